@@ -1,0 +1,65 @@
+/**
+ * What a platform must offer so that the SDK can run a bundle on it: load an ONNX graph, run it, dispose of it.
+ * One implementation per engine (`runtimes/*`); the SDK itself names no platform.
+ */
+
+/** Element storage of a tensor at the boundary between JavaScript and an engine. */
+export type TensorData = Float32Array | Float64Array | Int32Array | BigInt64Array | Uint8Array;
+
+/** A dense array in C order. The typed array decides the element type. */
+export interface Tensor {
+  /** Extent of every axis; `[]` for a scalar. */
+  readonly shape: readonly number[];
+  /** Exactly `product(shape)` elements. */
+  readonly data: TensorData;
+}
+
+/** A graph to load: the serialized ModelProto and the bytes of every external file that it names. */
+export interface GraphSource {
+  /** File name inside the bundle, for messages. */
+  readonly name: string;
+  readonly model: Uint8Array;
+  /** External data by the location written in the graph, for example `weights.bin`. */
+  readonly externalData?: ReadonlyMap<string, Uint8Array>;
+}
+
+/** What an engine can do; the sampler chooses its execution plan from this, never from a name. */
+export interface Capabilities {
+  /** `Loop` runs on the provider itself, without falling back and copying. */
+  readonly controlFlow: boolean;
+  /** Outputs can stay on the device and be fed to the next run. */
+  readonly deviceTensors: boolean;
+}
+
+/** A graph that is ready to run. Whoever loaded it disposes of it. */
+export interface Session {
+  /** The execution provider that really runs the graph, for example `cpu`. */
+  readonly provider: string;
+  readonly capabilities: Capabilities;
+  readonly inputNames: readonly string[];
+  readonly outputNames: readonly string[];
+  /**
+   * Runs the graph once. Inputs are read only during the call and never kept; outputs belong to the caller.
+   * @param outputs names of the outputs wanted; all when absent
+   */
+  run(feeds: Readonly<Record<string, Tensor>>, outputs?: readonly string[]): Promise<Record<string, Tensor>>;
+  /** Frees the engine's memory. Idempotent. */
+  dispose(): Promise<void>;
+}
+
+/** Options of one `load`. */
+export interface LoadOptions {
+  /** Threads inside one operator. @default the engine's choice */
+  readonly threads?: number;
+  /** Graph optimisation. @default 'all' */
+  readonly optimization?: 'disabled' | 'basic' | 'extended' | 'all';
+}
+
+/** An inference engine on a platform. */
+export interface Runtime {
+  /** For reports, for example `onnxruntime-node 1.30.0`. */
+  readonly name: string;
+  /** Sentences about what was asked for and is not so, for example that CUDA is absent and the CPU runs instead. */
+  readonly warnings: readonly string[];
+  load(graph: GraphSource, options?: LoadOptions): Promise<Session>;
+}

@@ -1,0 +1,21 @@
+import { fileURLToPath } from 'node:url';
+import { defineConfig } from 'vitest/config';
+
+const source = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
+
+export default defineConfig({
+  resolve: {
+    // Tests run on the sources, so that a stale build can never pass.
+    alias: {
+      '@ratioflow/sdk': source('sdk/src/index.ts'),
+      '@ratioflow/export': source('export/src/index.ts'),
+      '@ratioflow/node': source('runtimes/node/src/index.ts'),
+      '@ratioflow/trainer': source('trainer/src/index.ts'),
+    },
+  },
+  test: {
+    include: ['{sdk,export,trainer}/src/**/*.test.ts', 'runtimes/*/src/**/*.test.ts', 'tests/**/*.test.ts'],
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
+  },
+});
