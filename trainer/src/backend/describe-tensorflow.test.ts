@@ -1,0 +1,27 @@
+import { describe, expect, it } from 'vitest';
+import { describeTensorFlow, explainFailure } from './describe-tensorflow.js';
+
+describe('describeTensorFlow', () => {
+  it('gives facts that hang together', async () => {
+    const facts = await describeTensorFlow();
+    expect(facts.tfjsVersion).toMatch(/^4\.\d+\.\d+$/);
+    expect(facts.binding).toMatch(/tfjs_binding\.node$/);
+    if (!facts.bindingPresent) expect(facts.loads).toBe(false);
+    // Exactly one of: it loads, or a problem with its remedy.
+    expect(facts.problem === undefined).toBe(facts.loads);
+    expect(facts.remedy === undefined).toBe(facts.loads);
+  });
+});
+
+describe('explainFailure', () => {
+  it('picks the line that explains', () => {
+    const stderr = 'node:internal\n    throw err;\n\nError: libtensorflow_cc.so.2: cannot open shared object file\n    at Module';
+    expect(explainFailure({ stderr, message: 'Command failed' })).toBe('Error: libtensorflow_cc.so.2: cannot open shared object file');
+  });
+  it('names the processor when an instruction is unknown to it', () => {
+    expect(explainFailure({ stderr: '', signal: 'SIGILL', message: 'Command failed' })).toContain('AVX');
+  });
+  it('falls back on the message', () => {
+    expect(explainFailure({ stderr: 'nothing of use', message: 'spawn ENOMEM\nmore' })).toBe('spawn ENOMEM');
+  });
+});
