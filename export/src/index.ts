@@ -1,1 +1,14 @@
-export {};
+export { GraphError, ModelFormatError, UnsupportedError } from './errors.js';
+export { convertLayersModel, type ConvertedModel, type ConvertOptions } from './convert/convert-model.js';
+export type { Converted, LayerContext, LayerConverter, Parameter } from './convert/layer-converter.js';
+export { gradient, type GradientOptions } from './gradient/gradient.js';
+export { backpropagate } from './gradient/backpropagate.js';
+export { differentiableOperators } from './gradient/rules/table.js';
+export { GraphBuilder } from './ir/builder.js';
+export { newModel } from './ir/model.js';
+export type { Constant } from './ir/constant.js';
+export type { Attribute, DataType, Dim, Graph, Model, Node, Shape, Value } from './ir/types.js';
+export { readModel } from './onnx/read.js';
+export { writeModel, type ExternalStore } from './onnx/write.js';
+export { estimatorOf, type Estimator } from './products/estimator.js';
+export { gradientGraph, ratioGraph, samplerGraph, stepGraph } from './products/graphs.js';

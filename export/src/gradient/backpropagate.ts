@@ -1,0 +1,116 @@
+/**
+ * Reverse-mode differentiation on a graph: walks the nodes between the inputs and outputs in question backwards and asks
+ * each operator's rule for its share. Appends to the graph; changes nothing that is there.
+ */
+import { GraphError, UnsupportedError } from '../errors.js';
+import type { GraphBuilder } from '../ir/builder.js';
+import { usedBy } from '../ir/model.js';
+import type { DataType, Graph, Node, Value } from '../ir/types.js';
+import { showShape } from '../ops/operator.js';
+import type { Contribution, Deferred } from './rule.js';
+import { nonDifferentiable, ruleOf } from './rules/table.js';
+
+const differentiableTypes: ReadonlySet<DataType | undefined> = new Set(['float32', 'float64', 'float16', 'bfloat16', undefined]);
+
+/**
+ * Vector-Jacobian products.
+ * @param seeds pairs of a value and the gradient that flows into it (same shape)
+ * @param wrt values whose gradients are wanted
+ * @returns one gradient per `wrt`
+ * @throws {UnsupportedError} for an operator without a rule, or when no differentiable path leads from `wrt` to the seeds
+ */
+export function backpropagate(builder: GraphBuilder, seeds: readonly (readonly [Value, Value])[], wrt: readonly Value[]): Value[] {
+  const { graph } = builder;
+  const forward = dependents(graph, wrt);
+  const nodes = ancestors(graph, seeds.map(([value]) => value)).filter((node) => node.inputs.some((value) => value && forward.has(value)));
+  const pending = new Map<Value, Contribution[]>();
+  const add = (value: Value, contribution: Contribution): void => {
+    if (!contribution) return;
+    const list = pending.get(value);
+    if (list) list.push(contribution);
+    else pending.set(value, [contribution]);
+  };
+  for (const [value, gradient] of seeds) add(value, gradient);
+
+  for (const node of nodes.reverse()) {
+    const outputGradients = node.outputs.map((value) => (value ? collect(builder, pending, value) : null));
+    const gradient = outputGradients.find((value) => value !== null);
+    if (!gradient) continue;
+    const where = `${node.domain ? `${node.domain}.` : ''}${node.opType} node ${JSON.stringify(node.name)}`;
+    const rule = node.domain === '' ? ruleOf(node.opType) : undefined;
+    if (!rule) throw new UnsupportedError(`${where}: ${explain(node)}`);
+    const wants = (index: number): boolean => {
+      const value = node.inputs[index];
+      return !!value && forward.has(value) && differentiableTypes.has(value.dtype);
+    };
+    const contributions = rule({ node, builder, where, outputGradients, gradient, wants });
+    node.inputs.forEach((value, index) => {
+      if (value && wants(index)) add(value, contributions[index] ?? null);
+    });
+  }
+
+  return wrt.map((value) => {
+    const gradient = collect(builder, pending, value);
+    if (!gradient) {
+      throw new UnsupportedError(`No differentiable path leads from ${JSON.stringify(value.name)} to ${seeds.map(([output]) => JSON.stringify(output.name)).join(', ')}: its gradient would be zero everywhere.`);
+    }
+    checkShape(value, gradient);
+    return gradient;
+  });
+}
+
+function explain(node: Node): string {
+  if (node.domain !== '') return `operators of the domain ${JSON.stringify(node.domain)} cannot be differentiated.`;
+  if (['If', 'Loop', 'Scan'].includes(node.opType)) return 'control flow cannot be differentiated. Unroll or inline it before export.';
+  return nonDifferentiable.has(node.opType) ? 'this operator is not differentiable.' : 'there is no gradient rule for this operator.';
+}
+
+/** Sums what has flowed into `value` so far; contributions that share their last step are added before it. */
+function collect(builder: GraphBuilder, pending: Map<Value, Contribution[]>, value: Value): Value | null {
+  const contributions = pending.get(value);
+  if (!contributions) return null;
+  const ready: Value[] = [];
+  const deferred = new Map<string, Deferred[]>();
+  for (const contribution of contributions) {
+    if (!contribution) continue;
+    if (!('finish' in contribution)) ready.push(contribution);
+    else if (deferred.has(contribution.key)) deferred.get(contribution.key)!.push(contribution);
+    else deferred.set(contribution.key, [contribution]);
+  }
+  for (const group of deferred.values()) ready.push(group[0]!.finish(sum(builder, group.map((item) => item.value))));
+  const total = sum(builder, ready);
+  pending.set(value, [total]);
+  return total;
+}
+
+const sum = (builder: GraphBuilder, values: readonly Value[]): Value => values.reduce((a, b) => builder.op('Add', [a, b]));
+
+function checkShape(value: Value, gradient: Value): void {
+  const [a, b] = [value.shape, gradient.shape];
+  if (a && b && (a.length !== b.length || a.some((dim, axis) => typeof dim === 'number' && typeof b[axis] === 'number' && dim !== b[axis]))) {
+    throw new GraphError(`The gradient of ${JSON.stringify(value.name)} came out as ${showShape(b)} instead of ${showShape(a)}; this is a defect of a gradient rule.`);
+  }
+}
+
+/** All values that depend on `roots`, the roots included. */
+function dependents(graph: Graph, roots: readonly Value[]): Set<Value> {
+  const reached = new Set(roots);
+  for (const node of graph.nodes) {
+    if ([...usedBy(node)].some((value) => reached.has(value))) {
+      for (const output of node.outputs) if (output) reached.add(output);
+    }
+  }
+  return reached;
+}
+
+/** Nodes on which `targets` depend, in graph order. */
+function ancestors(graph: Graph, targets: readonly Value[]): Node[] {
+  const needed = new Set(targets);
+  const nodes: Node[] = [];
+  for (const node of [...graph.nodes].reverse()) {
+    if (!node.outputs.some((value) => value && needed.has(value))) continue;
+    nodes.push(node);
+    for (const value of usedBy(node)) needed.add(value);
+  }
+  return nodes.reverse();
+}

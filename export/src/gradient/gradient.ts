@@ -1,0 +1,53 @@
+/** `gradient`: adds the input gradient to a whole model. */
+import { GraphError } from '../errors.js';
+import { dtypeOf, GraphBuilder } from '../ir/builder.js';
+import type { Model, Value } from '../ir/types.js';
+import { backpropagate } from './backpropagate.js';
+
+export interface GradientOptions {
+  /** Output to differentiate. @default the only output */
+  readonly of?: string;
+  /** Inputs to differentiate with respect to. @default the only floating-point input that is no initializer */
+  readonly wrt?: string | readonly string[];
+  /** Adds an input `seed_<output>` of the output's shape that is multiplied with the output before summing. @default false */
+  readonly seed?: boolean;
+}
+
+/**
+ * Adds the gradient of the sum of output `of` with respect to each `wrt` as an output `grad_<input>`; everything else
+ * stays. The model given is changed and returned.
+ * @throws {UnsupportedError} naming the node that cannot be differentiated
+ */
+export function gradient(model: Model, options: GradientOptions = {}): Model {
+  const { graph } = model;
+  const builder = new GraphBuilder(graph.name, graph);
+  const output = pick(graph.outputs, options.of, 'output');
+  const candidates = graph.inputs.filter((input) => !graph.initializers.has(input) && input.dtype?.startsWith('float'));
+  const names = typeof options.wrt === 'string' ? [options.wrt] : options.wrt;
+  const wrt = names ? names.map((name) => pick(graph.inputs, name, 'input')) : [pick(candidates, undefined, 'input')];
+  const seed = options.seed ? builder.input(`seed_${output.name}`, dtypeOf(output), output.shape ?? []) : ones(builder, output);
+  const gradients = backpropagate(builder, [[output, seed]], wrt);
+  wrt.forEach((input, index) => builder.output(`grad_${input.name}`, gradients[index]!));
+  return model;
+}
+
+/** A tensor of ones shaped like `value`: one elementwise operator, no integer arithmetic on shapes. */
+export function ones(builder: GraphBuilder, value: Value): Value {
+  return filled(builder, value, 1);
+}
+
+/** A tensor filled with `fill` and shaped like `value`. */
+export function filled(builder: GraphBuilder, value: Value, fill: number): Value {
+  return builder.op('Clip', [value, builder.scalar(fill, value), builder.scalar(fill, value)]);
+}
+
+function pick(values: readonly Value[], name: string | undefined, kind: 'input' | 'output'): Value {
+  const known = values.map((value) => value.name).join(', ') || 'none';
+  if (name === undefined) {
+    if (values.length === 1) return values[0]!;
+    throw new GraphError(`The model has ${values.length} ${kind}s that could be meant (${known}): name one.`);
+  }
+  const value = values.find((candidate) => candidate.name === name);
+  if (!value) throw new GraphError(`The model has no ${kind} ${JSON.stringify(name)}: it has ${known}.`);
+  return value;
+}

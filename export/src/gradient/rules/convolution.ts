@@ -1,0 +1,194 @@
+/**
+ * Adjoints of convolutions. The lowering is chosen for speed and for what every engine gets right (docs/lowerings.md):
+ * stride 1 → a plain Conv with the rotated, channel-swapped kernel; strided 2-D → all phases in one Conv, interleaved by
+ * a row Transpose and a MatMul with a constant permutation; everything else → ConvTranspose with explicit padding.
+ */
+import { UnsupportedError } from '../../errors.js';
+import { shapeOf, type GraphBuilder } from '../../ir/builder.js';
+import { floats } from '../../ir/constant.js';
+import type { Dim, Value } from '../../ir/types.js';
+import { windowOf, type Window } from '../../ops/convolution.js';
+import { intOf } from '../../ops/operator.js';
+import { requiredInput, type Contribution, type Rule, type RuleContext } from '../rule.js';
+
+interface Convolution {
+  readonly context: RuleContext;
+  readonly builder: GraphBuilder;
+  readonly x: Value;
+  readonly w: Value;
+  readonly window: Window;
+  readonly group: number;
+  /** Output channels, input channels per group. */
+  readonly channels: readonly [number, number];
+  readonly spatial: readonly Dim[];
+  readonly gradient: Value;
+}
+
+export const convolutionRules: Readonly<Record<string, Rule>> = {
+  Conv: (context) => {
+    const convolution = describe(context);
+    const { builder } = context;
+    const bias = context.node.inputs[2];
+    return [
+      context.wants(0) ? inputAdjoint(convolution) : null,
+      context.wants(1) ? kernelGradient(convolution) : null,
+      bias && context.wants(2) ? builder.op('ReduceSum', [context.gradient, builder.ints(biasAxes(convolution))], { keepdims: 0 }) : null,
+    ];
+  },
+};
+
+const biasAxes = ({ window }: Convolution): number[] => [0, ...window.kernel.map((_, axis) => axis + 2)];
+
+function describe(context: RuleContext): Convolution {
+  const { builder, node, where, gradient } = context;
+  const [x, w] = [requiredInput(context, 0), requiredInput(context, 1)];
+  const [spatial, kernelShape] = [shapeOf(x).slice(2), shapeOf(w)];
+  if (kernelShape.some((dim) => typeof dim !== 'number')) throw new UnsupportedError(`${where}: the kernel's shape must be static.`);
+  const [o, c, ...kernel] = kernelShape as number[];
+  return { context, builder, x, w, window: windowOf(node, kernel, spatial, where), group: intOf(node, 'group', 1), channels: [o!, c!], spatial, gradient };
+}
+
+function inputAdjoint(convolution: Convolution): Contribution {
+  const { window, spatial, group } = convolution;
+  const static_ = spatial.every((dim) => typeof dim === 'number');
+  const reach = window.kernel.map((k, axis) => (k - 1) * window.dilations[axis]!);
+  if (window.strides.every((stride) => stride === 1) && reach.every((r, axis) => r >= window.begin[axis]! && r >= window.end[axis]!)) {
+    return rotatedConvolution(convolution, reach);
+  }
+  if (!static_) throw new UnsupportedError(`${convolution.context.where}: the adjoint of a strided convolution needs static spatial extents, got [${spatial.join(', ')}].`);
+  if (window.kernel.length === 2 && group === 1 && window.strides[0] === window.strides[1]) {
+    const phases = phaseConvolution(convolution);
+    if (phases) return phases;
+  }
+  return transposedConvolution(convolution, spatial);
+}
+
+/** dx = Conv(dy, rotated and channel-swapped kernel). The kernel is one stored weight behind ops that engines fold. */
+function rotatedConvolution(convolution: Convolution, reach: readonly number[]): Value {
+  const { builder, gradient, window, group } = convolution;
+  const axes = window.kernel.map((_, axis) => axis + 2);
+  const flipped = axes.filter((axis) => window.kernel[axis - 2]! > 1);
+  const swapped = channelSwapped(convolution);
+  const rotated = flipped.length === 0 ? swapped : builder.op('Slice', [
+    swapped,
+    builder.ints(flipped.map(() => -1)),
+    builder.ints(flipped.map(() => -(2 ** 31))),
+    builder.ints(flipped),
+    builder.ints(flipped.map(() => -1)),
+  ]);
+  return builder.op('Conv', [gradient, rotated], {
+    kernel_shape: window.kernel,
+    strides: window.kernel.map(() => 1),
+    dilations: window.dilations,
+    group,
+    pads: [...reach.map((r, axis) => r - window.begin[axis]!), ...reach.map((r, axis) => r - window.end[axis]!)],
+  });
+}
+
+/** [O, C/g, …] → [C, O/g, …], group by group. */
+function channelSwapped({ builder, w, window, group, channels: [o, c] }: Convolution): Value {
+  const rest = window.kernel.map((_, axis) => axis + 2);
+  if (group === 1) return builder.op('Transpose', [w], { perm: [1, 0, ...rest] });
+  const split = builder.op('Reshape', [w, builder.ints([group, o / group, c, ...window.kernel])]);
+  const swapped = builder.op('Transpose', [split], { perm: [0, 2, 1, ...rest.map((axis) => axis + 1)] });
+  return builder.op('Reshape', [swapped, builder.ints([group * c, o / group, ...window.kernel])]);
+}
+
+/** One spatial axis of a strided adjoint: which kernel tap meets which output, per phase. */
+interface Phases {
+  /** Extent of a phase: ⌈X / s⌉. */
+  readonly extent: number;
+  /** Kernel index per (phase, tap), or the kernel's extent where there is none. */
+  readonly taps: readonly number[];
+  readonly tapCount: number;
+  readonly begin: number;
+  readonly end: number;
+}
+
+/**
+ * Input index i = s·m + r receives kernel tap κ from output j = (i + pad − d·κ)/s = m + δ whenever that is an integer:
+ * for each phase r a short correlation over j.
+ */
+function phasesOf({ window, spatial, gradient }: Convolution, axis: number): Phases {
+  const [s, d, k, pad] = [window.strides[axis]!, window.dilations[axis]!, window.kernel[axis]!, window.begin[axis]!];
+  const offsets: { phase: number; tap: number; delta: number }[] = [];
+  for (let phase = 0; phase < s; phase++) {
+    for (let tap = 0; tap < k; tap++) {
+      const delta = (phase + pad - d * tap) / s;
+      if (Number.isInteger(delta)) offsets.push({ phase, tap, delta });
+    }
+  }
+  const lowest = Math.min(...offsets.map((item) => item.delta));
+  const tapCount = Math.max(...offsets.map((item) => item.delta)) - lowest + 1;
+  const taps = Array.from({ length: s * tapCount }, () => k);
+  for (const { phase, tap, delta } of offsets) taps[phase * tapCount + delta - lowest] = tap;
+  const extent = Math.ceil((spatial[axis] as number) / s);
+  const outputs = shapeOf(gradient)[axis + 2] as number;
+  return { extent, taps, tapCount, begin: -lowest, end: extent + tapCount - 1 - outputs + lowest };
+}
+
+function phaseConvolution(convolution: Convolution): Contribution {
+  const { builder, gradient, w, window, channels: [o, c], spatial } = convolution;
+  const s = window.strides[0]!;
+  const [rows, columns] = [phasesOf(convolution, 0), phasesOf(convolution, 1)];
+  const pads = [rows.begin, columns.begin, rows.end, columns.end];
+  if (pads.some((pad) => pad < 0)) return null;
+  // The kernel of all phases, [c · s · s, O, taps, taps], gathered from the one stored weight; a ring of zeros stands for
+  // the taps that a phase lacks.
+  const padded = [rows, columns].some(({ taps }, axis) => taps.includes(window.kernel[axis]!))
+    ? builder.op('Pad', [w, builder.ints([0, 0, 0, 0, 0, 0, 1, 1])])
+    : w;
+  const gathered = builder.op('Gather', [builder.op('Gather', [padded, builder.ints(rows.taps)], { axis: 2 }), builder.ints(columns.taps)], { axis: 3 });
+  const split = builder.op('Reshape', [gathered, builder.ints([o, c, s, rows.tapCount, s, columns.tapCount])]);
+  const ordered = builder.op('Transpose', [split], { perm: [1, 2, 4, 0, 3, 5] });
+  const kernel = builder.op('Reshape', [ordered, builder.ints([c * s * s, o, rows.tapCount, columns.tapCount])]);
+  const value = builder.op('Conv', [gradient, kernel], { kernel_shape: [rows.tapCount, columns.tapCount], strides: [1, 1], dilations: [1, 1], group: 1, pads });
+  const [height, width] = spatial as [number, number];
+  const key = `interleave ${s} ${c} ${rows.extent} ${columns.extent} ${height} ${width}`;
+  return { key, value, finish: (sum) => interleave(builder, sum, { s, c, rows: rows.extent, columns: columns.extent, height, width }) };
+}
+
+interface Interleaving {
+  readonly s: number;
+  readonly c: number;
+  readonly rows: number;
+  readonly columns: number;
+  readonly height: number;
+  readonly width: number;
+}
+
+/** [N, (c, phase row, phase column), rows, columns] → [N, c, height, width]. */
+function interleave(builder: GraphBuilder, phases: Value, { s, c, rows, columns, height, width }: Interleaving): Value {
+  const split = builder.op('Reshape', [phases, builder.ints([-1, c, s, s, rows, columns])]);
+  const byRow = builder.op('Transpose', [split], { perm: [0, 1, 4, 2, 3, 5] });
+  const wide = builder.op('Reshape', [byRow, builder.ints([-1, c, rows * s, s * columns])]);
+  const cropped = rows * s === height ? wide : builder.op('Slice', [wide, builder.ints([0]), builder.ints([height]), builder.ints([2])]);
+  const permutation = new Array<number>(s * columns * width).fill(0);
+  for (let column = 0; column < width; column++) permutation[((column % s) * columns + Math.floor(column / s)) * width + column] = 1;
+  return builder.op('MatMul', [cropped, builder.constant(floats(phases.dtype!, permutation, [s * columns, width]), 'interleave')]);
+}
+
+function transposedConvolution({ context, builder, gradient, w, window, group }: Convolution, spatial: readonly number[]): Value {
+  const outputPadding = spatial.map((extent, axis) => {
+    const outputs = shapeOf(gradient)[axis + 2] as number;
+    return extent - (window.strides[axis]! * (outputs - 1) + (window.kernel[axis]! - 1) * window.dilations[axis]! + 1 - window.begin[axis]! - window.end[axis]!);
+  });
+  if (outputPadding.some((pad) => pad < 0)) throw new UnsupportedError(`${context.where}: this combination of stride and padding cannot be differentiated.`);
+  return builder.op('ConvTranspose', [gradient, w], {
+    kernel_shape: window.kernel, strides: window.strides, dilations: window.dilations, group,
+    pads: [...window.begin, ...window.end], output_padding: outputPadding,
+  });
+}
+
+/** dw = correlation of x with dy: batch and channels change places, stride and dilation too. */
+function kernelGradient({ context, builder, x, gradient, window, group }: Convolution): Value {
+  if (group !== 1) throw new UnsupportedError(`${context.where}: gradients with respect to the kernel of a grouped convolution are not supported.`);
+  const rest = window.kernel.map((_, axis) => axis + 2);
+  const swap = (value: Value): Value => builder.op('Transpose', [value], { perm: [1, 0, ...rest] });
+  const full = builder.op('Conv', [swap(x), swap(gradient)], {
+    strides: window.dilations, dilations: window.strides, pads: [...window.begin, ...window.end], group: 1,
+  });
+  // Rows and columns that the forward pass never reached give extra taps at the end.
+  const cropped = builder.op('Slice', [full, builder.ints(rest.map(() => 0)), builder.ints(window.kernel), builder.ints(rest)]);
+  return swap(cropped);
+}

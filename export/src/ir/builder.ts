@@ -1,0 +1,228 @@
+/**
+ * Adds checked nodes to a graph. Arity, attributes, element types and shapes are checked when a node is added, against
+ * the table of operators, not when an engine stumbles; every output comes with its inferred type.
+ */
+import { GraphError } from '../errors.js';
+import { operatorOf } from '../ops/table.js';
+import type { AttributeKind } from '../ops/operator.js';
+import { elementCount, floats, int64, numbersOf, type Constant } from './constant.js';
+import type { Attribute, DataType, Graph, Node, Shape, Value } from './types.js';
+
+/** Attributes as plain JavaScript; the operator's definition decides how each is stored. */
+export type AttributeValues = Readonly<Record<string, number | string | readonly number[] | readonly string[] | Constant | Graph | undefined>>;
+
+/** A value, or nothing where an optional input is left out. */
+export type Input = Value | null;
+
+/** Content is tracked for integer tensors of at most this many elements: enough for shapes and axes. */
+const contentLimit = 64;
+
+export class GraphBuilder {
+  readonly graph: Graph;
+  /** Who holds each name, in this graph and in those around it. */
+  readonly #names: Map<string, Value>;
+  readonly #constants = new Map<string, Value>();
+  readonly #nextSuffix = new Map<string, number>();
+  #nodeCount = 0;
+
+  /** @param parent builder of the graph around this one, whose values may be used here and whose names are taken */
+  constructor(name: string, graph?: Graph, parent?: GraphBuilder) {
+    this.graph = graph ?? { name, inputs: [], outputs: [], initializers: new Map(), nodes: [] };
+    this.#names = parent ? parent.#names : new Map();
+    this.#take(this.graph);
+  }
+
+  #take(graph: Graph): void {
+    for (const value of valuesOf(graph)) this.#names.set(value.name, value);
+    this.#nodeCount += graph.nodes.length;
+    for (const node of graph.nodes) {
+      for (const attribute of node.attributes.values()) if (attribute.type === 'graph') this.#take(attribute.value);
+    }
+  }
+
+  /** A new value under a name that nothing else in the model has, starting with `hint`. */
+  value(hint: string, type: Omit<Value, 'name'>): Value {
+    let name = hint;
+    let suffix = this.#nextSuffix.get(hint) ?? 1;
+    while (this.#names.has(name)) name = `${hint}_${suffix++}`;
+    this.#nextSuffix.set(hint, suffix);
+    const value: Value = { ...type, name };
+    this.#names.set(name, value);
+    return value;
+  }
+
+  /** A name for a node; node names only serve people, but should differ. */
+  nodeName(hint: string): string {
+    return `${hint}_${this.#nodeCount++}`;
+  }
+
+  /** Gives a value exactly this name; an inner value that holds it gives way. */
+  #rename(value: Value, name: string): void {
+    const holder = this.#names.get(name);
+    if (holder === value) return;
+    this.#names.delete(value.name);
+    if (holder) {
+      if (this.graph.inputs.includes(holder) || this.graph.outputs.includes(holder)) {
+        throw new GraphError(`The name ${JSON.stringify(name)} is already taken by an input or output of graph ${this.graph.name}.`);
+      }
+      this.#names.delete(name);
+      this.#names.set(name, value);
+      const { name: moved } = this.value(`${name}_inner`, holder);
+      holder.name = moved;
+      this.#names.set(moved, holder);
+    }
+    value.name = name;
+    this.#names.set(name, value);
+  }
+
+  /** Declares a graph input under exactly this name. */
+  input(name: string, dtype: DataType, shape: Shape): Value {
+    const value = this.value(`${name}_input`, { dtype, shape });
+    this.#rename(value, name);
+    this.graph.inputs.push(value);
+    return value;
+  }
+
+  /** Makes `value` a graph output under exactly this name (through an Identity where the name must change). */
+  output(name: string, value: Value): Value {
+    const made = this.graph.nodes.some((node) => node.outputs.includes(value));
+    const result = made && (value.name === name || !this.graph.outputs.includes(value)) ? value : this.op('Identity', [value]);
+    this.#rename(result, name);
+    this.graph.outputs.push(result);
+    return result;
+  }
+
+  /** Adds an initializer; a parameter keeps its name, so that people find it again. */
+  initializer(name: string, constant: Constant): Value {
+    const content = contentOf(constant);
+    const value = this.value(name, { dtype: constant.dtype, shape: constant.dims, ...(content && { content }) });
+    this.graph.initializers.set(value, constant);
+    return value;
+  }
+
+  /** A constant; equal small constants are stored once. */
+  constant(constant: Constant, hint = 'const'): Value {
+    const count = elementCount(constant.dims);
+    if (count > contentLimit || !(constant.data instanceof Uint8Array)) return this.initializer(hint, constant);
+    const key = `${constant.dtype}[${constant.dims.join()}]${Array.from(constant.data).join()}`;
+    let value = this.#constants.get(key);
+    if (!value) {
+      value = this.initializer(hint, constant);
+      this.#constants.set(key, value);
+    }
+    return value;
+  }
+
+  /** An int64 vector, for shapes, axes, pads. */
+  ints(values: readonly number[]): Value {
+    return this.constant(int64(values), 'ints');
+  }
+
+  /** A scalar of the same element type as `like`. */
+  scalar(value: number, like: Value | DataType): Value {
+    const dtype = typeof like === 'string' ? like : dtypeOf(like);
+    return this.constant(floats(dtype, [value], []), 'scalar');
+  }
+
+  /** The numbers of a constant value, or undefined when it is not constant (or too large to be a shape). */
+  constantNumbers(value: Value): number[] | undefined {
+    if (value.content?.every((dim) => typeof dim === 'number')) return value.content as number[];
+    const constant = this.graph.initializers.get(value);
+    return constant && constant.data instanceof Uint8Array ? numbersOf(constant) : undefined;
+  }
+
+  /** Adds a node with one output. */
+  op(opType: string, inputs: readonly Input[], attributes: AttributeValues = {}, hint?: string): Value {
+    return this.ops(opType, inputs, attributes, 1, hint)[0]!;
+  }
+
+  /** Adds a node with several outputs. */
+  ops(opType: string, inputs: readonly Input[], attributes: AttributeValues, outputCount: number, hint?: string): Value[] {
+    const operator = operatorOf(opType);
+    const name = this.nodeName(hint ?? opType);
+    const where = `${opType} node ${JSON.stringify(name)}`;
+    if (!operator) throw new GraphError(`${where}: the builder does not know this operator.`);
+    const trimmed = trimAbsent(inputs);
+    const [fewest, most] = operator.inputs;
+    if (trimmed.length < fewest || trimmed.length > most) {
+      throw new GraphError(`${where} takes ${fewest === most ? fewest : `${fewest} to ${most}`} inputs, got ${trimmed.length}.`);
+    }
+    const typed = new Map<string, Attribute>();
+    for (const [key, given] of Object.entries(attributes)) {
+      if (given === undefined) continue;
+      const kind = operator.attributes[key];
+      if (!kind) throw new GraphError(`${where} has no attribute ${JSON.stringify(key)}: it has ${Object.keys(operator.attributes).join(', ') || 'none'}.`);
+      typed.set(key, typedAttribute(kind, given, `${where}, attribute ${key}`));
+    }
+    const node: Node = { name, opType, domain: '', inputs: trimmed, outputs: [], attributes: typed };
+    const types = operator.infer(node, where, outputCount);
+    const outputs = types.slice(0, outputCount).map((type, index) => this.value(`${hint ?? opType}_out${index || ''}`, {
+      dtype: type.dtype,
+      shape: type.shape,
+      ...(type.content && { content: type.content }),
+    }));
+    node.outputs = outputs;
+    this.graph.nodes.push(node);
+    return outputs;
+  }
+
+  /**
+   * The shape of `value` as an int64 vector: a constant when all extents are known; with one symbolic extent a constant
+   * that holds −1 in its place, which is all that Reshape needs; otherwise a Shape node.
+   */
+  reshapeTarget(value: Value): Value {
+    const shape = value.shape;
+    if (shape && shape.filter((dim) => typeof dim !== 'number').length <= 1 && !shape.includes(0)) {
+      return this.ints(shape.map((dim) => (typeof dim === 'number' ? dim : -1)));
+    }
+    return this.op('Shape', [value]);
+  }
+}
+
+/** Element type of a value that must have one. */
+export function dtypeOf(value: Value): DataType {
+  if (!value.dtype) throw new GraphError(`The element type of ${JSON.stringify(value.name)} is not known: run shape inference on the model first.`);
+  return value.dtype;
+}
+
+/** Shape of a value that must have one. */
+export function shapeOf(value: Value): Shape {
+  if (!value.shape) throw new GraphError(`The shape of ${JSON.stringify(value.name)} is not known: run shape inference on the model first.`);
+  return value.shape;
+}
+
+/** Every value that a graph mentions, its subgraphs not included. */
+export function* valuesOf(graph: Graph): Generator<Value> {
+  yield* graph.inputs;
+  yield* graph.initializers.keys();
+  for (const node of graph.nodes) for (const value of node.outputs) if (value) yield value;
+}
+
+export function contentOf(constant: Constant): number[] | undefined {
+  const integer = constant.dtype === 'int64' || constant.dtype === 'int32';
+  if (!integer || constant.dims.length > 1 || elementCount(constant.dims) > contentLimit || !(constant.data instanceof Uint8Array)) return undefined;
+  return numbersOf(constant);
+}
+
+function trimAbsent(inputs: readonly Input[]): Input[] {
+  let length = inputs.length;
+  while (length > 0 && inputs[length - 1] === null) length--;
+  return inputs.slice(0, length);
+}
+
+function typedAttribute(kind: AttributeKind, given: unknown, where: string): Attribute {
+  const fail = (): never => {
+    throw new GraphError(`${where}: expected ${kind}, got ${JSON.stringify(given)}.`);
+  };
+  switch (kind) {
+    case 'float': return typeof given === 'number' ? { type: kind, value: given } : fail();
+    case 'int': return Number.isSafeInteger(given) ? { type: kind, value: given as number } : fail();
+    case 'string': return typeof given === 'string' ? { type: kind, value: given } : fail();
+    case 'ints': return Array.isArray(given) && given.every(Number.isSafeInteger) ? { type: kind, value: given as number[] } : fail();
+    case 'floats': return Array.isArray(given) && given.every((item) => typeof item === 'number') ? { type: kind, value: given } : fail();
+    case 'strings': return Array.isArray(given) && given.every((item) => typeof item === 'string') ? { type: kind, value: given } : fail();
+    case 'graph': return { type: kind, value: given as Graph };
+    case 'tensor': return { type: kind, value: given as Constant };
+    default: return kind satisfies never;
+  }
+}

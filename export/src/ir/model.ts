@@ -1,0 +1,43 @@
+/** Making models, and the sweep that leaves out what nobody uses. */
+import type { Graph, Model, Value } from './types.js';
+
+/** Version of the operator set that we emit: not the newest, since some providers match kernels to exact versions. */
+export const emittedOpset = 18;
+/** The IR version that belongs to it. */
+const emittedIrVersion = 8;
+
+export function newModel(graph: Graph): Model {
+  removeUnused(graph);
+  return {
+    irVersion: emittedIrVersion,
+    opsets: new Map([['', emittedOpset]]),
+    producer: { name: 'ratioflow', version: '0.1.0' },
+    docString: '',
+    metadata: new Map(),
+    graph,
+  };
+}
+
+/** Removes nodes and initializers on which no output depends. */
+export function removeUnused(graph: Graph): void {
+  const used = new Set<Value>(graph.outputs);
+  const kept = graph.nodes.toReversed().filter((node) => {
+    if (!node.outputs.some((value) => value && used.has(value))) return false;
+    for (const value of usedBy(node)) used.add(value);
+    return true;
+  });
+  graph.nodes = kept.reverse();
+  for (const value of graph.initializers.keys()) {
+    if (!used.has(value) && !graph.inputs.includes(value)) graph.initializers.delete(value);
+  }
+}
+
+/** All values that a node reads, those captured by its subgraphs included. */
+export function* usedBy(node: Graph['nodes'][number]): Generator<Value> {
+  for (const value of node.inputs) if (value) yield value;
+  for (const attribute of node.attributes.values()) {
+    if (attribute.type !== 'graph') continue;
+    yield* attribute.value.outputs;
+    for (const inner of attribute.value.nodes) yield* usedBy(inner);
+  }
+}

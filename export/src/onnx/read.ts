@@ -1,0 +1,166 @@
+/**
+ * ONNX bytes → Model, with every name resolved to its value and types inferred as far as they can be told.
+ * Constants keep pointing into the bytes that were read; nothing is copied.
+ */
+import { fromBinary } from '@bufbuild/protobuf';
+import { GraphError, ModelFormatError, UnsupportedError } from '../errors.js';
+import { contentOf } from '../ir/builder.js';
+import { elementBytes, elementCount, type Constant } from '../ir/constant.js';
+import type { Attribute, DataType, Dim, Graph, Model, Node, Value } from '../ir/types.js';
+import { elementTypeNames, type DataTypeCode } from '../ops/data-type.js';
+import { operatorOf } from '../ops/table.js';
+import { attributeTypeCodes } from './attribute-types.js';
+import { ModelProtoSchema, type AttributeProto, type GraphProto, type ModelProto, type NodeProto, type TensorProto, type ValueInfoProto } from './generated/onnx_pb.js';
+
+/** Parses a model. @throws {ModelFormatError} for bytes that are no model, {GraphError} for graphs that contradict themselves */
+export function readModel(bytes: Uint8Array): Model {
+  let proto: ModelProto;
+  try {
+    proto = fromBinary(ModelProtoSchema, bytes);
+  } catch (cause) {
+    throw new ModelFormatError(`These ${bytes.byteLength} bytes are no ONNX model: ${(cause as Error).message}.`, { cause });
+  }
+  if (!proto.graph) throw new ModelFormatError(`These ${bytes.byteLength} bytes hold no graph: is this an ONNX model file?`);
+  return {
+    irVersion: Number(proto.irVersion),
+    opsets: new Map(proto.opsetImport.map((entry) => [entry.domain === 'ai.onnx' ? '' : entry.domain, Number(entry.version)])),
+    producer: { name: proto.producerName, version: proto.producerVersion },
+    docString: proto.docString,
+    metadata: new Map(proto.metadataProps.map((entry) => [entry.key, entry.value])),
+    graph: readGraph(proto.graph, new Map()),
+    remainder: { functions: proto.functions },
+  };
+}
+
+function readGraph(proto: GraphProto, outer: ReadonlyMap<string, Value>): Graph {
+  const scope = new Map(outer);
+  const own = new Set<string>();
+  const declare = (value: Value): Value => {
+    if (own.has(value.name)) throw new GraphError(`The name ${JSON.stringify(value.name)} is defined twice in graph ${JSON.stringify(proto.name)}.`);
+    own.add(value.name);
+    scope.set(value.name, value);
+    return value;
+  };
+  const initializers = new Map<Value, Constant>();
+  const inputs: Value[] = proto.input.map((info) => declare(valueOf(info)));
+  for (const tensor of proto.initializer) {
+    const constant = constantOf(tensor);
+    // An initializer may also be declared as an input: then it is that input's default.
+    const value = inputs.find((input) => input.name === tensor.name) ?? declare({ name: tensor.name, dtype: constant.dtype, shape: constant.dims });
+    const content = inputs.includes(value) ? undefined : contentOf(constant);
+    if (content) value.content = content;
+    initializers.set(value, constant);
+  }
+  const annotations = new Map(proto.valueInfo.map((info) => [info.name, info]));
+  for (const info of proto.output) annotations.set(info.name, info);
+  const nodes = proto.node.map((node, index) => readNode(node, index, scope, declare, annotations));
+  const outputs = proto.output.map((info) => {
+    const value = scope.get(info.name);
+    if (!value) throw new GraphError(`Output ${JSON.stringify(info.name)} of graph ${JSON.stringify(proto.name)} is made by no node.`);
+    return value;
+  });
+  return { name: proto.name, inputs, outputs, initializers, nodes };
+}
+
+function readNode(
+  proto: NodeProto, index: number, scope: ReadonlyMap<string, Value>, declare: (value: Value) => Value, annotations: ReadonlyMap<string, ValueInfoProto>,
+): Node {
+  const name = proto.name || `${proto.opType}_${index}`;
+  const where = `${proto.opType} node ${JSON.stringify(name)}`;
+  const inputs = proto.input.map((input) => {
+    if (input === '') return null;
+    const value = scope.get(input);
+    if (!value) throw new GraphError(`${where}: its input ${JSON.stringify(input)} is made by nothing before it.`);
+    return value;
+  });
+  const domain = proto.domain === 'ai.onnx' ? '' : proto.domain;
+  const attributes = new Map(proto.attribute.map((attribute) => [attribute.name, attributeOf(attribute, where, scope)]));
+  const node: Node = { name, opType: proto.opType, domain, inputs, outputs: [], attributes };
+  const inferred = domain === '' ? operatorOf(proto.opType)?.infer(node, where, proto.output.length) : undefined;
+  node.outputs = proto.output.map((output, position) => {
+    if (output === '') return null;
+    const type = inferred?.[position];
+    const annotation = annotations.get(output);
+    const written = annotation ? valueOf(annotation) : undefined;
+    const value: Value = { name: output, dtype: type?.dtype ?? written?.dtype, shape: type?.shape ?? written?.shape };
+    if (type?.content) value.content = type.content;
+    return declare(value);
+  });
+  return node;
+}
+
+function valueOf(info: ValueInfoProto): Value {
+  const type = info.type?.value;
+  if (type?.case !== 'tensorType') return { name: info.name, dtype: undefined, shape: undefined };
+  const shape = type.value.shape?.dim.map((dim, axis): Dim => {
+    if (dim.value.case === 'dimValue') return Number(dim.value.value);
+    return dim.value.case === 'dimParam' && dim.value.value ? dim.value.value : `${info.name}.${axis}`;
+  });
+  return { name: info.name, dtype: elementTypeNames[type.value.elemType as DataTypeCode], shape };
+}
+
+function attributeOf(proto: AttributeProto, where: string, scope: ReadonlyMap<string, Value>): Attribute {
+  const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
+  switch (proto.type) {
+    case attributeTypeCodes.float: return { type: 'float', value: proto.f };
+    case attributeTypeCodes.int: return { type: 'int', value: Number(proto.i) };
+    case attributeTypeCodes.string: return { type: 'string', value: text(proto.s) };
+    case attributeTypeCodes.floats: return { type: 'floats', value: proto.floats };
+    case attributeTypeCodes.ints: return { type: 'ints', value: proto.ints.map(Number) };
+    case attributeTypeCodes.strings: return { type: 'strings', value: proto.strings.map(text) };
+    case attributeTypeCodes.tensor:
+      if (proto.t) return { type: 'tensor', value: constantOf(proto.t) };
+      break;
+    case attributeTypeCodes.graph:
+      if (proto.g) return { type: 'graph', value: readGraph(proto.g, scope) };
+      break;
+  }
+  throw new UnsupportedError(`${where}: attribute ${JSON.stringify(proto.name)} is of type ${proto.type}, which is not supported.`);
+}
+
+function constantOf(proto: TensorProto): Constant {
+  const dtype = elementTypeNames[proto.dataType as DataTypeCode] as DataType | undefined;
+  const name = JSON.stringify(proto.name);
+  if (!dtype) throw new UnsupportedError(`Tensor ${name} has the element type ${proto.dataType}, which is not supported.`);
+  const dims = proto.dims.map(Number);
+  const bytes = elementCount(dims) * elementBytes[dtype];
+  if (dims.some((dim) => !Number.isSafeInteger(dim) || dim < 0) || !Number.isSafeInteger(bytes)) throw new ModelFormatError(`Tensor ${name} has the shape [${dims.join(', ')}].`);
+  if (proto.dataLocation === 1) return { dtype, dims, data: externalOf(proto, bytes) };
+  if (dtype === 'string') return { dtype, dims, data: proto.stringData.map((text) => new TextDecoder().decode(text)) };
+  const data = proto.rawData.byteLength > 0 || bytes === 0 ? proto.rawData : typedData(proto, dtype);
+  if (data.byteLength !== bytes) throw new ModelFormatError(`Tensor ${name} of shape [${dims.join(', ')}] holds ${data.byteLength} bytes, expected ${bytes}.`);
+  return { dtype, dims, data };
+}
+
+function externalOf(proto: TensorProto, bytes: number): { location: string; offset: number; length: number } {
+  const entries = new Map(proto.externalData.map((entry) => [entry.key, entry.value]));
+  const number = (key: string, fallback: number): number => {
+    const value = Number(entries.get(key) ?? fallback);
+    if (!Number.isSafeInteger(value) || value < 0) throw new ModelFormatError(`Tensor ${JSON.stringify(proto.name)}: external ${key} is ${JSON.stringify(entries.get(key))}.`);
+    return value;
+  };
+  const location = entries.get('location') ?? '';
+  const segments = location.split(/[\\/]/);
+  if (location === '' || /^[\\/]|^[A-Za-z]:/.test(location) || segments.includes('..')) {
+    throw new ModelFormatError(`Tensor ${JSON.stringify(proto.name)} refers to ${JSON.stringify(location)}, which is outside the model's folder: refused.`);
+  }
+  const length = number('length', bytes);
+  if (length !== bytes) throw new ModelFormatError(`Tensor ${JSON.stringify(proto.name)} needs ${bytes} bytes, its external data has ${length}.`);
+  return { location, offset: number('offset', 0), length };
+}
+
+function typedData(proto: TensorProto, dtype: DataType): Uint8Array {
+  const view = (array: ArrayBufferView): Uint8Array => new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+  switch (dtype) {
+    case 'float32': return view(Float32Array.from(proto.floatData));
+    case 'float64': return view(Float64Array.from(proto.doubleData));
+    case 'int64': return view(BigInt64Array.from(proto.int64Data));
+    case 'uint64': return view(BigUint64Array.from(proto.uint64Data));
+    case 'uint32': return view(Uint32Array.from(proto.uint64Data, Number));
+    case 'int32': return view(Int32Array.from(proto.int32Data));
+    case 'int16': case 'uint16': case 'float16': case 'bfloat16': return view(Uint16Array.from(proto.int32Data));
+    case 'int8': case 'uint8': case 'bool': return view(Uint8Array.from(proto.int32Data));
+    case 'string': throw new GraphError('A string tensor has no numbers.');
+    default: return dtype satisfies never;
+  }
+}

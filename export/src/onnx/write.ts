@@ -1,0 +1,120 @@
+/**
+ * Model → ONNX bytes. Large constants can go to an external file that several graphs share (`ExternalStore`).
+ */
+import { create, toBinary, type MessageInitShape } from '@bufbuild/protobuf';
+import { elementBytes, type Constant } from '../ir/constant.js';
+import { dataTypeCodes, type Attribute, type Graph, type Model, type Node, type Value } from '../ir/types.js';
+import { UnsupportedError } from '../errors.js';
+import {
+  ModelProtoSchema, type AttributeProtoSchema, type GraphProtoSchema, type NodeProtoSchema, type TensorProtoSchema,
+  type ValueInfoProtoSchema, type FunctionProto,
+} from './generated/onnx_pb.js';
+import { attributeTypeCodes } from './attribute-types.js';
+
+/** Decides where a constant's bytes go: the place in an external file, or undefined to keep them in the model. */
+export interface ExternalStore {
+  place(constant: Constant): { readonly location: string; readonly offset: number; readonly length: number } | undefined;
+}
+
+/** Serializes a model. @param store where large constants go; absent: everything stays inside */
+export function writeModel(model: Model, store?: ExternalStore): Uint8Array {
+  return toBinary(ModelProtoSchema, create(ModelProtoSchema, {
+    irVersion: BigInt(model.irVersion),
+    producerName: model.producer.name,
+    producerVersion: model.producer.version,
+    ...(model.docString && { docString: model.docString }),
+    opsetImport: [...model.opsets].map(([domain, version]) => ({ domain, version: BigInt(version) })),
+    metadataProps: [...model.metadata].map(([key, value]) => ({ key, value })),
+    graph: graphProto(model.graph, store),
+    functions: (model.remainder as { functions?: FunctionProto[] } | undefined)?.functions ?? [],
+  }));
+}
+
+function graphProto(graph: Graph, store: ExternalStore | undefined): MessageInitShape<typeof GraphProtoSchema> {
+  const interfaceValues = new Set([...graph.inputs, ...graph.outputs]);
+  const inner = graph.nodes.flatMap((node) => node.outputs.filter((value) => value !== null)).filter((value) => !interfaceValues.has(value) && value.dtype && value.shape);
+  return {
+    name: graph.name,
+    node: graph.nodes.map((node) => nodeProto(node, store)),
+    initializer: [...graph.initializers].map(([value, constant]) => tensorProto(constant, value.name, store)),
+    input: graph.inputs.map(valueInfo),
+    output: graph.outputs.map(valueInfo),
+    valueInfo: inner.map(valueInfo),
+  };
+}
+
+function nodeProto(node: Node, store: ExternalStore | undefined): MessageInitShape<typeof NodeProtoSchema> {
+  return {
+    name: node.name,
+    opType: node.opType,
+    ...(node.domain && { domain: node.domain }),
+    input: node.inputs.map((value) => value?.name ?? ''),
+    output: node.outputs.map((value) => value?.name ?? ''),
+    attribute: [...node.attributes].map(([name, attribute]) => attributeProto(name, attribute, store)),
+  };
+}
+
+const encoder = new TextEncoder();
+
+function attributeProto(name: string, attribute: Attribute, store: ExternalStore | undefined): MessageInitShape<typeof AttributeProtoSchema> {
+  if (attribute.type === 'opaque') throw new UnsupportedError(`Attribute ${name} is of a kind that cannot be written.`);
+  const base = { name, type: attributeTypeCodes[attribute.type] };
+  switch (attribute.type) {
+    case 'float': return { ...base, f: attribute.value };
+    case 'int': return { ...base, i: toInt64(attribute.value) };
+    case 'string': return { ...base, s: encoder.encode(attribute.value) };
+    case 'tensor': return { ...base, t: tensorProto(attribute.value, '', undefined) };
+    case 'graph': return { ...base, g: graphProto(attribute.value, store) };
+    case 'floats': return { ...base, floats: [...attribute.value] };
+    case 'ints': return { ...base, ints: attribute.value.map(toInt64) };
+    case 'strings': return { ...base, strings: attribute.value.map((text) => encoder.encode(text)) };
+    default: return attribute satisfies never;
+  }
+}
+
+/** Numbers beyond the range of int64 only arise from rounding its largest value. */
+function toInt64(value: number): bigint {
+  const wide = BigInt(value);
+  const largest = 2n ** 63n - 1n;
+  return wide > largest ? largest : wide;
+}
+
+function tensorProto(constant: Constant, name: string, store: ExternalStore | undefined): MessageInitShape<typeof TensorProtoSchema> {
+  const base = { name, dims: constant.dims.map(BigInt), dataType: dataTypeCodes[constant.dtype] };
+  const external = (place: { location: string; offset: number; length: number }): MessageInitShape<typeof TensorProtoSchema> => ({
+    ...base,
+    dataLocation: 1,
+    externalData: [
+      { key: 'location', value: place.location },
+      { key: 'offset', value: String(place.offset) },
+      { key: 'length', value: String(place.length) },
+    ],
+  });
+  const placed = store?.place(constant);
+  if (placed) return external(placed);
+  if (constant.data instanceof Uint8Array) return { ...base, rawData: constant.data };
+  if (elementBytes[constant.dtype] === 0) return { ...base, stringData: (constant.data as readonly string[]).map((text) => encoder.encode(text)) };
+  return external(constant.data as { location: string; offset: number; length: number });
+}
+
+function valueInfo(value: Value): MessageInitShape<typeof ValueInfoProtoSchema> {
+  if (!value.dtype) return { name: value.name };
+  return {
+    name: value.name,
+    type: {
+      value: {
+        case: 'tensorType',
+        value: {
+          elemType: dataTypeCodes[value.dtype],
+          ...(value.shape && {
+            shape: {
+              dim: value.shape.map((dim) => typeof dim === 'number'
+                ? { value: { case: 'dimValue' as const, value: BigInt(dim) } }
+                : { value: { case: 'dimParam' as const, value: dim } }),
+            },
+          }),
+        },
+      },
+    },
+  };
+}

@@ -1,0 +1,32 @@
+/** Type and content of a Constant node, from whichever attribute holds its value. */
+import { GraphError } from '../errors.js';
+import { numbersOf, type Constant } from '../ir/constant.js';
+import type { Node } from '../ir/types.js';
+import type { OutputType } from './operator.js';
+
+/** The constant that a Constant node holds, when it is a tensor. */
+export function tensorOf(node: Node): Constant | undefined {
+  const attribute = node.attributes.get('value');
+  return attribute?.type === 'tensor' ? attribute.value : undefined;
+}
+
+export function contentFromTensorAttribute(node: Node): OutputType {
+  const tensor = tensorOf(node);
+  if (tensor) {
+    const small = (tensor.dtype === 'int64' || tensor.dtype === 'int32') && tensor.dims.length <= 1 && (tensor.dims[0] ?? 1) <= 64;
+    return { dtype: tensor.dtype, shape: tensor.dims, content: small && tensor.data instanceof Uint8Array ? numbersOf(tensor) : undefined };
+  }
+  for (const attribute of node.attributes.values()) {
+    switch (attribute.type) {
+      case 'int': return { dtype: 'int64', shape: [], content: [attribute.value] };
+      case 'ints': return { dtype: 'int64', shape: [attribute.value.length], content: attribute.value };
+      case 'float': return { dtype: 'float32', shape: [] };
+      case 'floats': return { dtype: 'float32', shape: [attribute.value.length] };
+      case 'string': return { dtype: 'string', shape: [] };
+      case 'strings': return { dtype: 'string', shape: [attribute.value.length] };
+      case 'tensor': case 'graph': case 'opaque': break;
+      default: attribute satisfies never;
+    }
+  }
+  throw new GraphError(`Constant node ${JSON.stringify(node.name)} holds no value.`);
+}
