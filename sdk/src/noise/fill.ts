@@ -66,7 +66,7 @@ export function fillUniforms(out: Float64Array | Float32Array, stream: NoiseStre
 }
 
 /**
- * Fills `out` with standard normals, float32, |x| < 6.4, within 8e-7 of the exact quantile of their word's uniform.
+ * Fills `out` with standard normals, float32, |x| < 6.34, within 8.7e-7 of the exact quantile of their word's uniform.
  * @param out exactly count · elements long
  * @throws {ArgumentError} as `fillWords`
  * @example fillNormals(noise, { seed: 42, purpose: purposes.flow, step: k }, { count: 8, elements: 3 * 32 * 32 })

@@ -13,23 +13,14 @@ const centralDenominator = [
   5226.495278852854561, 28729.085735721942674, 39307.89580009271061, 21213.794301586595867, 5394.1960214247511077,
   687.1870074920579083, 42.313330701600911252, 1,
 ];
-const middleNumerator = [
+const tailNumerator = [
   7.7454501427834140764e-4, 0.0227238449892691845833, 0.24178072517745061177, 1.27045825245236838258,
   3.64784832476320460504, 5.7694972214606914055, 4.6303378461565452959, 1.42343711074968357734,
 ];
-const middleDenominator = [
+const tailDenominator = [
   1.05075007164441684324e-9, 5.475938084995344946e-4, 0.0151986665636164571966, 0.14810397642748007459,
   0.68976733498510000455, 1.6763848301838038494, 2.05319162663775882187, 1,
 ];
-const tailNumerator = [
-  2.01033439929228813265e-7, 2.71155556874348757815e-5, 0.0012426609473880784386, 0.026532189526576123093,
-  0.29656057182850489123, 1.7848265399172913358, 5.4637849111641143699, 6.6579046435011037772,
-];
-const tailDenominator = [
-  2.04426310338993978564e-15, 1.4215117583164458887e-7, 1.8463183175100546818e-5, 7.868691311456132591e-4,
-  0.0148753612908506148525, 0.13692988092273580531, 0.59983220655588793769, 1,
-];
-
 function horner(coefficients: readonly number[], x: number): number {
   let sum = coefficients[0]!;
   for (let i = 1; i < coefficients.length; i++) sum = sum * x + coefficients[i]!;
@@ -55,8 +46,8 @@ export function naturalLog(x: number): number {
 }
 
 /**
- * PPND16: the quantile x ≤ 0 with Φ(x) = p, for p in (0, ½]. Relative accuracy about 1e-15.
- * The upper half is its mirror image, and the specification never asks for it.
+ * PPND16: the quantile x ≤ 0 with Φ(x) = p, for p in [e⁻²⁵, ½], to a relative accuracy of about 1e-15. The upper half is
+ * its mirror image. The algorithm's third range, p < e⁻²⁵, is left out: the smallest uniform is 2⁻³³ = 1.16e-10.
  */
 export function lowerNormalQuantile(p: number): number {
   const q = p - 0.5;
@@ -64,10 +55,8 @@ export function lowerNormalQuantile(p: number): number {
     const r = 0.180625 - q * q;
     return (q * horner(centralNumerator, r)) / horner(centralDenominator, r);
   }
-  const t = Math.sqrt(-naturalLog(p));
-  return t <= 5
-    ? -(horner(middleNumerator, t - 1.6) / horner(middleDenominator, t - 1.6))
-    : -(horner(tailNumerator, t - 5) / horner(tailDenominator, t - 5));
+  const t = Math.sqrt(-naturalLog(p)) - 1.6;
+  return -(horner(tailNumerator, t) / horner(tailDenominator, t));
 }
 
 /** Number of linear pieces: 256 in each of the 32 octaves of n. */
@@ -75,7 +64,7 @@ export const pieces = 8192;
 
 /**
  * The knots T[0…8192] of the specification: T[256 e + i] is the magnitude of the normal at tail probability
- * (1 + i/256) · 2^(e − 33). Falls from 6.23 to 0.
+ * (1 + i/256) · 2^(e − 33). Falls from 6.34 to 0.
  */
 export function quantileKnots(): Float64Array {
   const knots = new Float64Array(pieces + 1);
