@@ -12,3 +12,7 @@ export { readModel } from './onnx/read.js';
 export { writeModel, type ExternalStore } from './onnx/write.js';
 export { estimatorOf, type Estimator } from './products/estimator.js';
 export { gradientGraph, ratioGraph, samplerGraph, stepGraph } from './products/graphs.js';
+export { createBundle, type BundleOptions } from './bundle/create-bundle.js';
+export { writeBundle } from './bundle/write-bundle.js';
+export { assertEmissionProfile, emissionProfileIssues, type ProfileOptions } from './lint/emission-profile.js';
+export { priorGraph, type PriorSource } from './products/prior.js';

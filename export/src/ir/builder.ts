@@ -28,7 +28,7 @@ export class GraphBuilder {
   /** @param parent builder of the graph around this one, whose values may be used here and whose names are taken */
   constructor(name: string, graph?: Graph, parent?: GraphBuilder) {
     this.graph = graph ?? { name, inputs: [], outputs: [], initializers: new Map(), nodes: [] };
-    this.#names = parent ? parent.#names : new Map();
+    this.#names = parent ? parent.#names : new Map<string, Value>();
     this.#take(this.graph);
   }
 
