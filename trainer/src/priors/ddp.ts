@@ -4,11 +4,12 @@
  */
 import type { Tensor2D } from '@tensorflow/tfjs';
 import { ArgumentError } from '@ratioflow/sdk';
+import type { TensorFlow } from '../backend/tensorflow.js';
 import { isImageDataset } from '../data/dataset.js';
 import type { Dataset } from '../data/dataset.js';
 import { choleskyInPlace } from './cholesky.js';
 import { byteMoments } from './moments.js';
-import type { MomentOptions, Tf } from './moments.js';
+import type { MomentOptions } from './moments.js';
 
 /** What the prior is made of, rounded to float32; the factor belongs in `weights.bin`. */
 export interface DdpState {
@@ -51,7 +52,7 @@ export async function ddpStatistics(dataset: Dataset, options: MomentOptions = {
     covariance[row * d + row]! += ddpRidge;
   }
   choleskyInPlace(covariance, d);
-  return { mean: Float32Array.from(sums, (sum) => sum / n / 127.5 - 1), factor: Float32Array.from(covariance) };
+  return { mean: Float32Array.from(sums, (sum) => sum / n / 127.5 - 1), factor: new Float32Array(covariance) };
 }
 
 /**
@@ -95,7 +96,7 @@ export interface TensorPrior {
 }
 
 /** Puts a factor on tfjs's device, for large batches: there the product is one matrix multiplication. */
-export function ddpOnTensors(tf: Tf, { mean, factor }: DdpState): TensorPrior {
+export function ddpOnTensors(tf: TensorFlow, { mean, factor }: DdpState): TensorPrior {
   const d = mean.length;
   const [meanTensor, factorTensor] = [tf.tensor1d(mean), tf.tensor2d(factor, [d, d])];
   return {

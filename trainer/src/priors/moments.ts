@@ -2,17 +2,14 @@
  * Sums of bytes and of products of bytes over an image set: the exact integers behind the mean and covariance of the
  * data-dependent prior. By matrix products where tfjs has a fast backend, else by a loop that skips black pixels.
  */
-import type * as tfjs from '@tensorflow/tfjs';
+import type { TensorFlow } from '../backend/tensorflow.js';
 import { sampleLength } from '../data/dataset.js';
 import type { ImageDataset } from '../data/dataset.js';
-
-/** An instance of tfjs, whichever package it came from. */
-export type Tf = typeof tfjs;
 
 /** How moments are computed. */
 export interface MomentOptions {
   /** tfjs with the backend to use. @default none: plain JavaScript, which is also used for tfjs's backend `cpu` */
-  readonly tf?: Tf;
+  readonly tf?: TensorFlow;
   /** Called after each chunk with the number of images read. */
   readonly onProgress?: (done: number, total: number) => void;
 }
@@ -74,13 +71,18 @@ function addByLoop({ sums, products }: ByteMoments, bytes: Uint8Array, d: number
 }
 
 /** Adds Σ v and Σ (v − 128)(w − 128) of a chunk; `uncentre` turns the total into Σ v·w. */
-async function addByMatrixProduct({ sums, products }: ByteMoments, bytes: Uint8Array, d: number, tf: Tf): Promise<void> {
+async function addByMatrixProduct({ sums, products }: ByteMoments, bytes: Uint8Array, d: number, tf: TensorFlow): Promise<void> {
+  const centred = new Float32Array(bytes.length);
   for (let start = 0; start < bytes.length; start += d) {
-    for (let i = 0; i < d; i++) sums[i]! += bytes[start + i]!;
+    for (let i = 0; i < d; i++) {
+      const value = bytes[start + i]!;
+      sums[i]! += value;
+      centred[start + i] = value - 128;
+    }
   }
   const product = tf.tidy(() => {
-    const centred = tf.tensor2d(Float32Array.from(bytes, (value) => value - 128), [bytes.length / d, d]);
-    return tf.matMul(centred, centred, true, false);
+    const matrix = tf.tensor2d(centred, [bytes.length / d, d]);
+    return tf.matMul(matrix, matrix, true, false);
   });
   const values = await product.data();
   product.dispose();
