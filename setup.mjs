@@ -148,13 +148,18 @@ function buildTimes() {
 async function build(state) {
   const sources = hashSources();
   const unchanged = (times) => times.every((time, i) => time !== 0 && time === state?.buildTimes?.[i]);
-  if (state?.sources === sources && unchanged(buildTimes())) return state;
+  if (state?.sources === sources && unchanged(buildTimes())) return { sources, buildTimes: state.buildTimes };
   log('building the packages');
   // tsc trusts its own record even when its output was deleted.
   const force = buildTimes().includes(0) ? ['--force'] : [];
   const code = await runNode([join(root, 'node_modules', 'typescript', 'lib', 'tsc.js'), '-b', ...force]);
   if (code !== 0) throw new SetupProblem('the packages do not build', 'the errors above name file and line');
   return { sources, buildTimes: buildTimes() };
+}
+
+function remember(state) {
+  const text = `${JSON.stringify(state)}\n`;
+  if (!existsSync(stateFile) || readFileSync(stateFile, 'utf8') !== text) writeWhole(stateFile, text);
 }
 
 async function main() {
@@ -168,9 +173,8 @@ async function main() {
     const before = readJson(stateFile);
     const installed = await installDependencies();
     const flavour = await provideTensorFlow(asked, before?.flavour);
-    const built = await build(installed ? undefined : before);
-    const state = { flavour, sources: built.sources, buildTimes: built.buildTimes };
-    if (JSON.stringify(state) !== JSON.stringify(before)) writeWhole(stateFile, `${JSON.stringify(state)}\n`);
+    remember({ ...before, flavour });
+    remember({ flavour, ...(await build(installed ? undefined : before)) });
   });
 }
 
