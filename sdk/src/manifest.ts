@@ -16,6 +16,18 @@ export const graphFiles = {
 } as const;
 export type GraphName = keyof typeof graphFiles;
 
+/** Names of every graph's inputs and outputs: the same symbols as in the documentation and in every language. */
+export const graphTensors = {
+  ratio: { inputs: ['x'], outputs: ['logRatio'] },
+  gradient: { inputs: ['x'], outputs: ['logRatio', 'drift'] },
+  step: { inputs: ['x', 'noise', 'eta', 'nu'], outputs: ['next', 'logRatio'] },
+  sampler: { inputs: ['x0', 'noise', 'eta', 'nu'], outputs: ['x'] },
+  prior: { inputs: ['z'], outputs: ['x0'] },
+} as const satisfies Record<GraphName, { inputs: readonly string[]; outputs: readonly string[] }>;
+
+/** Files that a bundle may hold besides the graphs above, for other tools; this SDK lists them and does not read them. */
+export const optionalFiles = ['sampler-device-noise.onnx', 'generator.onnx'] as const;
+
 /** Name of the external data shared by all graphs. */
 export const weightsFile = 'weights.bin';
 

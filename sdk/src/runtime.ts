@@ -14,6 +14,11 @@ export interface Tensor {
   readonly data: TensorData;
 }
 
+/** A tensor of float32 elements: samples, noise, ratios. */
+export interface FloatTensor extends Tensor {
+  readonly data: Float32Array;
+}
+
 /** A graph to load: the serialized ModelProto and the bytes of every external file that it names. */
 export interface GraphSource {
   /** File name inside the bundle, for messages. */

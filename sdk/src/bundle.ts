@@ -1,0 +1,111 @@
+/**
+ * The files of a bundle, read lazily, each checked against size and hash of the manifest before anybody uses it, and
+ * the sessions made of them. The source only ever sees the fixed names of the format.
+ */
+import { show } from './check.js';
+import { BundleError, RatioflowError, RuntimeError } from './errors.js';
+import { resolveExternalData } from './external-data.js';
+import { globals } from './globals.js';
+import { graphFiles, graphTensors, weightsFile } from './manifest.js';
+import type { GraphName, Manifest } from './manifest.js';
+import { maxManifestBytes, parseManifest } from './manifest-parser.js';
+import type { LoadOptions, Runtime, Session } from './runtime.js';
+
+/** Where a bundle's bytes come from: a folder, a URL prefix, an archive, memory. */
+export interface BundleSource {
+  /** For messages: the path or URL. */
+  readonly location: string;
+  /**
+   * The whole content of one file.
+   * @param name relative, with `/`; only names of the bundle format are asked for
+   * @param limit bytes beyond which the file is of no use: a source should refuse to read more
+   */
+  read(name: string, limit?: number): Promise<Uint8Array>;
+}
+
+/** An open bundle: its manifest, and its files as verified bytes and as sessions. */
+export interface Bundle {
+  readonly manifest: Manifest;
+  readonly location: string;
+  /** A file that the manifest lists. @throws {BundleError} when it is absent or not what the manifest says */
+  read(name: string): Promise<Uint8Array>;
+  /** Loads a graph. The caller disposes of the session. */
+  load(graph: GraphName): Promise<Session>;
+}
+
+/** Reads and checks the manifest, and nothing else yet. @throws {BundleError} */
+export async function readBundle(source: BundleSource, runtime: Runtime, options: LoadOptions = {}): Promise<Bundle> {
+  const located = (message: string, cause?: unknown): BundleError => new BundleError(`${source.location}: ${message}`, { cause });
+  const fetchBytes = async (name: string, limit: number): Promise<Uint8Array> => {
+    try {
+      return await source.read(name, limit);
+    } catch (cause) {
+      if (cause instanceof RatioflowError) throw cause;
+      throw located(`${name} cannot be read: ${messageOf(cause)}`, cause);
+    }
+  };
+  const manifest = parseLocated(await fetchBytes('manifest.json', maxManifestBytes), located);
+
+  const read = async (name: string): Promise<Uint8Array> => {
+    const expected = Object.hasOwn(manifest.files, name) ? manifest.files[name]! : undefined;
+    if (expected === undefined) throw located(`the manifest lists no file ${show(name)}.`);
+    const bytes = await fetchBytes(name, expected.size);
+    if (bytes.byteLength !== expected.size) throw located(`${name} has ${bytes.byteLength} bytes, ${expected.size} by the manifest: the bundle is damaged; copy or export it again.`);
+    const actual = await sha256(bytes);
+    if (actual !== expected.sha256) throw located(`${name} has SHA-256 ${actual}, ${expected.sha256} by the manifest: the bundle is damaged; copy or export it again.`);
+    return bytes;
+  };
+
+  // All graphs share the weights: graphs that load at the same time share one copy, and none is kept afterwards.
+  let weights: Promise<Uint8Array> | undefined;
+  let loading = 0;
+  const readExternal = (location: string): Promise<Uint8Array> => {
+    if (location !== weightsFile) return Promise.reject(located(`a graph refers to external data ${show(location)}; allowed: ${weightsFile}.`));
+    return (weights ??= read(weightsFile));
+  };
+  const load = async (graph: GraphName): Promise<Session> => {
+    const name = graphFiles[graph];
+    loading++;
+    try {
+      const { model, externalData } = await resolveExternalData(name, await read(name), readExternal);
+      const session = await loadInto(runtime, name, model, externalData, options);
+      const { inputs, outputs } = graphTensors[graph];
+      const fits = session.inputNames.length === inputs.length && inputs.every((input) => session.inputNames.includes(input))
+        && outputs.every((output) => session.outputNames.includes(output));
+      if (fits) return session;
+      await session.dispose();
+      throw located(`${name} maps ${session.inputNames.join(', ')} to ${session.outputNames.join(', ')}; a bundle's maps ${inputs.join(', ')} to ${outputs.join(', ')}.`);
+    } finally {
+      if (--loading === 0) weights = undefined;
+    }
+  };
+  return { manifest, location: source.location, read, load };
+}
+
+async function loadInto(runtime: Runtime, name: string, model: Uint8Array, externalData: ReadonlyMap<string, Uint8Array>, options: LoadOptions): Promise<Session> {
+  try {
+    return await runtime.load({ name, model, externalData }, options);
+  } catch (cause) {
+    if (cause instanceof RatioflowError) throw cause;
+    throw new RuntimeError(`${runtime.name} cannot load ${name}: ${messageOf(cause)}`, { cause });
+  }
+}
+
+function parseLocated(bytes: Uint8Array, located: (message: string, cause?: unknown) => BundleError): Manifest {
+  try {
+    return parseManifest(bytes);
+  } catch (cause) {
+    throw cause instanceof BundleError ? located(cause.message, cause) : cause;
+  }
+}
+
+/** SHA-256 in lower-case hexadecimal. */
+export async function sha256(bytes: Uint8Array): Promise<string> {
+  const subtle = globals.crypto?.subtle;
+  if (subtle === undefined) throw new BundleError('This page has no Web Crypto, so that bundles cannot be checked: serve it over https or from localhost.');
+  const digest = new Uint8Array(await subtle.digest('SHA-256', bytes));
+  return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
+/** What an unknown thrown value says. */
+export const messageOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause));

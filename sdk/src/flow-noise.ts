@@ -1,0 +1,58 @@
+/**
+ * ξ_k for the flow of one batch, several steps at a time, in two buffers that are used again and again: while the engine
+ * reads one, the next steps are written into the other.
+ */
+import { fillNormals } from './noise/fill.js';
+import { purposes } from './noise/stream.js';
+import type { FloatTensor } from './runtime.js';
+
+/** Bytes that each of the two buffers may grow to (beyond a single step, which always fits). */
+const bufferBytes = 32 * 2 ** 20;
+
+/** Noise of consecutive steps. */
+export interface FlowNoise {
+  /** The most steps that one `take` can give. */
+  readonly capacity: number;
+  /** Prepares the noise of `steps` steps from step k on; the array taken before stays untouched. */
+  prefetch(k: number, steps: number): void;
+  /** The same noise, [steps · samples · elements] values, valid until the `prefetch` or `take` after next. */
+  take(k: number, steps: number): Float32Array;
+}
+
+/** Samples `first` to `first + count − 1`, as part of a seed or of a given array. */
+interface Part { readonly first: number; readonly count: number; readonly elements: number }
+
+/** Noise of a seed, by the specification: it depends on (seed, step, sample index) alone. */
+export function seededNoise(seed: bigint, { first, count, elements }: Part): FlowNoise {
+  const perStep = count * elements;
+  return buffered(perStep, (out, k) => fillNormals(out, { seed, purpose: purposes.flow, step: k }, { firstSample: first, count, elements }));
+}
+
+/** Noise given by the caller, [steps, all samples, …], of which this batch is a part; without a copy where it is all. */
+export function givenNoise(noise: FloatTensor, { first, count, elements }: Part): FlowNoise {
+  const all = noise.shape[1]!;
+  const perStep = count * elements;
+  if (count === all) {
+    return { capacity: Infinity, prefetch: () => undefined, take: (k, steps) => noise.data.subarray(k * perStep, (k + steps) * perStep) };
+  }
+  return buffered(perStep, (out, k) => out.set(noise.data.subarray((k * all + first) * elements, (k * all + first + count) * elements)));
+}
+
+function buffered(perStep: number, fill: (out: Float32Array, k: number) => void): FlowNoise {
+  let spare = new Float32Array(0);
+  let taken = new Float32Array(0);
+  let ready = { k: -1, steps: 0 };
+  const prefetch = (k: number, steps: number): void => {
+    if (ready.k === k && ready.steps >= steps) return;
+    if (spare.length < steps * perStep) spare = new Float32Array(steps * perStep);
+    for (let i = 0; i < steps; i++) fill(spare.subarray(i * perStep, (i + 1) * perStep), k + i);
+    ready = { k, steps };
+  };
+  const take = (k: number, steps: number): Float32Array => {
+    prefetch(k, steps);
+    [spare, taken] = [taken, spare];
+    ready = { k: -1, steps: 0 };
+    return taken.subarray(0, steps * perStep);
+  };
+  return { capacity: Math.max(1, Math.floor(bufferBytes / 4 / perStep)), prefetch, take };
+}

@@ -1,0 +1,75 @@
+/**
+ * The sessions of one open bundle: loaded on first use, checked at every run, and disposed of together.
+ */
+import type { Bundle } from './bundle.js';
+import { messageOf } from './bundle.js';
+import { ArgumentError, RatioflowError, RuntimeError } from './errors.js';
+import { graphFiles } from './manifest.js';
+import type { GraphName } from './manifest.js';
+import type { FloatTensor, Session, Tensor } from './runtime.js';
+import { floatTensor, showShape, sizeOf } from './tensor.js';
+
+/** Sessions by graph. */
+export interface Graphs {
+  /** The session of a graph, loaded at the first call. */
+  session(graph: GraphName): Promise<Session>;
+  /**
+   * Runs a graph for the outputs named, each checked to hold as many float32 elements as its shape says.
+   * @throws {RuntimeError} when the engine fails or returns something else
+   */
+  run<Name extends string>(graph: GraphName, feeds: Readonly<Record<string, Tensor>>, outputs: Readonly<Record<Name, readonly number[]>>): Promise<Record<Name, FloatTensor>>;
+  /** Lets the runs under way end, then disposes of every session. Idempotent. */
+  dispose(): Promise<void>;
+}
+
+export function createGraphs(bundle: Bundle): Graphs {
+  const sessions = new Map<GraphName, Promise<Session>>();
+  const running = new Set<Promise<unknown>>();
+  let disposed: Promise<void> | undefined;
+
+  const session = async (graph: GraphName): Promise<Session> => {
+    if (disposed !== undefined) throw new ArgumentError(`The model of ${bundle.location} has been disposed of: open it again.`);
+    const known = sessions.get(graph);
+    if (known !== undefined) return known;
+    const loading = bundle.load(graph);
+    sessions.set(graph, loading);
+    // A load that failed, for want of memory say, may be tried again.
+    loading.catch(() => sessions.delete(graph));
+    return loading;
+  };
+
+  const run: Graphs['run'] = async (graph, feeds, outputs) => {
+    const loaded = await session(graph);
+    // Disposal may have begun while the graph was loading.
+    if (disposed !== undefined) await session(graph);
+    const names = Object.keys(outputs) as (keyof typeof outputs)[];
+    const under = loaded.run(feeds, names);
+    running.add(under);
+    try {
+      const results = await under;
+      return Object.fromEntries(names.map((name) => [name, checked(graph, name, results[name], outputs[name])])) as Record<keyof typeof outputs, FloatTensor>;
+    } catch (cause) {
+      if (cause instanceof RatioflowError) throw cause;
+      throw new RuntimeError(`${graphFiles[graph]} failed on ${loaded.provider}: ${messageOf(cause)}`, { cause });
+    } finally {
+      running.delete(under);
+    }
+  };
+
+  const dispose = async (): Promise<void> => {
+    await Promise.allSettled(running);
+    const loaded = await Promise.allSettled(sessions.values());
+    sessions.clear();
+    for (const outcome of loaded) if (outcome.status === 'fulfilled') await outcome.value.dispose();
+  };
+  return { session, run, dispose: () => (disposed ??= dispose()) };
+}
+
+function checked(graph: GraphName, name: string, tensor: Tensor | undefined, shape: readonly number[]): FloatTensor {
+  if (!(tensor?.data instanceof Float32Array) || tensor.data.length !== sizeOf(shape)) {
+    const actual = tensor === undefined ? 'nothing' : `${tensor.data.constructor.name} of shape ${showShape(tensor.shape)}`;
+    throw new RuntimeError(`${graphFiles[graph]} returned ${actual} as ${name}; expected: Float32Array of shape ${showShape(shape)}.`);
+  }
+  // [N, 1] and [N] are the same data; the shape is the format's.
+  return floatTensor(tensor.data, shape);
+}

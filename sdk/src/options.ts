@@ -1,0 +1,127 @@
+/**
+ * Options of sampling, as callers give them and as the sampler wants them: checked and completed once, here.
+ */
+import { failArgument, finite, integer, show } from './check.js';
+import { ArgumentError } from './errors.js';
+import type { AbortSignalLike } from './globals.js';
+import type { Manifest } from './manifest.js';
+import type { Seed } from './noise/stream.js';
+import { parseSeed } from './noise/stream.js';
+import type { FloatTensor, Tensor } from './runtime.js';
+import { checkTensor, sizeOf } from './tensor.js';
+
+/** Which samples. */
+export interface PriorOptions {
+  /** Number of samples. @default the number in `x0`, else 1 */
+  readonly count?: number;
+  /** Integer in [0, 2⁶⁴). The same seed gives the same samples on every device, in every language. @default 0 */
+  readonly seed?: Seed;
+  /** Index of the first sample: `first: 100, count: 10` makes samples 100 to 109 of the seed. @default 0 */
+  readonly first?: number;
+}
+
+/** How far one has got: `step` of `of` steps are done for samples up to `samples` of `count`. */
+export interface Progress {
+  readonly step: number;
+  readonly of: number;
+  /** Samples that are finished or in the batch under way. */
+  readonly samples: number;
+  readonly count: number;
+}
+
+/** Options of both `sample` and `flow`. */
+export interface FlowSettings extends PriorOptions {
+  /** Bridging steps. @default the manifest's */
+  readonly K?: number;
+  /** Refinement steps κ after them. @default the manifest's */
+  readonly kappa?: number;
+  /** Step size η. @default the manifest's */
+  readonly eta?: number;
+  /** Noise scale ν, which multiplies the noise directly. @default the manifest's */
+  readonly nu?: number;
+  /** Start from these, [count, …sample shape], instead of the prior. */
+  readonly x0?: Tensor;
+  /** Use this noise, [K + κ, count, …sample shape], instead of the seed's. */
+  readonly noise?: Tensor;
+  /** Aborts between two calls of the engine; the promise rejects with the signal's reason and the model stays usable. */
+  readonly signal?: AbortSignalLike;
+}
+
+/** Options of `Model.sample`. */
+export interface SampleOptions extends FlowSettings {
+  /** Samples that go through the network together. No result depends on it. @default about 65,536 elements, 8 to 4,096 samples */
+  readonly batch?: number;
+  /** Called after every step, in order; steps that ran in one graph are reported together. What it throws ends the sampling. */
+  readonly onStep?: (progress: Progress) => void;
+}
+
+/** Options of `Model.flow`. */
+export interface FlowOptions extends FlowSettings {
+  /** A frame every so many steps; the first and the last always come. @default 1 */
+  readonly every?: number;
+  /** Evaluate log q/p at every frame, at the price of one more run of the network each. @default false */
+  readonly logRatio?: boolean;
+}
+
+/** Options of sampling, complete and in range. */
+export interface Settings {
+  readonly count: number;
+  readonly seed: bigint;
+  readonly first: number;
+  readonly batch: number;
+  readonly K: number;
+  readonly kappa: number;
+  readonly eta: number;
+  readonly nu: number;
+  readonly x0: FloatTensor | undefined;
+  readonly noise: FloatTensor | undefined;
+  readonly signal: AbortSignalLike | undefined;
+}
+
+/** Elements of the largest array that is made in one piece: 8 GiB of float32. */
+const maxElements = 2 ** 31;
+const maxSteps = 1_000_000;
+const settingNames = ['count', 'seed', 'first', 'K', 'kappa', 'eta', 'nu', 'x0', 'noise', 'signal'];
+
+/**
+ * Checks and completes options against the manifest.
+ * @param extra names that are allowed beyond those of `FlowSettings`
+ * @throws {ArgumentError} naming the option, its value and what is allowed
+ */
+export function settingsOf(manifest: Manifest, options: SampleOptions, extra: readonly string[]): Settings {
+  rejectUnknown(options, [...settingNames, ...extra]);
+  const { sampleShape } = manifest;
+  const elements = sizeOf(sampleShape);
+  const x0 = options.x0 === undefined ? undefined : checkTensor('x0', options.x0, [options.count ?? null, ...sampleShape]);
+  const { count, seed, first } = rangeOf(manifest, options, x0?.shape[0]);
+  const K = integer(failArgument, 'K', options.K ?? manifest.K, 0, maxSteps);
+  const kappa = integer(failArgument, 'kappa', options.kappa ?? manifest.kappa, 0, maxSteps);
+  return {
+    count, seed, first, K, kappa, x0,
+    batch: Math.min(count, integer(failArgument, 'batch', options.batch ?? defaultBatch(elements), 1, Number.MAX_SAFE_INTEGER)),
+    eta: finite(failArgument, 'eta', options.eta ?? manifest.eta, 0),
+    nu: finite(failArgument, 'nu', options.nu ?? manifest.nu, 0),
+    noise: options.noise === undefined || K + kappa === 0 ? undefined : checkTensor('noise', options.noise, [K + kappa, count, ...sampleShape]),
+    signal: options.signal,
+  };
+}
+
+/** Checks count, seed and first. @param known the count where another option implies it */
+export function rangeOf(manifest: Manifest, options: PriorOptions, known?: number): { count: number; seed: bigint; first: number } {
+  const count = integer(failArgument, 'count', options.count ?? known ?? 1, 1, 2 ** 32);
+  if (count * sizeOf(manifest.sampleShape) > maxElements) {
+    throw new ArgumentError(`count is ${count}, which makes more than 2^31 values: make the samples in parts, with first: 0, n, 2n, …`);
+  }
+  return { count, seed: parseSeed(options.seed ?? 0), first: integer(failArgument, 'first', options.first ?? 0, 0, 2 ** 32 - count) };
+}
+
+/** A misspelt option must not be ignored. */
+export function rejectUnknown(options: object, known: readonly string[]): void {
+  const unknown = Object.keys(options).find((name) => !known.includes(name));
+  if (unknown !== undefined) throw new ArgumentError(`Unknown option ${show(unknown)}; allowed: ${known.join(', ')}.`);
+}
+
+/** A power of two: enough samples to fill the processor, few enough for their activations to stay near it. */
+function defaultBatch(elements: number): number {
+  return 2 ** Math.min(12, Math.max(3, Math.floor(Math.log2(65_536 / elements))));
+}

@@ -1,0 +1,65 @@
+/**
+ * How the steps of the flow reach the engine: several at a time inside `sampler.onnx` where the engine runs loops
+ * itself, else one by one through `step.onnx`. Chosen from the session's capabilities, never from a provider's name.
+ */
+import type { Graphs } from './graphs.js';
+import type { FloatTensor, Session } from './runtime.js';
+import { floatTensor } from './tensor.js';
+
+/** `graph`: chunks of steps in `sampler.onnx`; `step`: `step.onnx` once for every step. */
+export type PlanName = 'graph' | 'step';
+
+/** The update of Algorithm 2 on an engine. */
+export interface Plan {
+  readonly name: PlanName;
+  readonly session: Session;
+  /** How many steps one call should take. */
+  readonly pace: Pace;
+  /** x_{k+1} = x_k − η ∇f'(r(x_k)) + ν ξ_k for as many steps as `noise` holds, `steps` of them. */
+  advance(x: FloatTensor, noise: Float32Array, steps: number): Promise<FloatTensor>;
+}
+
+/** Chooses between the chunk size that keeps calls cheap and the one that keeps them short. */
+export interface Pace {
+  /** Steps for the next call on `samples` samples. */
+  steps(samples: number): number;
+  /** Reports what a call took. */
+  measured(samples: number, steps: number, milliseconds: number): void;
+}
+
+/** A call should take about this long, so that aborting and frames stay prompt and an event loop is not blocked. */
+const callMilliseconds = 50;
+
+/** Measures as it goes: cost of a step, by samples, remembered from call to call. */
+export function createPace(): Pace {
+  let perSample = Infinity;
+  let most = 1;
+  return {
+    steps: (samples) => Math.max(1, Math.min(most, Math.floor(callMilliseconds / (perSample * samples)))),
+    measured: (samples, steps, milliseconds) => {
+      const measured = milliseconds / steps / samples;
+      // One slow call, the first or one among many at once, must not shrink those that follow for long.
+      perSample = perSample === Infinity ? measured : Math.min(measured, 2 * perSample);
+      most = Math.max(most, 8 * steps);
+    },
+  };
+}
+
+const always: Pace = { steps: () => 1, measured: () => undefined };
+
+/** Chooses the plan for this engine. @param pace shared by all calls on one model */
+export async function choosePlan(graphs: Graphs, pace: Pace, eta: number, nu: number): Promise<Plan> {
+  const scalars = { eta: floatTensor(Float32Array.of(eta), []), nu: floatTensor(Float32Array.of(nu), []) };
+  // Any session tells what the engine can do, and sampling mostly needs this one anyhow.
+  const { capabilities } = await graphs.session('prior');
+  if (capabilities.controlFlow) {
+    return {
+      name: 'graph', session: await graphs.session('sampler'), pace,
+      advance: async (x0, noise, steps) => (await graphs.run('sampler', { x0, noise: floatTensor(noise, [steps, ...x0.shape]), ...scalars }, { x: x0.shape })).x,
+    };
+  }
+  return {
+    name: 'step', session: await graphs.session('step'), pace: always,
+    advance: async (x, noise) => (await graphs.run('step', { x, noise: floatTensor(noise, x.shape), ...scalars }, { next: x.shape })).next,
+  };
+}

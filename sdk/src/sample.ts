@@ -1,0 +1,173 @@
+/**
+ * `sample` and `flow` of a model: batches, frames, progress and statistics around the sampler's loop.
+ */
+import { failArgument, integer } from './check.js';
+import { givenNoise, seededNoise } from './flow-noise.js';
+import { now, throwIfAborted } from './globals.js';
+import type { Graphs } from './graphs.js';
+import type { Manifest } from './manifest.js';
+import { fillNormals, fillUniforms } from './noise/fill.js';
+import { purposes } from './noise/stream.js';
+import type { FlowOptions, SampleOptions, Settings } from './options.js';
+import { settingsOf } from './options.js';
+import type { Pace, Plan, PlanName } from './plan.js';
+import { choosePlan } from './plan.js';
+import { runFlow } from './sampler.js';
+import type { State } from './sampler.js';
+import type { FloatTensor, Runtime } from './runtime.js';
+import { floatTensor, sizeOf } from './tensor.js';
+
+/** What sampling took. */
+export interface Statistics {
+  /** Network evaluations, summed over the samples: count · (K + κ). */
+  readonly evaluations: number;
+  /** Steps of every sample: K + κ. */
+  readonly steps: number;
+  /** The execution provider that really ran, for example `cpu`. */
+  readonly provider: string;
+  /** Engine and version. */
+  readonly runtime: string;
+  /** Wall time of the whole call, prior, noise and loading of graphs included. */
+  readonly milliseconds: number;
+  /** Wall time of one step of one full batch, noise included; 0 without steps. */
+  readonly millisecondsPerStep: number;
+  readonly plan: PlanName;
+  /** What was asked for and is not so; empty when all is well. */
+  readonly warnings: readonly string[];
+}
+
+/** Samples with what they took. */
+export interface SampleResult {
+  /** [count, …sample shape], clamped to the bundle's value range. Belongs to the caller. */
+  readonly samples: FloatTensor;
+  readonly statistics: Statistics;
+}
+
+/** x on its way from the prior to a sample. */
+export interface Frame {
+  /** Steps done: 0 for the prior, `of` for the samples. */
+  readonly step: number;
+  readonly of: number;
+  readonly stage: 'prior' | 'bridging' | 'refinement';
+  /** [count, …sample shape]. A copy that belongs to the caller; the last frame is clamped as `sample` does, no other is. */
+  readonly x: FloatTensor;
+  /** log q/p of every sample, on request. */
+  readonly logRatio?: Float32Array;
+}
+
+/** What sampling needs of a model. */
+export interface Engine {
+  readonly manifest: Manifest;
+  readonly runtime: Runtime;
+  readonly graphs: Graphs;
+  readonly pace: Pace;
+}
+
+/** x₀ of samples `first` to `first + count − 1`, [count, …sample shape]: `prior.onnx` on the seed's z. */
+export async function drawPrior({ manifest, graphs }: Engine, seed: bigint, first: number, count: number): Promise<FloatTensor> {
+  const elements = sizeOf(manifest.sampleShape);
+  const z = new Float32Array(count * elements);
+  (manifest.prior.z === 'normal' ? fillNormals : fillUniforms)(z, { seed, purpose: purposes.prior, step: 0 }, { firstSample: first, count, elements });
+  return (await graphs.run('prior', { z: floatTensor(z, [count, elements]) }, { x0: [count, ...manifest.sampleShape] })).x0;
+}
+
+/** `Model.sample`. */
+export async function sample(engine: Engine, options: SampleOptions): Promise<SampleResult> {
+  const start = now();
+  const settings = settingsOf(engine.manifest, options, ['batch', 'onStep']);
+  const { count, batch, K, kappa } = settings;
+  const { sampleShape, valueRange } = engine.manifest;
+  const elements = sizeOf(sampleShape);
+  throwIfAborted(settings.signal);
+  const plan = await choosePlan(engine.graphs, engine.pace, settings.eta, settings.nu);
+  let samples: Float32Array | undefined;
+  let stepping = 0;
+  for (let done = 0; done < count; done += batch) {
+    const size = Math.min(batch, count - done);
+    const x0 = await startOf(engine, settings, done, size);
+    const startSteps = now();
+    let x = x0;
+    let reported = 0;
+    for await (const state of runFlow(batchOf(settings, plan, x0, done, () => K + kappa))) {
+      x = state.x;
+      for (; reported < state.step; reported++) options.onStep?.({ step: reported + 1, of: K + kappa, samples: done + size, count });
+    }
+    stepping += now() - startSteps;
+    // onStep may have aborted after the last call of the engine.
+    throwIfAborted(settings.signal);
+    if (size === count && x !== settings.x0) samples = x.data;
+    else (samples ??= new Float32Array(count * elements)).set(x.data, done * elements);
+  }
+  clampInPlace(samples!, valueRange);
+  return {
+    samples: floatTensor(samples!, [count, ...sampleShape]),
+    statistics: statisticsOf(engine, settings, plan, now() - start, stepping / Math.ceil(count / batch)),
+  };
+}
+
+/** `Model.flow`. */
+export async function* flow(engine: Engine, options: FlowOptions): AsyncGenerator<Frame, Statistics, void> {
+  const start = now();
+  const { every, logRatio, ...rest } = options;
+  const settings = settingsOf(engine.manifest, rest, ['every', 'logRatio']);
+  const stride = integer(failArgument, 'every', every ?? 1, 1, Number.MAX_SAFE_INTEGER);
+  const of = settings.K + settings.kappa;
+  throwIfAborted(settings.signal);
+  const plan = await choosePlan(engine.graphs, engine.pace, settings.eta, settings.nu);
+  const frame = async ({ step, x }: State): Promise<Frame> => {
+    const copy = floatTensor(x.data.slice(), x.shape);
+    if (step === of) clampInPlace(copy.data, engine.manifest.valueRange);
+    const stage = step === 0 ? 'prior' : step <= settings.K ? 'bridging' : 'refinement';
+    return { step, of, stage, x: copy, ...(logRatio === true && { logRatio: await scoreOf(engine, copy) }) };
+  };
+  const x0 = await startOf(engine, settings, 0, settings.count);
+  const nextStop = (k: number): number => Math.min(of, (Math.floor(k / stride) + 1) * stride);
+  yield await frame({ step: 0, x: x0 });
+  let stepping = 0;
+  let resumed = now();
+  for await (const state of runFlow(batchOf(settings, plan, x0, 0, nextStop))) {
+    stepping += now() - resumed;
+    if (state.step % stride === 0 || state.step === of) yield await frame(state);
+    resumed = now();
+  }
+  return statisticsOf(engine, settings, plan, now() - start, stepping);
+}
+
+/** log q/p of every sample of x. */
+export async function scoreOf({ graphs }: Engine, x: FloatTensor): Promise<Float32Array> {
+  return (await graphs.run('ratio', { x }, { logRatio: x.shape.slice(0, 1) })).logRatio.data;
+}
+
+/** x₀ of samples `done` to `done + size − 1` of the call: given, or drawn from the prior. */
+async function startOf(engine: Engine, { x0, seed, first }: Settings, done: number, size: number): Promise<FloatTensor> {
+  if (x0 === undefined) return drawPrior(engine, seed, first + done, size);
+  if (size === x0.shape[0]) return x0;
+  const elements = sizeOf(engine.manifest.sampleShape);
+  return floatTensor(x0.data.subarray(done * elements, (done + size) * elements), [size, ...engine.manifest.sampleShape]);
+}
+
+function batchOf({ seed, first, noise, K, kappa, signal }: Settings, plan: Plan, x0: FloatTensor, done: number, nextStop: (k: number) => number): Parameters<typeof runFlow>[0] {
+  const count = x0.shape[0]!;
+  const elements = x0.data.length / count;
+  const source = noise === undefined ? seededNoise(seed, { first: first + done, count, elements }) : givenNoise(noise, { first: done, count, elements });
+  return { x0, steps: K + kappa, noise: source, plan, nextStop, signal };
+}
+
+function statisticsOf({ runtime }: Engine, { count, K, kappa }: Settings, plan: Plan, milliseconds: number, stepping: number): Statistics {
+  const steps = K + kappa;
+  return {
+    evaluations: count * steps, steps, provider: plan.session.provider, runtime: runtime.name,
+    milliseconds, millisecondsPerStep: steps === 0 ? 0 : stepping / steps, plan: plan.name, warnings: [...runtime.warnings],
+  };
+}
+
+function clampInPlace(data: Float32Array, range: readonly [number, number] | null): void {
+  if (range === null) return;
+  const [low, high] = range;
+  // Not Math.min and Math.max: a NaN must stay one, and this is three times faster.
+  for (let i = 0; i < data.length; i++) {
+    const value = data[i]!;
+    if (value < low) data[i] = low;
+    else if (value > high) data[i] = high;
+  }
+}

@@ -1,0 +1,90 @@
+/**
+ * Does this runtime compute what the bundle's author computed? Runs every verification vector and compares.
+ */
+import type { Bundle, BundleSource } from './bundle.js';
+import { messageOf, readBundle } from './bundle.js';
+import { BundleError } from './errors.js';
+import { createGraphs } from './graphs.js';
+import type { Graphs } from './graphs.js';
+import type { GraphName, Tolerance, VerificationVector } from './manifest.js';
+import { decodeNpy } from './npy.js';
+import type { LoadOptions, Runtime, Tensor } from './runtime.js';
+import { checkTensor, showShape } from './tensor.js';
+
+/** One output of one vector. */
+export interface Check {
+  readonly graph: GraphName;
+  readonly output: string;
+  /** Largest |actual − expected|; NaN when there is nothing to compare, or a NaN in it. */
+  readonly error: number;
+  /** Largest error allowed: absolute + relative · max|expected|. */
+  readonly allowed: number;
+  readonly passed: boolean;
+  /** Why there was nothing to compare. */
+  readonly message?: string;
+}
+
+/** What `verifyBundle` found. */
+export interface Verification {
+  /** The execution provider that really ran. */
+  readonly provider: string;
+  readonly runtime: string;
+  /** Every check passed, and there was at least one. */
+  readonly passed: boolean;
+  readonly checks: readonly Check[];
+  readonly warnings: readonly string[];
+}
+
+/** Opens a bundle, runs its verification vectors, and closes it. @throws {BundleError} when it is damaged */
+export async function verifyBundle(source: BundleSource, runtime: Runtime, options: LoadOptions = {}): Promise<Verification> {
+  const bundle = await readBundle(source, runtime, options);
+  const graphs = createGraphs(bundle);
+  try {
+    return await verify(bundle, runtime, graphs);
+  } finally {
+    await graphs.dispose();
+  }
+}
+
+/** The same on sessions that exist already. */
+export async function verify(bundle: Bundle, runtime: Runtime, graphs: Graphs): Promise<Verification> {
+  const checks: Check[] = [];
+  let provider = '';
+  for (const vector of bundle.manifest.verification) {
+    try {
+      const session = await graphs.session(vector.graph);
+      provider ||= session.provider;
+      checks.push(...await checkVector(bundle, graphs, vector, toleranceOf(bundle, session.provider)));
+    } catch (cause) {
+      // A damaged bundle is no finding about the runtime.
+      if (cause instanceof BundleError) throw cause;
+      checks.push(...Object.keys(vector.outputs).map((output) => ({ graph: vector.graph, output, error: NaN, allowed: 0, passed: false, message: messageOf(cause) })));
+    }
+  }
+  return { provider, runtime: runtime.name, passed: checks.length > 0 && checks.every((check) => check.passed), checks, warnings: [...runtime.warnings] };
+}
+
+async function checkVector(bundle: Bundle, graphs: Graphs, { graph, inputs, outputs }: VerificationVector, tolerance: Tolerance): Promise<Check[]> {
+  const tensors = async (files: Readonly<Record<string, string>>): Promise<Record<string, Tensor>> =>
+    Object.fromEntries(await Promise.all(Object.entries(files).map(async ([name, file]) => [name, decodeNpy(await bundle.read(file), file)] as const)));
+  const expected = await tensors(outputs);
+  const actual = await graphs.run(graph, await tensors(inputs), Object.fromEntries(Object.entries(expected).map(([name, tensor]) => [name, tensor.shape])));
+  return Object.entries(expected).map(([output, tensor]) => {
+    const wanted = checkTensor(`${outputs[output]} (${showShape(tensor.shape)})`, tensor, tensor.shape).data;
+    const got = actual[output]!.data;
+    let error = 0;
+    let largest = 0;
+    for (let i = 0; i < wanted.length; i++) {
+      const difference = Math.abs(got[i]! - wanted[i]!);
+      // The first NaN stays.
+      if (difference > error || Number.isNaN(difference)) error = difference;
+      largest = Math.max(largest, Math.abs(wanted[i]!));
+    }
+    const allowed = tolerance.absolute + tolerance.relative * largest;
+    return { graph, output, error, allowed, passed: error <= allowed };
+  });
+}
+
+function toleranceOf({ manifest: { tolerances } }: Bundle, provider: string): Tolerance {
+  return tolerances[Object.hasOwn(tolerances, provider) ? provider : 'default']!;
+}
