@@ -18,5 +18,6 @@ export { pairingNames, pairingOf, pairings } from './pairing.js';
 export type { Pairing, PairingName } from './pairing.js';
 export type { Capabilities, FloatTensor, GraphSource, LoadOptions, Runtime, Session, Tensor, TensorData } from './runtime.js';
 export type { Frame, SampleResult, Statistics } from './sample.js';
+export { resolveExternalData } from './external-data.js';
 export { verifyBundle } from './verify.js';
 export type { Check, Verification } from './verify.js';
