@@ -86,7 +86,7 @@ async function installDependencies() {
   if (!npm) throw new SetupProblem('npm was not found', 'install it, or call this as "npm run setup"');
   log('installing the dependencies (npm ci)');
   // A calling npm passes its options down in the environment; those that would change what is installed are not for us.
-  const foreign = /^npm_config_(workspaces?|include|omit|only|production|dry_run|global|location|prefix|package_lock)$/i;
+  const foreign = /^npm_config_(workspaces?|include|omit|only|production|dry_run|global|location|prefix|package_lock|loglevel)$/i;
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !foreign.test(name)));
   // No install scripts, on npm 10 as on npm 11: those of tfjs-node-gpu and onnxruntime-node download from elsewhere.
   const code = await runNode([npm, 'ci', '--ignore-scripts', '--include=dev', '--no-audit', '--no-fund'], env);
