@@ -55,7 +55,7 @@ function dependenciesMatch() {
   const wanted = readJson(join(root, 'package-lock.json'))?.packages ?? {};
   const installed = readJson(join(root, 'node_modules', '.package-lock.json'))?.packages;
   if (!installed) return false;
-  const same = (a, b) => a.version === b.version && a.integrity === b.integrity && a.resolved === b.resolved;
+  const same = (a, b) => a.version === b.version && a.integrity === b.integrity;
   for (const [path, entry] of Object.entries(wanted)) {
     if (!path.startsWith('node_modules/') && !path.includes('/node_modules/')) continue; // the root, the workspaces
     const found = installed[path];
