@@ -1,1 +1,11 @@
-export {};
+export { folderSource } from './folder-source.js';
+export { encodePng, savePng } from './image.js';
+export type { PictureOptions } from './image.js';
+export { readNpy, writeNpy } from './npy-file.js';
+export { open } from './open.js';
+export { probeProvider } from './probe.js';
+export { checkProviders, providerNames, remedies } from './providers.js';
+export type { ProviderName } from './providers.js';
+export { createRuntime } from './runtime.js';
+export type { RuntimeOptions } from './runtime.js';
+export { writeFileAtomic } from './write-file.js';

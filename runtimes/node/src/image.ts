@@ -1,0 +1,74 @@
+/**
+ * Pictures of samples: a batch of images as a grid in one PNG.
+ */
+import { ArgumentError } from '@ratioflow/sdk';
+import type { Tensor } from '@ratioflow/sdk';
+import sharp from 'sharp';
+import { writeFileAtomic } from './write-file.js';
+
+/** How a batch becomes a picture. */
+export interface PictureOptions {
+  /** Images side by side. @default about as many as there are rows */
+  readonly columns?: number;
+  /** Values that become black and white; what lies beyond is clamped. @default [-1, 1] */
+  readonly valueRange?: readonly [number, number];
+  /** Pixels of the picture per pixel of an image, each way. @default 1 */
+  readonly scale?: number;
+  /** Pixels between two images. @default 2 */
+  readonly padding?: number;
+  /** Grey level of what lies between, 0 to 255. @default 40 */
+  readonly background?: number;
+}
+
+/** Width, height and bytes of a picture, one or three channels, rows from the top. */
+interface Raster { readonly width: number; readonly height: number; readonly channels: 1 | 3; readonly pixels: Uint8Array }
+
+/**
+ * The images of a batch, row by row, as one PNG.
+ * @param images [N, C, H, W], C = 1 (grey) or 3 (red, green, blue)
+ * @throws {ArgumentError} for another shape, or an option out of range
+ */
+export async function encodePng(images: Tensor, options: PictureOptions = {}): Promise<Uint8Array> {
+  const { width, height, channels, pixels } = rasterOf(images, options);
+  return sharp(pixels, { raw: { width, height, channels } }).png({ compressionLevel: 9 }).toBuffer();
+}
+
+/** Writes `encodePng` to a file, complete or not at all. */
+export async function savePng(path: string, images: Tensor, options: PictureOptions = {}): Promise<void> {
+  await writeFileAtomic(path, await encodePng(images, options));
+}
+
+function rasterOf({ shape, data }: Tensor, options: PictureOptions): Raster {
+  const [count, channels, rows, columns] = shape as [number, number, number, number];
+  if (shape.length !== 4 || (channels !== 1 && channels !== 3) || data.length !== shape.reduce((a, b) => a * b, 1) || data.length === 0 || data instanceof BigInt64Array) {
+    throw new ArgumentError(`A picture is made of images [N, 1 or 3, H, W]; got shape [${shape.join(', ')}] with ${data.length} values.`);
+  }
+  const across = Math.min(count, positive('columns', options.columns ?? Math.ceil(Math.sqrt(count)), 1));
+  const scale = positive('scale', options.scale ?? 1, 1);
+  const padding = positive('padding', options.padding ?? 2, 0);
+  const [low, high] = options.valueRange ?? [-1, 1];
+  if (!(low < high)) throw new ArgumentError(`valueRange is [${low}, ${high}]; allowed: [low, high] with low < high.`);
+  const down = Math.ceil(count / across);
+  const width = across * (columns * scale + padding) - padding;
+  const height = down * (rows * scale + padding) - padding;
+  const pixels = new Uint8Array(width * height * channels).fill(options.background ?? 40);
+  for (let n = 0; n < count; n++) {
+    const left = (n % across) * (columns * scale + padding);
+    const top = Math.floor(n / across) * (rows * scale + padding);
+    for (let y = 0; y < rows * scale; y++) {
+      for (let x = 0; x < columns * scale; x++) {
+        for (let c = 0; c < channels; c++) {
+          const value = data[((n * channels + c) * rows + Math.floor(y / scale)) * columns + Math.floor(x / scale)]!;
+          // Math.max turns NaN into NaN, which a byte stores as 0.
+          pixels[((top + y) * width + left + x) * channels + c] = Math.round(255 * Math.min(1, Math.max(0, (value - low) / (high - low))));
+        }
+      }
+    }
+  }
+  return { width, height, channels, pixels };
+}
+
+function positive(name: string, value: number, min: number): number {
+  if (!Number.isSafeInteger(value) || value < min) throw new ArgumentError(`${name} is ${value}; allowed: an integer from ${min}.`);
+  return value;
+}

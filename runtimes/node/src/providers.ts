@@ -1,0 +1,23 @@
+/**
+ * Execution providers of onnxruntime-node by name, in order of preference, and what to do to get one that is absent.
+ */
+import { ArgumentError } from '@ratioflow/sdk';
+
+export const providerNames = ['cuda', 'webgpu', 'cpu'] as const;
+export type ProviderName = (typeof providerNames)[number];
+
+/** The exact step that makes a provider available, for warnings and `doctor`. */
+export const remedies: Readonly<Record<ProviderName, string>> = {
+  cuda: 'install an NVIDIA driver, CUDA 12 and cuDNN 9, then run `node node_modules/onnxruntime-node/script/install --onnxruntime-node-install=cuda12` with network access',
+  webgpu: 'install a GPU driver with Vulkan (Linux; the loader is libvulkan.so.1), Metal (macOS) or Direct3D 12 (Windows)',
+  cpu: 'reinstall onnxruntime-node: it has no binary for this platform',
+};
+
+/** Checks a list of providers. @throws {ArgumentError} for an unknown name or an empty list */
+export function checkProviders(providers: readonly string[]): readonly ProviderName[] {
+  const unknown = providers.find((name) => !(providerNames as readonly string[]).includes(name));
+  if (unknown !== undefined || providers.length === 0) {
+    throw new ArgumentError(`providers has ${unknown === undefined ? 'no entry' : JSON.stringify(unknown)}; allowed: ${providerNames.join(', ')}, in order of preference.`);
+  }
+  return providers as readonly ProviderName[];
+}

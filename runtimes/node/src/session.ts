@@ -1,0 +1,59 @@
+/**
+ * A session of onnxruntime-node behind the SDK's interface. Arrays cross without a copy in both directions.
+ */
+import { ArgumentError, RuntimeError } from '@ratioflow/sdk';
+import type { Capabilities, Session, Tensor } from '@ratioflow/sdk';
+import { Tensor as OrtTensor } from 'onnxruntime-node';
+import type { InferenceSession } from 'onnxruntime-node';
+
+/** Takes ownership of an engine's session. */
+export function wrapSession(name: string, session: InferenceSession, provider: string, capabilities: Capabilities): Session {
+  let disposed = false;
+  return {
+    provider,
+    capabilities,
+    inputNames: session.inputNames,
+    outputNames: session.outputNames,
+    run: async (feeds, outputs) => {
+      if (disposed) throw new ArgumentError(`The session of ${name} has been disposed of.`);
+      const inputs = Object.fromEntries(Object.entries(feeds).map(([input, tensor]) => [input, toOrt(input, tensor)]));
+      let results: InferenceSession.OnnxValueMapType;
+      try {
+        results = await (outputs === undefined ? session.run(inputs) : session.run(inputs, outputs));
+      } catch (cause) {
+        throw new RuntimeError(`${name} failed on ${provider}: ${messageOf(cause)}`, { cause });
+      }
+      return Object.fromEntries(Object.entries(results).map(([output, value]) => [output, fromOrt(name, output, value)]));
+    },
+    dispose: async () => {
+      if (disposed) return;
+      disposed = true;
+      await session.release();
+    },
+  };
+}
+
+function toOrt(name: string, { data, shape }: Tensor): OrtTensor {
+  try {
+    // The engine's type takes a list that it could change; it does not.
+    const dims = shape as number[];
+    if (data instanceof Float32Array) return new OrtTensor('float32', data, dims);
+    if (data instanceof Float64Array) return new OrtTensor('float64', data, dims);
+    if (data instanceof Int32Array) return new OrtTensor('int32', data, dims);
+    if (data instanceof BigInt64Array) return new OrtTensor('int64', data, dims);
+    return new OrtTensor('uint8', data, dims);
+  } catch (cause) {
+    throw new ArgumentError(`${name} of shape [${shape.join(', ')}] with ${data.length} elements is no tensor: ${messageOf(cause)}`, { cause });
+  }
+}
+
+function fromOrt(graph: string, name: string, tensor: OrtTensor): Tensor {
+  const { data } = tensor;
+  const known = data instanceof Float32Array || data instanceof Float64Array || data instanceof Int32Array || data instanceof BigInt64Array
+    || (data instanceof Uint8Array && tensor.type === 'uint8');
+  if (!known) throw new RuntimeError(`${graph} returned ${name} as ${tensor.type}; supported: float32, float64, int32, int64, uint8.`);
+  return { shape: tensor.dims, data: data };
+}
+
+/** What an unknown thrown value says. */
+export const messageOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause)).trim();
