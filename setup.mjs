@@ -32,7 +32,7 @@ function parseFlavour(options) {
       process.exit(0);
     }
     if (!['--cuda', '--cpu', '--portable'].includes(option)) {
-      throw new SetupProblem(`unknown option ${option}`, `it takes one of --cuda, --cpu, --portable\n${help}`);
+      throw new SetupProblem(`unknown option ${option}`, '"node setup.mjs --help" lists the options');
     }
     flavour = option.slice(2);
   }

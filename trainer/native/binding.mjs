@@ -40,16 +40,18 @@ export function planBinding(root, cache, libraries) {
   };
 }
 
+const findCompiler = () => findProgram(process.env.CXX, 'c++', 'g++', 'clang++');
+
+/** What keeps the binding from being compiled here, or undefined. */
+export function missingForBinding(plan) {
+  if (existsSync(plan.cached) || findCompiler()) return undefined;
+  return { what: "a C++ compiler, which compiles TensorFlow.js's native binding", packages: { apt: 'g++', dnf: 'gcc-c++' } };
+}
+
 /** Compiles the binding into the cache unless it is there. Returns whether it compiled. */
 export async function provideBinding(cache, plan, log) {
   if (existsSync(plan.cached)) return false;
-  const compiler = findProgram(process.env.CXX, 'c++', 'g++', 'clang++');
-  if (!compiler) {
-    throw new SetupProblem(
-      "a C++ compiler is missing: it compiles TensorFlow.js's native binding",
-      'install one (Debian, Ubuntu: apt install g++; Fedora: dnf install gcc-c++)',
-    );
-  }
+  const compiler = findCompiler();
   const wait = () => log('another set-up is compiling the binding; waiting for it');
   return withLock(join(cache, 'locks', `${plan.key}.lock`), wait, async () => {
     if (existsSync(plan.cached)) return false;

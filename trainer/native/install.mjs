@@ -4,8 +4,8 @@
  */
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { installBinding, isBindingInstalled, planBinding, provideBinding, removeBinding } from './binding.mjs';
-import { libraryFolder, provideLibrary } from './library.mjs';
+import { installBinding, isBindingInstalled, missingForBinding, planBinding, provideBinding, removeBinding } from './binding.mjs';
+import { isLibraryPresent, libraryFolder, missingForLibrary, provideLibrary } from './library.mjs';
 import { releaseFor, releaseName } from './releases.mjs';
 import { SetupProblem, cacheFolder, run } from './tools.mjs';
 
@@ -37,6 +37,7 @@ export async function installTensorFlow({ root, flavour, log }) {
   if (isBindingInstalled(plan)) return { changed: false, description: name };
   try {
     checkLibc();
+    await checkTools(cache, release, plan);
     await provideLibrary(cache, release, log);
     const compiled = await provideBinding(cache, plan, log);
     installBinding(plan, release, name);
@@ -62,6 +63,18 @@ function checkLibc() {
   process.report.excludeNetwork = true; // Otherwise the report may look up host names.
   if (process.report.getReport().header.glibcVersionRuntime) return;
   throw new SetupProblem('this system has no glibc (Alpine?), which TensorFlow needs', 'use a distribution with glibc, such as Debian');
+}
+
+/** All that is missing at once, and before a long download. */
+async function checkTools(cache, release, plan) {
+  const library = isLibraryPresent(cache, release) ? undefined : await missingForLibrary();
+  const missing = [library, missingForBinding(plan)].filter(Boolean);
+  if (missing.length === 0) return;
+  const list = (manager) => missing.map(({ packages }) => packages[manager]).join(' ');
+  throw new SetupProblem(
+    `TensorFlow cannot be set up, for want of ${missing.map(({ what }) => what).join('; and ')}`,
+    `install it and run this again (Debian, Ubuntu: apt install ${list('apt')}; Fedora: dnf install ${list('dnf')})`,
+  );
 }
 
 const trial = `

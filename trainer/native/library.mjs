@@ -11,6 +11,8 @@ import { SetupProblem, findProgram, run } from './tools.mjs';
 const script = join(import.meta.dirname, 'wheel.py');
 const nvidiaLibraries = join(import.meta.dirname, 'cuda-requirements.txt');
 
+const pipPackages = { apt: 'python3 python3-pip', dnf: 'python3 python3-pip' };
+
 /** What is unpacked. The headers are those that the C API and Abseil's logging include. */
 const parts = [
   'tensorflow/libtensorflow_cc.so.2',
@@ -41,7 +43,7 @@ export async function provideLibrary(cache, release, log) {
   const lock = join(cache, 'locks', `${release.file}.lock`);
   await withLock(lock, () => log('another set-up is fetching TensorFlow; waiting for it'), async () => {
     if (isLibraryPresent(cache, release)) return;
-    const python = await findPython();
+    const python = findProgram('python3', 'python');
     const wheel = join(cache, 'wheels', release.file);
     mkdirSync(join(cache, 'wheels'), { recursive: true });
     checkSpace(cache, release);
@@ -80,21 +82,12 @@ async function addNvidiaLibraries(python, folder, log) {
   throw downloadProblem(reason, nvidiaLibraries);
 }
 
-/** A Python that has pip. */
-async function findPython() {
+/** What keeps the library from being fetched here, or undefined. Runs Python's pip once. */
+export async function missingForLibrary() {
   const python = findProgram('python3', 'python');
-  if (!python) {
-    throw new SetupProblem(
-      'Python is missing: its pip fetches TensorFlow',
-      'install Python 3 with pip (Debian, Ubuntu: apt install python3 python3-pip; Fedora: dnf install python3-pip)',
-    );
-  }
+  if (!python) return { what: 'Python with pip, which fetches TensorFlow', packages: pipPackages };
   const { code } = await run(python, ['-m', 'pip', '--version']);
-  if (code === 0) return python;
-  throw new SetupProblem(
-    `${python} has no pip, which fetches TensorFlow`,
-    'install it (Debian, Ubuntu: apt install python3-pip; Fedora: dnf install python3-pip; else: python3 -m ensurepip)',
-  );
+  return code === 0 ? undefined : { what: `pip for ${python}, which fetches TensorFlow`, packages: pipPackages };
 }
 
 function checkSpace(cache, release) {

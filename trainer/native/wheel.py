@@ -43,11 +43,13 @@ def wheel_options(platform, python):
 
 
 def pip_reason(stderr):
+    """The line that explains, out of pip's many: its last error often only repeats that nothing was found."""
+    network = re.search(r"(Failed to (establish|resolve)|Name or service|Temporary failure|Connection reset|certificate "
+                        r"verify failed|[Tt]imed out|\d{3} (Client|Server) Error|Tunnel connection failed)[^'\"()]*", stderr)
+    if network:
+        return "pip cannot reach the package index (%s)" % network.group(0).strip(" :,")
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith("ERROR")]
-    # pip's last error often only repeats that nothing was found; a warning about the connection says why.
-    connection = [line for line in lines if "onnection" in line or "resolution" in line or "timed out" in line]
-    return (connection or errors or lines or ["pip failed"])[0][:300]
+    return ([line for line in lines if line.startswith("ERROR")] or lines or ["pip failed"])[0][:300]
 
 
 def resolve(requirement, platform, python):
