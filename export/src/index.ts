@@ -11,7 +11,7 @@ export type { Attribute, DataType, Dim, Graph, Model, Node, Shape, Value } from 
 export { readModel } from './onnx/read.js';
 export { writeModel, type ExternalStore } from './onnx/write.js';
 export { estimatorOf, type Estimator } from './products/estimator.js';
-export { gradientGraph, ratioGraph, samplerGraph, stepGraph } from './products/graphs.js';
+export { gradientGraph, liveSamplerGraph, ratioGraph, samplerGraph, stepGraph } from './products/graphs.js';
 export { createBundle, type BundleOptions } from './bundle/create-bundle.js';
 export { writeBundle } from './bundle/write-bundle.js';
 export { assertEmissionProfile, emissionProfileIssues, type ProfileOptions } from './lint/emission-profile.js';

@@ -50,10 +50,13 @@ export function withInput(name: string, estimator: Estimator, input = 'x'): { bu
   return { builder, x: builder.input(input, 'float32', batchShape(estimator)) };
 }
 
+/** Values that stand for initializers of the estimator, for example inputs that hold live weights. */
+export type Substitutes = ReadonlyMap<Value, Value>;
+
 /** n(x) [N] inside another graph. */
-export function applyEstimator(builder: GraphBuilder, { graph }: Estimator, x: Value): Value {
+export function applyEstimator(builder: GraphBuilder, { graph }: Estimator, x: Value, substitutes: Substitutes = new Map()): Value {
   const input = graph.inputs.find((value) => !graph.initializers.has(value))!;
-  const [n] = inline(builder, graph, new Map([[input, x]]));
+  const [n] = inline(builder, graph, new Map([...substitutes, [input, x]]));
   const result = shapeOf(n!).length === 1 ? n! : builder.op('Reshape', [n!, builder.ints([-1])]);
   // Whatever the estimator calls its batch extent, it is the one of x.
   result.shape = [shapeOf(x)[0]!];

@@ -7,7 +7,7 @@ import { backpropagate } from '../gradient/backpropagate.js';
 import { filled } from '../gradient/gradient.js';
 import type { GraphBuilder } from '../ir/builder.js';
 import type { Value } from '../ir/types.js';
-import { applyEstimator, type Estimator } from './estimator.js';
+import { applyEstimator, type Estimator, type Substitutes } from './estimator.js';
 
 /** Where the network's output is r itself, its logarithm is taken of max(n, this): r is positive, a network's output need not be. */
 export const smallestRatio = 1e-12;
@@ -30,8 +30,10 @@ function negativePotentialSlope(builder: GraphBuilder, pairing: Pairing, n: Valu
 }
 
 /** Drift −∇ₓ f′(r(x)) and log ratio at x. */
-export function applyDrift(builder: GraphBuilder, estimator: Estimator, pairing: Pairing, x: Value): { drift: Value; logRatio: Value } {
-  const n = applyEstimator(builder, estimator, x);
+export function applyDrift(
+  builder: GraphBuilder, estimator: Estimator, pairing: Pairing, x: Value, substitutes?: Substitutes,
+): { drift: Value; logRatio: Value } {
+  const n = applyEstimator(builder, estimator, x, substitutes);
   const [drift] = backpropagate(builder, [[n, negativePotentialSlope(builder, pairing, n)]], [x]);
   return { drift: drift!, logRatio: logRatio(builder, pairing, n) };
 }

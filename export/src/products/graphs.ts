@@ -1,10 +1,11 @@
 /** The graphs of a bundle, made from an estimator and a pairing; names of inputs and outputs are fixed (docs/bundle.md). */
 import type { Pairing } from '@ratioflow/sdk';
-import { GraphBuilder } from '../ir/builder.js';
+import { GraphBuilder, shapeOf } from '../ir/builder.js';
 import { boolean } from '../ir/constant.js';
+import { hoistInvariants } from '../ir/hoist.js';
 import { newModel } from '../ir/model.js';
 import type { Model, Value } from '../ir/types.js';
-import { applyEstimator, batch, batchShape, withInput, type Estimator } from './estimator.js';
+import { applyEstimator, batchShape, withInput, type Estimator } from './estimator.js';
 import { applyDrift, applyStep, logRatio } from './flow.js';
 
 /** x → logRatio [N]. */
@@ -40,15 +41,29 @@ export function stepGraph(estimator: Estimator, pairing: Pairing): Model {
  * stages of sampling compose; whoever samples clamps once, at the very end.
  */
 export function samplerGraph(estimator: Estimator, pairing: Pairing): Model {
+  return flowGraph(estimator, pairing, []);
+}
+
+/**
+ * The sampler with live weights: every parameter given becomes an input of its own name. What depends on weights alone
+ * (rotated and phase kernels of the adjoints) is computed once per run, before the loop.
+ */
+export function liveSamplerGraph(estimator: Estimator, pairing: Pairing, parameters: readonly Value[]): Model {
+  return flowGraph(estimator, pairing, parameters);
+}
+
+function flowGraph(estimator: Estimator, pairing: Pairing, parameters: readonly Value[]): Model {
   const { builder, x: x0 } = withInput('sampler', estimator, 'x0');
   const noise = builder.input('noise', 'float32', ['K', ...batchShape(estimator)]);
   const eta = builder.input('eta', 'float32', []);
   const nu = builder.input('nu', 'float32', []);
+  const live = new Map(parameters.map((value) => [value, builder.input(value.name, 'float32', shapeOf(value))]));
   const count = builder.op('Gather', [builder.op('Shape', [noise]), builder.constant({ dtype: 'int64', dims: [], data: new Uint8Array(8) })], { axis: 0 });
   const body = loopBody(builder, estimator, (inner, k, x) => {
-    const { drift } = applyDrift(inner, estimator, pairing, x);
+    const { drift } = applyDrift(inner, estimator, pairing, x, live);
     return applyStep(inner, x, drift, inner.op('Gather', [noise, k], { axis: 0 }), eta, nu);
   });
+  if (live.size > 0) hoistInvariants(builder, body.graph);
   builder.output('x', builder.op('Loop', [count, null, x0], { body: body.graph }));
   return newModel(builder.graph);
 }
@@ -64,5 +79,3 @@ function loopBody(outer: GraphBuilder, estimator: Estimator, step: (inner: Graph
   inner.output('x_next', next);
   return inner;
 }
-
-export { batch };

@@ -1,0 +1,99 @@
+/**
+ * The flow on ONNX Runtime, on the same sampler graph that ships. The live weights reach it in one of two ways, which the
+ * architecture decides: dense networks take them as graph inputs; convolutions run up to twice as fast when their kernels
+ * are constants that the engine can rearrange, which is worth a new session each iteration (docs/training.md).
+ */
+import { convertLayersModel, estimatorOf, liveSamplerGraph, samplerGraph, writeModel, type Model, type Parameter } from '@ratioflow/export';
+import type { Pairing, Runtime, Session, Tensor } from '@ratioflow/sdk';
+import type { LayersModel } from '@tensorflow/tfjs';
+import type { TensorFlow } from '../backend/tensorflow.js';
+import type { Bridge, FlowRequest, FlowSettings } from './bridge.js';
+import { flowNoise } from './flow-noise.js';
+
+/** Noise of the next chunk is drawn while the engine works on the present one; a quarter of the flow, at most so many values. */
+const chunksPerFlow = 4;
+const largestChunk = 1 << 22;
+
+interface LiveWeights {
+  /** A session that has the present weights, and what to feed beside x0 and noise. */
+  readonly session: Session;
+  readonly feeds: Readonly<Record<string, Tensor>>;
+  update(): Promise<LiveWeights>;
+}
+
+export async function onnxBridge(
+  tf: TensorFlow, network: LayersModel, sampleShape: readonly number[], pairing: Pairing, { eta, nu }: FlowSettings, runtime: Runtime,
+): Promise<Bridge> {
+  const elements = sampleShape.reduce((a, b) => a * b, 1);
+  const { model, parameters } = await convertLayersModel(network);
+  const read = (): Float32Array[] => readParameters(tf, network, parameters);
+  let live = model.graph.nodes.some((node) => node.opType === 'Conv')
+    ? await weightsAsConstants(model, parameters, pairing, runtime, read)
+    : await weightsAsInputs(model, parameters, pairing, runtime, read);
+  const scalar = (value: number): Tensor => ({ shape: [], data: Float32Array.of(value) });
+
+  return {
+    engine: 'onnxruntime',
+    refresh: async () => {
+      live = await live.update();
+    },
+    async run(x0, { count, steps, seed, signal }: FlowRequest) {
+      const size = count * elements;
+      const chunk = Math.max(1, Math.min(Math.ceil(steps / chunksPerFlow), Math.floor(largestChunk / size)));
+      const noiseFrom = (k: number): Float32Array => flowNoise(seed, k, Math.min(chunk, steps - k), count, elements);
+      let x = x0;
+      let noise = steps > 0 ? noiseFrom(0) : new Float32Array(0);
+      for (let k = 0; k < steps; k += chunk) {
+        signal?.throwIfAborted();
+        const running = live.session.run({
+          x0: { shape: [count, ...sampleShape], data: x },
+          noise: { shape: [noise.length / size, count, ...sampleShape], data: noise },
+          eta: scalar(eta),
+          nu: scalar(nu),
+          ...live.feeds,
+        });
+        if (k + chunk < steps) noise = noiseFrom(k + chunk);
+        x = (await running)['x']!.data as Float32Array;
+      }
+      return x === x0 ? x0.slice() : x;
+    },
+    dispose: () => live.session.dispose(),
+  };
+}
+
+async function weightsAsInputs(model: Model, parameters: readonly Parameter[], pairing: Pairing, runtime: Runtime, read: () => Float32Array[]): Promise<LiveWeights> {
+  const graph = liveSamplerGraph(estimatorOf(model), pairing, parameters.map(({ value }) => value));
+  const session = await runtime.load({ name: 'live sampler', model: writeModel(graph) });
+  const update = (): Promise<LiveWeights> => {
+    const arrays = read();
+    const feeds = Object.fromEntries(parameters.map(({ value }, index) => [value.name, { shape: value.shape as readonly number[], data: arrays[index]! }]));
+    return Promise.resolve({ session, feeds, update });
+  };
+  return update();
+}
+
+async function weightsAsConstants(model: Model, parameters: readonly Parameter[], pairing: Pairing, runtime: Runtime, read: () => Float32Array[]): Promise<LiveWeights> {
+  // The products share the estimator's constants, so new elements in the same buffers reach the graph.
+  const buffers = parameters.map(({ value }) => {
+    const { data } = model.graph.initializers.get(value)!;
+    const bytes = data as Uint8Array;
+    return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
+  });
+  const graph = samplerGraph(estimatorOf(model), pairing);
+  const load = async (previous: Session | null): Promise<LiveWeights> => {
+    read().forEach((array, index) => buffers[index]!.set(array));
+    await previous?.dispose();
+    const session = await runtime.load({ name: 'live sampler', model: writeModel(graph) });
+    return { session, feeds: {}, update: () => load(session) };
+  };
+  return load(null);
+}
+
+/** The network's weights in the layout and order of the exported parameters. */
+export function readParameters(tf: TensorFlow, network: LayersModel, parameters: readonly Parameter[]): Float32Array[] {
+  const weights = new Map(network.weights.map((weight) => [weight.originalName, weight]));
+  return parameters.map(({ weight, permutation }) => tf.tidy(() => {
+    const tensor = weights.get(weight)!.read();
+    return (permutation ? tf.transpose(tensor, [...permutation]) : tensor).dataSync<'float32'>();
+  }));
+}

@@ -1,0 +1,80 @@
+/** Configuration files: YAML, overridden by `--set key.path=value`, validated with messages that name the field. */
+import { readFile } from 'node:fs/promises';
+import { parse, YAMLParseError } from 'yaml';
+import { z } from 'zod';
+import { ConfigError } from '../errors.js';
+import { trainingConfigSchema, type TrainingConfig } from './schema.js';
+
+/**
+ * Reads and validates a configuration file.
+ * @param overrides `key.path=value` each, the value in YAML
+ * @throws {ConfigError} naming file, field, value and what is allowed
+ */
+export async function loadConfig(path: string, overrides: readonly string[] = []): Promise<TrainingConfig> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (cause) {
+    throw new ConfigError(`The configuration ${path} cannot be read: ${(cause as Error).message}.`, { cause });
+  }
+  return parseConfig(text, path, overrides);
+}
+
+/** Parses and validates the text of a configuration. */
+export function parseConfig(text: string, where: string, overrides: readonly string[] = []): TrainingConfig {
+  const tree = parseYaml(text, where) ?? {};
+  if (typeof tree !== 'object' || Array.isArray(tree)) throw new ConfigError(`${where} must hold fields (name: value), got ${show(tree)}.`);
+  for (const override of overrides) applyOverride(tree as Record<string, unknown>, override);
+  return validateConfig(tree, where);
+}
+
+/** Validates a configuration that is already an object. */
+export function validateConfig(value: unknown, where = 'The configuration'): TrainingConfig {
+  const result = trainingConfigSchema.safeParse(value);
+  if (!result.success) throw new ConfigError(`${where} is not usable: ${result.error.issues.map((issue) => describe(issue, value)).join('; ')}.`);
+  checkTogether(result.data, where);
+  return result.data;
+}
+
+/** What no single field can tell. */
+function checkTogether({ data, prior }: TrainingConfig, where: string): void {
+  const images = data.name === 'mnist';
+  if (prior === 'ddp' && !images) throw new ConfigError(`${where}: prior = "ddp" needs a set of images, data.name is ${show(data.name)}; use gaussian or uniform.`);
+  if (data.name === 'gaussian' && (!data.mean || data.variance === undefined)) throw new ConfigError(`${where}: data.name = "gaussian" needs data.mean and data.variance.`);
+}
+
+function applyOverride(tree: Record<string, unknown>, override: string): void {
+  const at = override.indexOf('=');
+  if (at < 1) throw new ConfigError(`--set takes key=value, got ${show(override)}.`);
+  const path = override.slice(0, at).trim().split('.');
+  const last = path.pop()!;
+  let node = tree;
+  for (const key of path) {
+    if (!Object.hasOwn(node, key) || node[key] === null) Object.defineProperty(node, key, { value: {}, enumerable: true, configurable: true, writable: true });
+    const next = node[key];
+    if (typeof next !== 'object' || next === null || Array.isArray(next)) throw new ConfigError(`--set ${override}: ${key} holds ${show(next)}, no fields.`);
+    node = next as Record<string, unknown>;
+  }
+  Object.defineProperty(node, last, { value: parseYaml(override.slice(at + 1), `--set ${override}`), enumerable: true, configurable: true, writable: true });
+}
+
+function parseYaml(text: string, where: string): unknown {
+  try {
+    return parse(text) as unknown;
+  } catch (cause) {
+    if (cause instanceof YAMLParseError) throw new ConfigError(`${where} is not valid YAML: ${cause.message.split('\n')[0]!}`, { cause });
+    throw cause;
+  }
+}
+
+const show = (value: unknown): string => JSON.stringify(value) ?? 'nothing';
+
+function describe(issue: z.core.$ZodIssue, root: unknown): string {
+  const field = issue.path.join('.');
+  const value = issue.path.reduce<unknown>((node, key) => (node as Record<PropertyKey, unknown> | undefined)?.[key], root);
+  if (issue.code === 'unrecognized_keys') {
+    return `${field ? `${field}: ` : ''}there is no field ${issue.keys.map(show).join(', ')}`;
+  }
+  const allowed = issue.code === 'invalid_value' ? `allowed: ${issue.values.map(String).join(', ')}` : issue.message.replace(/^Invalid input: /, '');
+  return value === undefined ? `${field} is missing (${allowed})` : `${field} = ${show(value)} (${allowed})`;
+}

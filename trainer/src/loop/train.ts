@@ -1,0 +1,73 @@
+/**
+ * The training loop (arXiv 2303.03714, Algorithm 1). Everything random is a function of (seed, iteration), so a run that is
+ * resumed at iteration t goes on exactly as one that was never stopped.
+ */
+import { trainingSeed, type Session } from '@ratioflow/sdk';
+import type { Bridge } from '../bridge/bridge.js';
+import type { TrainingConfig } from '../config/schema.js';
+import { addDequantisation } from '../data/dequantisation.js';
+import { sampleLength, type Dataset } from '../data/dataset.js';
+import { TrainingError } from '../errors.js';
+import type { Prior } from '../priors/prior.js';
+import { learningRateAt } from './adam.js';
+import type { Learner, StepMetrics } from './learner.js';
+
+/** What an iteration reports. */
+export interface IterationMetrics extends StepMetrics {
+  /** Counted from 1: iterations done. */
+  readonly iteration: number;
+  readonly learningRate: number;
+  readonly milliseconds: number;
+  /** Of these, the bridging flow. */
+  readonly flowMilliseconds: number;
+}
+
+/** The parts that a run is put together from. */
+export interface TrainingParts {
+  readonly config: TrainingConfig;
+  readonly dataset: Dataset;
+  readonly prior: Prior;
+  /** Session of the prior's graph: the same map as in the bundle. */
+  readonly priorSession: Session;
+  readonly bridge: Bridge;
+  readonly learner: Learner;
+}
+
+/**
+ * Runs iterations `from` … `to` − 1, one `yield` each; between yields nothing runs.
+ * @throws {TrainingError} when the loss is no finite number
+ */
+export async function* train(parts: TrainingParts, from: number, to: number, signal?: AbortSignal): AsyncGenerator<IterationMetrics> {
+  const { config, dataset, bridge, learner } = parts;
+  const { training, flow } = config;
+  const seed = BigInt(config.seed);
+  const count = training.batch;
+  const data = new Float32Array(count * sampleLength(dataset.sampleShape));
+  for (let t = from; t < to; t++) {
+    signal?.throwIfAborted();
+    const start = performance.now();
+    const iterationSeed = trainingSeed(seed, t);
+    await dataset.batch(data, { seed, iteration: t, count });
+    addDequantisation(data, { seed, iteration: t, count }, training.dequantisation);
+    const x0 = await drawPrior(parts, iterationSeed, count);
+    const flowStart = performance.now();
+    await bridge.refresh();
+    const samples = await bridge.run(x0, { count, steps: flow.K, seed: iterationSeed, signal });
+    const flowMilliseconds = performance.now() - flowStart;
+    const learningRate = learningRateAt(t, training.learningRate, training.decayAt, training.decayFactor);
+    const metrics = learner.step(data, samples, learningRate, t);
+    if (!Number.isFinite(metrics.loss)) {
+      throw new TrainingError(`The loss became ${metrics.loss} at iteration ${t + 1}: the flow or the estimator has diverged. Resume from the last checkpoint with a smaller training.learningRate or flow.eta.`);
+    }
+    yield { ...metrics, iteration: t + 1, learningRate, milliseconds: performance.now() - start, flowMilliseconds };
+  }
+}
+
+/** x₀ of samples 0 … count − 1 under `seed`, [N, …sampleShape], through the prior's graph. */
+export async function drawPrior({ prior, priorSession }: Pick<TrainingParts, 'prior' | 'priorSession'>, seed: bigint, count: number): Promise<Float32Array> {
+  const length = sampleLength(prior.sampleShape);
+  const z = new Float32Array(count * length);
+  prior.drawLatent(z, { seed, count });
+  const { x0 } = await priorSession.run({ z: { shape: [count, length], data: z } });
+  return x0!.data as Float32Array;
+}

@@ -1,0 +1,178 @@
+/** A training run in a folder: configuration, metrics, previews, checkpoints, and at the end the bundle. */
+import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { writeBundle } from '@ratioflow/export';
+import { createRuntime, writeFileAtomic } from '@ratioflow/node';
+import { stringify } from 'yaml';
+import { parseConfig } from '../config/load.js';
+import type { TrainingConfig } from '../config/schema.js';
+import { ConfigError, TrainingError } from '../errors.js';
+import { train, type IterationMetrics } from '../loop/train.js';
+import type { PriorState } from '../priors/prior.js';
+import { assemble, type Assembly } from './assemble.js';
+import { readLatestCheckpoint, writeCheckpoint, type Checkpoint } from './checkpoint.js';
+import { openMetrics, type MetricsRecord } from './metrics.js';
+import { previewOf } from './preview.js';
+import { bundleOf } from './run-bundle.js';
+import { decodeSafetensors, encodeSafetensors } from './safetensors.js';
+
+/** What a run reports while it goes on. */
+export interface TrainingProgress extends IterationMetrics {
+  readonly of: number;
+  /** Over the last iterations. */
+  readonly iterationsPerSecond: number;
+  readonly secondsLeft: number;
+}
+
+export interface RunOptions {
+  /** Folder of the run. */
+  readonly out: string;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((progress: TrainingProgress) => void) | undefined;
+  /** Sentences worth showing: the backend, a checkpoint, a warning. */
+  readonly onMessage?: ((message: string) => void) | undefined;
+}
+
+export interface RunResult {
+  readonly out: string;
+  readonly bundle: string;
+  readonly iterations: number;
+}
+
+const configFile = 'config.yaml';
+const priorFile = 'prior.safetensors';
+
+/**
+ * Starts a run in a new folder.
+ * @throws {ConfigError} when the folder already holds something
+ * @throws {TrainingError} when training diverges; the last checkpoint stays
+ */
+export async function startRun(config: TrainingConfig, options: RunOptions): Promise<RunResult> {
+  const entries = await readdir(options.out).catch(() => []);
+  if (entries.length > 0) throw new ConfigError(`${options.out} is not empty (it holds ${entries.slice(0, 3).join(', ')}${entries.length > 3 ? ', …' : ''}): choose another folder, or go on with --resume ${options.out}.`);
+  await mkdir(options.out, { recursive: true });
+  await writeFileAtomic(join(options.out, configFile), stringify(config));
+  return run(config, options, null);
+}
+
+/**
+ * Goes on from the latest intact checkpoint of a run.
+ * @param overrides changes of its configuration, `key=value` each, for example `training.iterations=2000`
+ */
+export async function resumeRun(overrides: readonly string[], options: RunOptions): Promise<RunResult> {
+  const path = join(options.out, configFile);
+  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
+    throw new ConfigError(`${options.out} is no run: ${path} cannot be read. Start one with \`ratioflow train <config.yaml> --out ${options.out}\`.`, { cause });
+  });
+  const config = parseConfig(text, path, overrides);
+  const { checkpoint, warnings } = await readLatestCheckpoint(options.out);
+  for (const warning of warnings) options.onMessage?.(warning);
+  if (overrides.length > 0) await writeFileAtomic(path, stringify(config));
+  return run(config, options, checkpoint);
+}
+
+/**
+ * The assembled run of a folder with the weights of its latest checkpoint, for export.
+ */
+export async function openRun(out: string): Promise<{ run: Assembly; iteration: number }> {
+  const path = join(out, configFile);
+  const config = parseConfig(await readFile(path, 'utf8').catch((cause: unknown) => {
+    throw new ConfigError(`${out} is no run: ${path} cannot be read.`, { cause });
+  }), path);
+  const { checkpoint } = await readLatestCheckpoint(out);
+  const run = await assemble(config, createRuntime(), await readPrior(out));
+  restore(run, checkpoint);
+  return { run, iteration: checkpoint.iteration };
+}
+
+async function run(config: TrainingConfig, options: RunOptions, checkpoint: Checkpoint | null): Promise<RunResult> {
+  const { out, onMessage } = options;
+  const runtime = createRuntime();
+  const assembly = await assemble(config, runtime, await readPrior(out));
+  try {
+    for (const warning of assembly.tensorflow.warnings) onMessage?.(warning);
+    onMessage?.(`Learning: ${assembly.tensorflow.description}. Flow: ${assembly.bridge.engine === 'tfjs' ? 'the same' : runtime.name}.`);
+    await writePrior(out, assembly.prior.state);
+    if (checkpoint) {
+      restore(assembly, checkpoint);
+      onMessage?.(`Going on after iteration ${checkpoint.iteration} of ${config.training.iterations}.`);
+    }
+    await iterate(assembly, options, await openMetrics(out, checkpoint?.iteration ?? 0), checkpoint?.iteration ?? 0);
+    const bundle = join(out, 'bundle');
+    await writeBundle(bundle, await bundleOf(assembly, config.training.iterations, runtime));
+    return { out, bundle, iterations: config.training.iterations };
+  } finally {
+    await assembly.dispose();
+  }
+}
+
+async function iterate(assembly: Assembly, options: RunOptions, metrics: MetricsRecord, from: number): Promise<void> {
+  const { config, pairing, learner } = assembly;
+  const { out, signal, onProgress, onMessage } = options;
+  const to = config.training.iterations;
+  let done = from;
+  const save = async (): Promise<void> => {
+    await metrics.flush();
+    await writeCheckpoint(out, { iteration: done, arrays: learner.state(), metadata: { name: config.name, seed: config.seed } }, config.checkpoints.keep);
+  };
+  const recent: number[] = [];
+  try {
+    for await (const result of train(assembly, from, to, signal)) {
+      done = result.iteration;
+      metrics.add(result);
+      recent.push(result.milliseconds);
+      if (recent.length > 20) recent.shift();
+      const iterationsPerSecond = (1000 * recent.length) / recent.reduce((a, b) => a + b, 0);
+      onProgress?.({ ...result, of: to, iterationsPerSecond, secondsLeft: (to - done) / iterationsPerSecond });
+      if (done % config.checkpoints.every === 0 || done === to) await save();
+      if (config.previews.every > 0 && (done % config.previews.every === 0 || done === to)) {
+        await preview(assembly, out, done, signal);
+        await metrics.draw(pairing, config.name);
+      }
+    }
+  } catch (error) {
+    // The learner holds the last completed iteration, unless its step itself went wrong.
+    if (signal?.aborted && done > from) {
+      await save();
+      onMessage?.(`Stopped after iteration ${done}; a checkpoint was written. Go on with --resume ${out}.`);
+    } else {
+      await metrics.flush();
+    }
+    throw error;
+  }
+  await metrics.draw(pairing, config.name);
+}
+
+async function preview(assembly: Assembly, out: string, iteration: number, signal: AbortSignal | undefined): Promise<void> {
+  const { config, dataset } = assembly;
+  const runtime = createRuntime();
+  const files = await bundleOf(assembly, iteration, runtime);
+  const png = await previewOf(files, dataset, runtime, config.previews.count, `${config.name}, iteration ${iteration}`, signal);
+  await writeFileAtomic(join(out, 'previews', `${String(iteration).padStart(8, '0')}.png`), png);
+}
+
+function restore({ learner }: Assembly, checkpoint: Checkpoint): void {
+  try {
+    learner.restore(checkpoint.arrays);
+  } catch (cause) {
+    throw new TrainingError(`The checkpoint of iteration ${checkpoint.iteration} does not fit the configuration: ${(cause as Error).message}. Was estimator changed?`, { cause });
+  }
+}
+
+async function writePrior(out: string, state: PriorState): Promise<void> {
+  if (state.kind !== 'ddp') return;
+  const arrays = new Map([
+    ['mean', { shape: [state.mean.length], data: state.mean }],
+    ['factor', { shape: [state.mean.length, state.mean.length], data: state.factor }],
+  ]);
+  await writeFileAtomic(join(out, priorFile), encodeSafetensors({ arrays, metadata: { kind: state.kind } }));
+}
+
+async function readPrior(out: string): Promise<PriorState | undefined> {
+  const path = join(out, priorFile);
+  const bytes = await readFile(path).catch(() => null);
+  if (!bytes) return undefined;
+  const { arrays } = decodeSafetensors(bytes, path);
+  const [mean, factor] = [arrays.get('mean'), arrays.get('factor')];
+  return mean && factor ? { kind: 'ddp', mean: mean.data, factor: factor.data } : undefined;
+}
