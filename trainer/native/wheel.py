@@ -10,7 +10,6 @@ standard output is the reason, in one line, and the exit code is 1.
 
 import hashlib
 import http.client
-import json
 import os
 import re
 import ssl
@@ -52,16 +51,19 @@ def pip_reason(stderr):
     return ([line for line in lines if line.startswith("ERROR")] or lines or ["pip failed"])[0][:300]
 
 
-def resolve(requirement, platform, python):
-    """The wheel's address as pip finds it, or None where this pip cannot tell (before 22.2)."""
-    with tempfile.TemporaryDirectory() as target:
-        result = pip("install", "--dry-run", "--ignore-installed", "--quiet", "--retries", "1", "--target", target,
-                     "--report", "-", *wheel_options(platform, python), requirement)
-    if result.returncode == 0:
-        return json.loads(result.stdout)["install"][0]["download_info"]["url"].split("#")[0]
-    if "no such option" in result.stderr:
-        return None
-    raise Failure(pip_reason(result.stderr))
+def resolve(file, requirement, platform, python):
+    """The wheel's address: at this verbosity "pip index" names every file that it finds, and downloads none.
+
+    ("pip install --dry-run --report" would download the whole wheel before pip 24.)
+    """
+    name = requirement.split("==")[0]
+    result = pip("index", "versions", "-vv", "--retries", "1", *wheel_options(platform, python)[1:], name)
+    address = re.search(r"\b(?:https?|file)://[^\s#]+/" + re.escape(file) + r"(?=[\s#]|$)", result.stdout + result.stderr)
+    if address:
+        return address.group(0)
+    if result.returncode == 0 or "unknown command" in result.stderr or "no such option" in result.stderr:
+        return None  # This pip says it otherwise; it can still download.
+    raise Failure(pip_reason(result.stdout + result.stderr))
 
 
 def pip_settings():
@@ -150,7 +152,8 @@ def download_by_pip(part, requirement, platform, python):
 
 
 def obtain(part, requirement, platform, python, total):
-    url = resolve(requirement, platform, python)
+    file = os.path.basename(part)[: -len(".part")]
+    url = resolve(file, requirement, platform, python)
     if url is not None:
         try:
             return download(url, part, total)
