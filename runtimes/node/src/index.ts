@@ -1,3 +1,5 @@
+export { filmStrip } from './film.js';
+export type { Film, FilmOptions } from './film.js';
 export { folderSource } from './folder-source.js';
 export { encodePng, savePng } from './image.js';
 export type { PictureOptions } from './image.js';
@@ -8,4 +10,6 @@ export { checkProviders, providerNames, remedies } from './providers.js';
 export type { ProviderName } from './providers.js';
 export { createRuntime } from './runtime.js';
 export type { RuntimeOptions } from './runtime.js';
+export { outputFormat, saveSamples } from './save-samples.js';
+export type { OutputFormat } from './save-samples.js';
 export { writeFileAtomic } from './write-file.js';

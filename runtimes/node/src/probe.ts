@@ -12,8 +12,7 @@ const square = Buffer.from('CAgSADo1Cg4KAXgKAXgSAXkiA011bBIBcFoPCgF4EgoKCAgBEgQK
 /** Undefined when the provider runs, else why not, in one line. */
 export async function probeProvider(provider: ProviderName): Promise<string | undefined> {
   if (!listSupportedBackends().some(({ name }) => name === provider)) return 'this build of onnxruntime-node does not have it';
-  // What goes wrong comes back as an error; the engine need not print it as well.
-  env.logLevel = 'fatal';
+  quieten();
   try {
     const session = await InferenceSession.create(square, {
       executionProviders: [provider], logSeverityLevel: 4,
@@ -29,6 +28,11 @@ export async function probeProvider(provider: ProviderName): Promise<string | un
   } catch (cause) {
     return firstSentence(messageOf(cause));
   }
+}
+
+/** What goes wrong comes back as an error; the engine need not print it as well. Counts before the first session only. */
+export function quieten(): void {
+  if (env.logLevel === 'warning') env.logLevel = 'fatal';
 }
 
 /** Engine messages carry source locations and ANSI colours; people want what went wrong. */

@@ -5,7 +5,7 @@
 import { ArgumentError, BundleError, RuntimeError, resolveExternalData } from '@ratioflow/sdk';
 import type { Capabilities, GraphSource, LoadOptions, Runtime, Session } from '@ratioflow/sdk';
 import { InferenceSession, env } from 'onnxruntime-node';
-import { probeProvider } from './probe.js';
+import { probeProvider, quieten } from './probe.js';
 import { checkProviders, remedies } from './providers.js';
 import type { ProviderName } from './providers.js';
 import { messageOf, wrapSession } from './session.js';
@@ -35,6 +35,7 @@ const capabilities: Readonly<Record<ProviderName, Capabilities>> = {
 export function createRuntime({ providers = ['cpu'], threads }: RuntimeOptions = {}): Runtime {
   const wanted = checkProviders(providers);
   checkThreads(threads);
+  quieten();
   const warnings: string[] = [];
   let usable: Promise<readonly ProviderName[]> | undefined;
   return {
@@ -76,6 +77,8 @@ async function create(graph: GraphSource, providers: readonly ProviderName[], op
       graphOptimizationLevel: options.optimization ?? 'all',
       // Warnings about initializers that an optimisation left over help nobody.
       logSeverityLevel: 3,
+      // Threads that wait sleep instead of spinning: on a machine that does anything else, spinning doubles the time.
+      extra: { session: { 'intra_op.allow_spinning': '0' } },
       ...(options.threads !== undefined && { intraOpNumThreads: options.threads }),
     });
     return wrapSession(graph.name, session, provider!, capabilities[provider!]);

@@ -1,0 +1,49 @@
+/**
+ * Samples to files, in the format that the path asks for.
+ */
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ArgumentError } from '@ratioflow/sdk';
+import type { Tensor } from '@ratioflow/sdk';
+import { savePng } from './image.js';
+import type { PictureOptions } from './image.js';
+import { writeNpy } from './npy-file.js';
+
+/** `png`: one grid; `npy`: the array; `folder`: one PNG for every sample. */
+export type OutputFormat = 'png' | 'npy' | 'folder';
+
+/**
+ * What a path asks for: `.png`, `.npy`, or a folder, which ends in a slash, exists, or has no extension.
+ * @throws {ArgumentError} for another extension, or pictures of samples that are no images
+ */
+export async function outputFormat(path: string, sampleShape: readonly number[]): Promise<OutputFormat> {
+  const extension = /\.([A-Za-z0-9]+)$/.exec(path)?.[1]?.toLowerCase();
+  const isFolder = /[/\\]$/.test(path) || await stat(path).then((status) => status.isDirectory(), () => false) || extension === undefined;
+  const format = isFolder ? 'folder' : extension;
+  if (format !== 'png' && format !== 'npy' && format !== 'folder') throw new ArgumentError(`The output ${path} ends in .${extension}; allowed: .png, .npy, or a folder, with / at its end.`);
+  const isImage = sampleShape.length === 3 && (sampleShape[0] === 1 || sampleShape[0] === 3);
+  if (format !== 'npy' && !isImage) throw new ArgumentError(`Samples of shape [${sampleShape.join(', ')}] are no images; the output ${path} must end in .npy.`);
+  return format;
+}
+
+/**
+ * Writes samples [N, …] where `path` says, each file complete or not at all.
+ * @param first index of the first sample: files in a folder are named by index, so that shards can share one
+ * @returns the files written
+ */
+export async function saveSamples(path: string, samples: Tensor, { first = 0, signal, ...picture }: PictureOptions & { readonly first?: number; readonly signal?: AbortSignal } = {}): Promise<readonly string[]> {
+  const [count, ...sampleShape] = samples.shape as [number, ...number[]];
+  const format = await outputFormat(path, sampleShape);
+  if (format === 'npy') await writeNpy(path, samples);
+  if (format === 'png') await savePng(path, samples, picture);
+  if (format !== 'folder') return [path];
+  const elements = samples.data.length / count;
+  const files: string[] = [];
+  for (let n = 0; n < count; n++) {
+    signal?.throwIfAborted();
+    const file = join(path, `${String(first + n).padStart(6, '0')}.png`);
+    await savePng(file, { shape: [1, ...sampleShape], data: samples.data.subarray(n * elements, (n + 1) * elements) }, picture);
+    files.push(file);
+  }
+  return files;
+}
