@@ -8,10 +8,15 @@ import type { Model, Value } from '../ir/types.js';
 import { batch } from './estimator.js';
 
 /**
- * What a prior is made of. `gaussian`: x₀ = z. `uniform`: x₀ = 2z − 1. `ddp`: x₀ = clamp(mean + z·Lᵀ, −1, 1).
+ * What a prior is made of. `gaussian`: x₀ = deviation · z. `uniform`: x₀ = 2z − 1. `ddp`: x₀ = clamp(mean + z·Lᵀ, −1, 1).
  */
 export type PriorSource =
-  | { readonly kind: 'gaussian' | 'uniform' }
+  | {
+      readonly kind: 'gaussian';
+      /** @default 1 */
+      readonly deviation?: number;
+    }
+  | { readonly kind: 'uniform' }
   | {
       readonly kind: 'ddp';
       /** [D] */
@@ -37,7 +42,7 @@ export function priorGraph(prior: PriorSource, sampleShape: readonly number[]): 
 function mapped(builder: GraphBuilder, prior: PriorSource, z: Value, length: number): Value {
   switch (prior.kind) {
     case 'gaussian':
-      return z;
+      return prior.deviation === undefined || prior.deviation === 1 ? z : builder.op('Mul', [z, builder.scalar(prior.deviation, z)]);
     case 'uniform':
       return builder.op('Sub', [builder.op('Mul', [z, builder.scalar(2, z)]), builder.scalar(1, z)]);
     case 'ddp': {

@@ -39,7 +39,8 @@ export function validateConfig(value: unknown, where = 'The configuration'): Tra
 /** What no single field can tell. */
 function checkTogether({ data, prior }: TrainingConfig, where: string): void {
   const images = data.name === 'mnist';
-  if (prior === 'ddp' && !images) throw new ConfigError(`${where}: prior = "ddp" needs a set of images, data.name is ${show(data.name)}; use gaussian or uniform.`);
+  if (prior.kind === 'ddp' && !images) throw new ConfigError(`${where}: prior = "ddp" needs a set of images, data.name is ${show(data.name)}; use gaussian or uniform.`);
+  if (prior.kind !== 'gaussian' && prior.deviation !== undefined) throw new ConfigError(`${where}: prior.deviation = ${prior.deviation} belongs to the prior gaussian, not to ${prior.kind}.`);
   if (data.name === 'gaussian' && (!data.mean || data.variance === undefined)) throw new ConfigError(`${where}: data.name = "gaussian" needs data.mean and data.variance.`);
 }
 
@@ -70,8 +71,15 @@ function parseYaml(text: string, where: string): unknown {
 const show = (value: unknown): string => JSON.stringify(value) ?? 'nothing';
 
 function describe(issue: z.core.$ZodIssue, root: unknown): string {
-  const field = issue.path.join('.');
-  const value = issue.path.reduce<unknown>((node, key) => (node as Record<PropertyKey, unknown> | undefined)?.[key], root);
+  // A value that stands where fields could (prior: name) is reported as what was written.
+  const path: PropertyKey[] = [];
+  let value = root;
+  for (const key of issue.path) {
+    if (typeof value !== 'object' && value !== undefined) break;
+    value = (value as Record<PropertyKey, unknown> | null | undefined)?.[key];
+    path.push(key);
+  }
+  const field = path.join('.');
   if (issue.code === 'unrecognized_keys') {
     return `${field ? `${field}: ` : ''}there is no field ${issue.keys.map(show).join(', ')}`;
   }

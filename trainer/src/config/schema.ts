@@ -8,10 +8,10 @@ import { priorNames } from '../priors/prior.js';
 
 const positive = z.number().positive();
 const count = z.int().min(1);
-const seed = z
-  .union([z.int().min(0), z.string().regex(/^\d{1,20}$/)])
-  .transform(String)
-  .refine((text) => BigInt(text) < 2n ** 64n, 'a seed is an integer from 0 to 2^64 - 1');
+/** YAML's numbers are exact up to 2⁵³ only; larger seeds are written in quotes. */
+const isSeed = (value: unknown): boolean =>
+  (Number.isSafeInteger(value) && (value as number) >= 0) || (typeof value === 'string' && /^\d{1,20}$/.test(value) && BigInt(value) < 2n ** 64n);
+const seed = z.unknown().refine(isSeed, 'a seed is an integer from 0 to 2^64 - 1, from 2^53 on in quotes').transform(String);
 
 export const trainingConfigSchema = z.strictObject({
   /** Name of the run and of its bundle. */
@@ -30,7 +30,12 @@ export const trainingConfigSchema = z.strictObject({
   }),
   estimator: z.strictObject({ name: z.enum(estimatorNames) }),
   pairing: z.enum(pairingNames).default('lr-kl'),
-  prior: z.enum(priorNames),
+  /** Where the flow starts: a name, or for `gaussian` also its standard deviation. */
+  prior: z.preprocess((value) => (typeof value === 'string' ? { kind: value } : value ?? {}), z.strictObject({
+    kind: z.enum(priorNames),
+    /** Of `gaussian`; 1 when left out. */
+    deviation: positive.optional(),
+  })),
   flow: z.strictObject({
     /** Bridging steps per iteration. */
     K: z.int().min(0).max(10_000),

@@ -17,7 +17,7 @@ export interface PriorDraw {
 }
 
 /** Everything that a prior is made of; plain data, to be stored. */
-export type PriorState = { readonly kind: 'gaussian' | 'uniform' } | ({ readonly kind: 'ddp' } & DdpState);
+export type PriorState = { readonly kind: 'gaussian'; /** @default 1 */ readonly deviation?: number } | { readonly kind: 'uniform' } | ({ readonly kind: 'ddp' } & DdpState);
 
 /** A distribution of starting points. */
 export interface Prior extends PriorRecord {
@@ -38,7 +38,7 @@ export interface Prior extends PriorRecord {
 export const priorNames = ['gaussian', 'uniform', 'ddp'] as const satisfies readonly PriorRecord['kind'][];
 
 /**
- * Makes a prior of its state. gaussian: x₀ = z ~ N(0, I). uniform: x₀ = 2z − 1, z ~ U(0, 1) rounded to float32.
+ * Makes a prior of its state. gaussian: x₀ = deviation · z, z ~ N(0, I). uniform: x₀ = 2z − 1, z ~ U(0, 1) rounded to float32.
  * ddp: x₀ = clamp(mean + z·Lᵀ, −1, 1), z ~ N(0, I).
  * @throws {ArgumentError} for an unknown kind, or a state whose sizes contradict the sample's shape
  */
@@ -72,10 +72,13 @@ export function createPrior(state: PriorState, sampleShape: readonly number[]): 
 
 function transformOf(state: PriorState, sampleShape: readonly number[]): Prior['transform'] {
   switch (state.kind) {
-    case 'gaussian':
+    case 'gaussian': {
+      // As in prior.onnx: the factor in float32, one rounding.
+      const deviation = Math.fround(state.deviation ?? 1);
       return (out, z) => {
-        if (out !== z) out.set(z);
+        for (let i = 0; i < z.length; i++) out[i] = deviation * z[i]!;
       };
+    }
     case 'uniform':
       return (out, z) => {
         for (let i = 0; i < z.length; i++) out[i] = 2 * z[i]! - 1;

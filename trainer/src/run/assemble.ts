@@ -65,6 +65,7 @@ function datasetConfig({ data }: TrainingConfig): DatasetConfig {
 }
 
 async function priorState({ prior }: TrainingConfig, dataset: Dataset, { tf, backend }: LoadedTensorFlow): Promise<PriorState> {
-  if (prior !== 'ddp') return { kind: prior };
-  return { kind: prior, ...(await ddpStatistics(dataset, backend === 'tensorflow' ? { tf } : {})) };
+  if (prior.kind === 'gaussian') return { kind: prior.kind, ...(prior.deviation !== undefined && { deviation: prior.deviation }) };
+  if (prior.kind === 'uniform') return { kind: prior.kind };
+  return { kind: prior.kind, ...(await ddpStatistics(dataset, backend === 'tensorflow' ? { tf } : {})) };
 }

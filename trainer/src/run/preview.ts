@@ -1,17 +1,14 @@
 /** What the estimator makes at present, as a picture: sampled through the SDK from the bundle as it would ship. */
 import { encodePng } from '@ratioflow/node';
-import { ArgumentError, openBundle, type Runtime } from '@ratioflow/sdk';
+import type { Runtime } from '@ratioflow/sdk';
 import type { Dataset } from '../data/dataset.js';
 import { sampleLength } from '../data/dataset.js';
 import { scatterPlot } from '../pictures/plane-plots.js';
+import { memoryModel } from './memory-model.js';
 
 /** PNG of `count` samples: a grid of images, or points over the data. The same seed every time, so that previews compare. */
 export async function previewOf(files: ReadonlyMap<string, Uint8Array>, dataset: Dataset, runtime: Runtime, count: number, title: string, signal?: AbortSignal): Promise<Uint8Array> {
-  const read = (name: string): Promise<Uint8Array> => {
-    const bytes = files.get(name);
-    return bytes ? Promise.resolve(bytes) : Promise.reject(new ArgumentError(`There is no ${name}.`));
-  };
-  const model = await openBundle({ location: 'preview', read }, runtime);
+  const model = await memoryModel(files, runtime);
   try {
     const { samples } = await model.sample({ count, seed: 0, ...(signal && { signal }) });
     if (dataset.sampleShape.length === 3) return await encodePng(samples, { scale: 2 });
