@@ -52,7 +52,7 @@ const potentials: Record<PairingName, (n: Tensor) => Tensor> = {
 
 const cases = [
   { name: 'mlp', sampleShape: [2], count: 24, K: 50, eta: 0.05, tolerance: 2e-5 },
-  { name: 'resnet28', sampleShape: [1, 28, 28], count: 3, K: 4, eta: 20, tolerance: 2e-5 },
+  { name: 'resnet28', sampleShape: [1, 28, 28], count: 3, K: 4, eta: 5, tolerance: 5e-5 },
 ] as const;
 
 describe.each(cases)('$name', ({ name, sampleShape, count, K, eta, tolerance }) => {
@@ -140,9 +140,7 @@ describe.each(cases)('$name', ({ name, sampleShape, count, K, eta, tolerance }) 
       const controller = new AbortController();
       const running = bridge.run(x0, { count, steps: 40, seed: 1n, signal: controller.signal });
       controller.abort(new Error('later'));
-      // tfjs's engine never leaves the event loop between its steps: it sees only what was aborted before.
-      if (bridge.engine === 'onnxruntime') await expect(running).rejects.toThrow('later');
-      else await running;
+      await expect(running, bridge.engine).rejects.toThrow('later');
       expect(relativeError(await bridge.run(x0, { count, steps: 2, seed: 1n }), formula('lr-kl', x0, 2, 1n))).toBeLessThan(tolerance);
       await bridge.dispose();
     }

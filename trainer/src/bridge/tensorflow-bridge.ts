@@ -1,6 +1,6 @@
 /** The flow on tfjs's own automatic differentiation: the second engine, and the check on the first. */
 import type { Pairing } from '@ratioflow/sdk';
-import type { LayersModel, Tensor, Tensor1D } from '@tensorflow/tfjs';
+import type { LayersModel, Tensor } from '@tensorflow/tfjs';
 import type { TensorFlow } from '../backend/tensorflow.js';
 import { fromNetwork, toNetwork } from '../estimators/layout.js';
 import { potential } from '../objective/objective.js';
@@ -11,7 +11,7 @@ export function tensorflowBridge(
   tf: TensorFlow, network: LayersModel, sampleShape: readonly number[], pairing: Pairing, { eta, nu }: FlowSettings,
 ): Bridge {
   const elements = sampleShape.reduce((a, b) => a * b, 1);
-  const gradient = tf.grad((x: Tensor) => tf.sum(potential(tf, pairing, (network.apply(x) as Tensor).flatten() as Tensor1D)));
+  const gradient = tf.grad((x: Tensor) => tf.sum(potential(tf, pairing, (network.apply(x) as Tensor).flatten())));
   return {
     engine: 'tfjs',
     // The network itself is used: its weights are always the present ones.
@@ -20,6 +20,8 @@ export function tensorflowBridge(
       let x: Tensor = tf.tidy(() => toNetwork(tf, x0, sampleShape));
       try {
         for (let k = 0; k < steps; k++) {
+          // tfjs computes on this thread: without a pause no interrupt would be heard before the last step.
+          await new Promise(setImmediate);
           signal?.throwIfAborted();
           const next = tf.tidy(() => {
             const noise = toNetwork(tf, flowNoise(seed, k, 1, count, elements), sampleShape);

@@ -1,7 +1,7 @@
 /** Configuration files: YAML, overridden by `--set key.path=value`, validated with messages that name the field. */
 import { readFile } from 'node:fs/promises';
 import { parse, YAMLParseError } from 'yaml';
-import { z } from 'zod';
+import type { z } from 'zod';
 import { ConfigError } from '../errors.js';
 import { trainingConfigSchema, type TrainingConfig } from './schema.js';
 
@@ -68,7 +68,7 @@ function parseYaml(text: string, where: string): unknown {
   }
 }
 
-const show = (value: unknown): string => JSON.stringify(value) ?? 'nothing';
+const show = (value: unknown): string => value === undefined ? 'nothing' : JSON.stringify(value);
 
 function describe(issue: z.core.$ZodIssue, root: unknown): string {
   // A value that stands where fields could (prior: name) is reported as what was written.
