@@ -9,12 +9,12 @@ import type { TensorFlow } from '../backend/tensorflow.js';
 export const leak = 0.2;
 
 export interface Blocks {
-  conv3x3(x: SymbolicTensor, filters: number, stride: number, name: string): SymbolicTensor;
-  activation(x: SymbolicTensor, name: string): SymbolicTensor;
+  readonly conv3x3: (x: SymbolicTensor, filters: number, stride: number, name: string) => SymbolicTensor;
+  readonly activation: (x: SymbolicTensor, name: string) => SymbolicTensor;
   /** act(conv3×3(act(conv3×3 stride(x))) + shortcut(x)); the shortcut is a 1×1 strided convolution where the shape changes. */
-  basicBlock(x: SymbolicTensor, filters: number, stride: number, name: string): SymbolicTensor;
+  readonly basicBlock: (x: SymbolicTensor, filters: number, stride: number, name: string) => SymbolicTensor;
   /** Global average pool, then one number. */
-  head(x: SymbolicTensor): SymbolicTensor;
+  readonly head: (x: SymbolicTensor) => SymbolicTensor;
 }
 
 export function blocksOf(tf: TensorFlow): Blocks {

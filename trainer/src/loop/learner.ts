@@ -2,6 +2,7 @@
 import type { Pairing } from '@ratioflow/sdk';
 import type { LayersModel, Scalar, Tensor, Tensor1D, Variable } from '@tensorflow/tfjs';
 import type { TensorFlow } from '../backend/tensorflow.js';
+import { TrainingError } from '../errors.js';
 import { toNetwork } from '../estimators/layout.js';
 import { bregmanLoss, meanLogRatio } from '../objective/objective.js';
 import { createAdam, type AdamOptions } from './adam.js';
@@ -37,7 +38,11 @@ export interface LearnerOptions extends AdamOptions {
 export function createLearner(tf: TensorFlow, network: LayersModel, options: LearnerOptions): Learner {
   const { pairing, sampleShape, ema } = options;
   const weights = network.trainableWeights;
-  const variables = weights.map((weight) => weight.read() as Variable);
+  const variables = weights.map((weight) => {
+    const variable = weight.read();
+    if (!(variable instanceof tf.Variable)) throw new TrainingError(`Weight ${weight.originalName} is no variable and cannot be trained.`);
+    return variable;
+  });
   const adam = createAdam(tf, variables, options);
   const averages = ema > 0 ? variables.map((variable) => tf.tidy(() => tf.variable(variable.clone(), false))) : variables;
   const named = (): [string, Variable][] => weights.flatMap((weight, index): [string, Variable][] => [

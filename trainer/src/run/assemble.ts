@@ -1,5 +1,5 @@
 /** Puts the parts of a run together from its configuration. */
-import { createPrior, type PriorState, type Prior } from '../priors/prior.js';
+import { createPrior, type PriorState } from '../priors/prior.js';
 import { ddpStatistics } from '../priors/ddp.js';
 import { priorGraph, writeModel } from '@ratioflow/export';
 import { pairingOf, type Pairing, type Runtime } from '@ratioflow/sdk';

@@ -14,7 +14,7 @@ export async function previewOf(files: ReadonlyMap<string, Uint8Array>, dataset:
     if (dataset.sampleShape.length === 3) return await encodePng(samples, { scale: 2 });
     const data = new Float32Array(count * sampleLength(dataset.sampleShape));
     await dataset.batch(data, { seed: 0, iteration: 0, count });
-    return (await scatterPlot({ title, data, samples: samples.data as Float32Array })).png;
+    return (await scatterPlot({ title, data, samples: samples.data })).png;
   } finally {
     await model.dispose();
   }
