@@ -1,6 +1,6 @@
 /**
  * The safetensors format (an 8-byte header length, a JSON header, raw little-endian arrays): checkpoints that Python reads
- * with one call. Float32 only. The hash of the arrays stands in the metadata, so that damage is noticed.
+ * with one call. Float32 only. A hash of header and arrays stands in the metadata, so that damage is noticed.
  */
 import { createHash } from 'node:crypto';
 import { FormatError } from '@ratioflow/sdk';
@@ -11,6 +11,9 @@ export interface NamedArrays {
 }
 
 const hashKey = 'sha256';
+/** What stands in the hash's place while it is computed. */
+const noHash = '0'.repeat(64);
+const hashField = (hash: string): string => `"${hashKey}":"${hash}"`;
 
 export function encodeSafetensors({ arrays, metadata }: NamedArrays): Uint8Array {
   let offset = 0;
@@ -25,9 +28,10 @@ export function encodeSafetensors({ arrays, metadata }: NamedArrays): Uint8Array
     body.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), at);
     at += data.byteLength;
   }
-  const header = JSON.stringify({ __metadata__: { ...metadata, [hashKey]: hash(body) }, ...Object.fromEntries(entries) });
+  const header = JSON.stringify({ __metadata__: { ...metadata, [hashKey]: noHash }, ...Object.fromEntries(entries) });
   // The arrays start at a multiple of 8; the format pads the header with spaces.
-  const text = new TextEncoder().encode(header.padEnd(Math.ceil(Buffer.byteLength(header) / 8) * 8 - (Buffer.byteLength(header) - header.length)));
+  const padded = header + ' '.repeat(-Buffer.byteLength(header) & 7);
+  const text = new TextEncoder().encode(padded.replace(hashField(noHash), hashField(hashOf(padded, body))));
   const bytes = new Uint8Array(8 + text.byteLength + body.byteLength);
   new DataView(bytes.buffer).setBigUint64(0, BigInt(text.byteLength), true);
   bytes.set(text, 8);
@@ -43,19 +47,25 @@ export function decodeSafetensors(bytes: Uint8Array, what: string): NamedArrays 
   if (bytes.byteLength < 8) fail(`it has ${bytes.byteLength} bytes`);
   const length = Number(new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true));
   if (length > bytes.byteLength - 8) fail(`its header should have ${length} bytes, ${bytes.byteLength - 8} are there`);
-  let header: Record<string, unknown>;
+  let text: string;
+  let header: unknown;
   try {
-    header = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes.subarray(8, 8 + length))) as Record<string, unknown>;
+    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes.subarray(8, 8 + length));
+    header = JSON.parse(text);
   } catch (cause) {
     return fail(`its header is not readable (${(cause as Error).message})`);
   }
+  if (!isRecord(header)) return fail('its header is no object');
   const body = bytes.subarray(8 + length);
-  const metadata = (header['__metadata__'] ?? {}) as Record<string, string>;
-  if (metadata[hashKey] !== hash(body)) fail('its hash does not match: the file is damaged or incomplete');
+  const metadata = (isRecord(header['__metadata__']) ? header['__metadata__'] : {}) as Record<string, string>;
+  const found = metadata[hashKey];
+  if (found === undefined || found !== hashOf(text.replace(hashField(found), hashField(noHash)), body)) {
+    fail('its hash does not match: the file is damaged or incomplete');
+  }
   const arrays = new Map<string, { shape: number[]; data: Float32Array }>();
   for (const [name, entry] of Object.entries(header)) {
     if (name === '__metadata__') continue;
-    const { dtype, shape, data_offsets: offsets } = entry as { dtype?: unknown; shape?: number[]; data_offsets?: number[] };
+    const { dtype, shape, data_offsets: offsets } = (isRecord(entry) ? entry : {}) as { dtype?: unknown; shape?: number[]; data_offsets?: number[] };
     const [begin, end] = offsets ?? [];
     const size = Array.isArray(shape) ? shape.reduce((a, b) => a * b, 4) : -1;
     if (dtype !== 'F32' || !shape || begin === undefined || end === undefined || end - begin !== size || begin < 0 || end > body.byteLength) {
@@ -66,4 +76,5 @@ export function decodeSafetensors(bytes: Uint8Array, what: string): NamedArrays 
   return { arrays, metadata };
 }
 
-const hash = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
+const hashOf = (header: string, body: Uint8Array): string => createHash('sha256').update(header).update(body).digest('hex');
+const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
