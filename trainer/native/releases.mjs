@@ -34,7 +34,7 @@ const releases = {
     tag: 'manylinux_2_27_x86_64',
     sha256: 'b3b95643c4e70eb925839938fb35cbe142f317ec84af6844ee61513713bb13c0',
     bytes: 572_611_111,
-    unpacked: 5e9, // with NVIDIA's libraries
+    unpacked: 5.5e9, // with NVIDIA's libraries
     cuda: true,
   },
   // On arm64 the plain package is the CPU build. Not tried by us; the trial after the installation decides.
