@@ -6,3 +6,7 @@ export { trainingConfigSchema, type TrainingConfig } from './config/schema.js';
 export { ConfigError, TrainingError } from './errors.js';
 export { openRun, resumeRun, startRun, type RunOptions, type RunResult, type TrainingProgress } from './run/run-training.js';
 export { bundleOf } from './run/run-bundle.js';
+export { chasmDemo } from './demos/chasm.js';
+export type { DemoOptions, DemoResult } from './demos/demo.js';
+export { digitsDemo } from './demos/digits.js';
+export { toyDemo, toyNames, type ToyName } from './demos/toy.js';

@@ -1,14 +1,20 @@
 /** Every command, in the order of the help. A new one is a file in this folder and a line here. */
 import type { Command } from 'commander';
 import type { Context } from '../context.js';
+import { demoCommand } from './demo.js';
 import { doctorCommand } from './doctor.js';
+import { exportCommand } from './export.js';
 import { inspectCommand } from './inspect.js';
 import { sampleCommand } from './sample.js';
+import { trainCommand } from './train.js';
 import { verifyCommand } from './verify.js';
 
 export const commands: readonly ((context: Context) => Command)[] = [
+  trainCommand,
+  exportCommand,
   sampleCommand,
   verifyCommand,
   inspectCommand,
+  demoCommand,
   doctorCommand,
 ];

@@ -1,0 +1,22 @@
+/** `ratioflow export`: the bundle of a training run. */
+import { Command } from 'commander';
+import type { Context } from '../context.js';
+
+interface Options {
+  readonly out: string;
+}
+
+export const exportCommand = (context: Context): Command => new Command('export')
+  .description('write the bundle of a training run\'s latest checkpoint (averaged weights)')
+  .argument('<run>', 'folder of the run')
+  .requiredOption('-o, --out <bundle>', 'folder of the bundle; an older bundle there is replaced')
+  .action(async (folder: string, options: Options) => {
+    const [{ bundleOf, openRun }, { writeBundle }, { createRuntime }] = await Promise.all([import('@ratioflow/trainer'), import('@ratioflow/export'), import('@ratioflow/node')]);
+    const { run, iteration } = await openRun(folder);
+    try {
+      await writeBundle(options.out, await bundleOf(run, iteration, createRuntime()));
+    } finally {
+      await run.dispose();
+    }
+    context.print(`bundle of iteration ${iteration} in ${options.out}`);
+  });

@@ -1,0 +1,65 @@
+/** Training as a person follows it: a bar on a terminal, a line now and then elsewhere. */
+import type { RunOptions, TrainingProgress } from '@ratioflow/trainer';
+import type { Context } from './context.js';
+import { duration } from './text.js';
+
+/** Milliseconds between two lines where there is no terminal. */
+const lineInterval = 15_000;
+
+type Callbacks = Pick<RunOptions, 'onMessage' | 'onProgress' | 'signal'>;
+
+export async function followTraining<T>(context: Context, work: (callbacks: Callbacks) => Promise<T>): Promise<T> {
+  const display = await createDisplay(context);
+  try {
+    return await work({ signal: context.signal, onProgress: display.show, onMessage: display.note });
+  } finally {
+    display.stop();
+  }
+}
+
+interface Display {
+  readonly show: (progress: TrainingProgress) => void;
+  readonly note: (message: string) => void;
+  readonly stop: () => void;
+}
+
+async function createDisplay({ terminal, note }: Context): Promise<Display> {
+  if (!terminal) {
+    let last = -Infinity;
+    return {
+      show: (progress) => {
+        const now = performance.now();
+        if (now - last < lineInterval && progress.iteration !== progress.of) return;
+        last = now;
+        note(`iteration ${progress.iteration} of ${progress.of}: ${describe(progress)}`);
+      },
+      note,
+      stop: () => undefined,
+    };
+  }
+  const { default: { SingleBar } } = await import('cli-progress');
+  let bar: InstanceType<typeof SingleBar> | null = null;
+  const stop = (): void => {
+    bar?.stop();
+    bar = null;
+  };
+  return {
+    show: (progress) => {
+      if (!bar) {
+        bar = new SingleBar({ stream: terminal, format: '{bar} {value}/{total} | {text}', barCompleteChar: '█', barIncompleteChar: '░', barsize: 20, clearOnComplete: true, hideCursor: true, fps: 5, gracefulExit: false, stopOnComplete: false });
+        bar.start(progress.of, progress.iteration, { text: '' });
+      }
+      bar.update(progress.iteration, { text: describe(progress) });
+    },
+    note: (message) => {
+      stop();
+      note(message);
+    },
+    stop,
+  };
+}
+
+function describe({ loss, logRatioData, logRatioSamples, iterationsPerSecond, secondsLeft }: TrainingProgress): string {
+  const ratio = (value: number): string => `${value < 0 ? '' : '+'}${value.toFixed(2)}`;
+  return `loss ${loss.toFixed(3)}, log ratio ${ratio(logRatioData)} on data, ${ratio(logRatioSamples)} on samples, ${iterationsPerSecond.toPrecision(2)} a second, ${duration(1000 * secondsLeft)} left`;
+}
