@@ -30,7 +30,7 @@ export async function assemble(config: TrainingConfig, runtime: Runtime, knownPr
   const { tf } = tensorflow;
   const dataset = await openDataset(datasetConfig(config));
   const pairing = pairingOf(config.pairing);
-  const state = knownPrior ?? (await priorState(config, dataset, tensorflow));
+  const state = knownPrior?.kind === config.prior.kind ? knownPrior : (await priorState(config, dataset, tensorflow));
   const prior = createPrior(state, dataset.sampleShape);
   const priorSession = await runtime.load({ name: 'prior.onnx', model: writeModel(priorGraph(state, dataset.sampleShape)) });
   const network = createEstimator(tf, config.estimator.name, dataset.sampleShape, config.seed);

@@ -16,6 +16,8 @@ export interface Checkpoint {
 const folderOf = (run: string): string => join(run, 'checkpoints');
 const pathOf = (run: string, iteration: number): string => join(folderOf(run), `${String(iteration).padStart(8, '0')}.safetensors`);
 const pattern = /^(\d{8})\.safetensors$/;
+/** What a process that was killed while writing leaves behind. */
+const leftover = /^\.\d{8}\.safetensors\..*\.tmp$/;
 
 /** Writes a checkpoint and removes all but the latest `keep`. */
 export async function writeCheckpoint(run: string, checkpoint: Checkpoint, keep: number): Promise<string> {
@@ -24,6 +26,7 @@ export async function writeCheckpoint(run: string, checkpoint: Checkpoint, keep:
   await writeFileAtomic(path, encodeSafetensors({ arrays: checkpoint.arrays, metadata }));
   const earlier = (await listCheckpoints(run)).filter((iteration) => iteration < checkpoint.iteration);
   for (const iteration of earlier.slice(0, Math.max(0, earlier.length - (keep - 1)))) await rm(pathOf(run, iteration), { force: true });
+  for (const name of await readdir(folderOf(run))) if (leftover.test(name)) await rm(join(folderOf(run), name), { force: true });
   return path;
 }
 
@@ -43,7 +46,10 @@ export async function readLatestCheckpoint(run: string): Promise<{ checkpoint: C
   for (const iteration of (await listCheckpoints(run)).reverse()) {
     const path = pathOf(run, iteration);
     try {
-      const { arrays, metadata } = decodeSafetensors(await readFile(path), path);
+      const bytes = await readFile(path).catch((cause: unknown) => {
+        throw new TrainingError(`${path} cannot be read: ${(cause as Error).message}.`, { cause });
+      });
+      const { arrays, metadata } = decodeSafetensors(bytes, path);
       return { checkpoint: { iteration, arrays, metadata }, warnings };
     } catch (error) {
       if (!(error instanceof RatioflowError)) throw error;

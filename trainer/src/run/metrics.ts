@@ -3,6 +3,7 @@ import { appendFile, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeFileAtomic } from '@ratioflow/node';
 import type { Pairing } from '@ratioflow/sdk';
+import { TrainingError } from '../errors.js';
 import type { IterationMetrics } from '../loop/train.js';
 import { balancedLoss } from '../objective/objective.js';
 import { trainingCurve } from '../pictures/training-curve.js';
@@ -31,7 +32,11 @@ export async function openMetrics(run: string, from: number): Promise<MetricsRec
     async flush() {
       const fresh = rows.slice(written).map(line).join('');
       written = rows.length;
-      if (fresh) await appendFile(path, fresh);
+      if (fresh) {
+        await appendFile(path, fresh).catch((cause: unknown) => {
+          throw new TrainingError(`${path} cannot be written: ${(cause as Error).message}. Make room and go on with --resume ${run}.`, { cause });
+        });
+      }
     },
     async draw(pairing, title) {
       if (rows.length < 2) return;

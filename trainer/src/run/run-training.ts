@@ -67,7 +67,9 @@ export async function resumeRun(overrides: readonly string[], options: RunOption
   const config = parseConfig(text, path, overrides);
   const { checkpoint, warnings } = await readLatestCheckpoint(options.out);
   for (const warning of warnings) options.onMessage?.(warning);
-  if (overrides.length > 0) await writeFileAtomic(path, stringify(config));
+  if (checkpoint.iteration > config.training.iterations) {
+    throw new ConfigError(`training.iterations = ${config.training.iterations}, but ${options.out} has done ${checkpoint.iteration} already: give a larger number, or start a new run.`);
+  }
   return run(config, options, checkpoint);
 }
 
@@ -95,6 +97,8 @@ async function run(config: TrainingConfig, options: RunOptions, checkpoint: Chec
     await writePrior(out, assembly.prior.state);
     if (checkpoint) {
       restore(assembly, checkpoint);
+      // Only now: overrides that do not fit the checkpoint leave the run as it was.
+      await writeFileAtomic(join(out, configFile), stringify(config));
       onMessage?.(`Going on after iteration ${checkpoint.iteration} of ${config.training.iterations}.`);
     }
     await iterate(assembly, options, await openMetrics(out, checkpoint?.iteration ?? 0), checkpoint?.iteration ?? 0);
@@ -113,7 +117,11 @@ async function iterate(assembly: Assembly, options: RunOptions, metrics: Metrics
   let done = from;
   const save = async (): Promise<void> => {
     await metrics.flush();
-    await writeCheckpoint(out, { iteration: done, arrays: learner.state(), metadata: { name: config.name, seed: config.seed } }, config.checkpoints.keep);
+    const arrays = learner.state();
+    for (const [name, { data }] of arrays) {
+      if (!data.every(Number.isFinite)) throw new TrainingError(`${name} holds numbers that are not finite after iteration ${done}: the estimator has diverged. No checkpoint was written; resume from the last one with a smaller training.learningRate or flow.eta.`);
+    }
+    await writeCheckpoint(out, { iteration: done, arrays, metadata: { name: config.name, seed: config.seed } }, config.checkpoints.keep);
   };
   const recent: number[] = [];
   try {
@@ -136,7 +144,8 @@ async function iterate(assembly: Assembly, options: RunOptions, metrics: Metrics
       await save();
       onMessage?.(`Stopped after iteration ${done}; a checkpoint was written. Go on with --resume ${out}.`);
     } else {
-      await metrics.flush();
+      // The error is what counts, not that the record cannot be written either.
+      await metrics.flush().catch(() => undefined);
     }
     throw error;
   }

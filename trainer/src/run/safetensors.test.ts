@@ -29,6 +29,10 @@ describe('round trip', () => {
     expect(Object.is(decoded.arrays.get('weights/größe')!.data[4], -0)).toBe(true);
   });
 
+  it('reads the same from a Buffer, as files are read', () => {
+    expect(withoutHash(decodeSafetensors(Buffer.from(encodeSafetensors(example)), 'file'))).toEqual(example);
+  });
+
   it('holds for any names and values, from a view into a larger buffer too', () => {
     const array = fc.array(fc.float({ noNaN: true }), { maxLength: 20 });
     fc.assert(fc.property(fc.dictionary(fc.string(), array), fc.dictionary(fc.string(), fc.string()), (values, metadata) => {

@@ -56,7 +56,8 @@ export function decodeSafetensors(bytes: Uint8Array, what: string): NamedArrays 
     return fail(`its header is not readable (${(cause as Error).message})`);
   }
   if (!isRecord(header)) return fail('its header is no object');
-  const body = bytes.subarray(8 + length);
+  // As a plain Uint8Array: `slice` of Node's Buffer would not copy.
+  const body = new Uint8Array(bytes.buffer, bytes.byteOffset + 8 + length, bytes.byteLength - 8 - length);
   const metadata = (isRecord(header['__metadata__']) ? header['__metadata__'] : {}) as Record<string, string>;
   const found = metadata[hashKey];
   if (found === undefined || found !== hashOf(text.replace(hashField(found), hashField(noHash)), body)) {
