@@ -53,7 +53,7 @@ function inputAdjoint(convolution: Convolution): Contribution {
   const static_ = spatial.every((dim) => typeof dim === 'number');
   const reach = window.kernel.map((k, axis) => (k - 1) * window.dilations[axis]!);
   if (window.strides.every((stride) => stride === 1) && reach.every((r, axis) => r >= window.begin[axis]! && r >= window.end[axis]!)) {
-    return rotatedConvolution(convolution, reach);
+    return fewChannels(convolution, reach) ?? rotatedConvolution(convolution, reach);
   }
   if (!static_) throw new UnsupportedError(`${convolution.context.where}: the adjoint of a strided convolution needs static spatial extents, got [${spatial.join(', ')}].`);
   if (window.kernel.length === 2 && group === 1 && window.strides[0] === window.strides[1]) {
@@ -66,23 +66,55 @@ function inputAdjoint(convolution: Convolution): Contribution {
 /** dx = Conv(dy, rotated and channel-swapped kernel). The kernel is one stored weight behind ops that engines fold. */
 function rotatedConvolution(convolution: Convolution, reach: readonly number[]): Value {
   const { builder, gradient, window, group } = convolution;
-  const axes = window.kernel.map((_, axis) => axis + 2);
-  const flipped = axes.filter((axis) => window.kernel[axis - 2]! > 1);
-  const swapped = channelSwapped(convolution);
-  const rotated = flipped.length === 0 ? swapped : builder.op('Slice', [
-    swapped,
-    builder.ints(flipped.map(() => -1)),
-    builder.ints(flipped.map(() => -(2 ** 31))),
-    builder.ints(flipped),
-    builder.ints(flipped.map(() => -1)),
-  ]);
-  return builder.op('Conv', [gradient, rotated], {
+  return builder.op('Conv', [gradient, rotatedKernel(convolution)], {
     kernel_shape: window.kernel,
     strides: window.kernel.map(() => 1),
     dilations: window.dilations,
     group,
-    pads: [...reach.map((r, axis) => r - window.begin[axis]!), ...reach.map((r, axis) => r - window.end[axis]!)],
+    pads: adjointPads(window, reach),
   });
+}
+
+const adjointPads = (window: Window, reach: readonly number[]): number[] => [
+  ...reach.map((r, axis) => r - window.begin[axis]!),
+  ...reach.map((r, axis) => r - window.end[axis]!),
+];
+
+/** The kernel of the adjoint of stride 1, [C, O/g, …]: channels swapped, taps in reverse order. */
+function rotatedKernel(convolution: Convolution): Value {
+  const { builder, window } = convolution;
+  const flipped = window.kernel.flatMap((extent, axis) => (extent > 1 ? [axis + 2] : []));
+  const swapped = channelSwapped(convolution);
+  if (flipped.length === 0) return swapped;
+  const each = (value: number): Value => builder.ints(flipped.map(() => value));
+  return builder.op('Slice', [swapped, each(-1), each(-(2 ** 31)), builder.ints(flipped), each(-1)]);
+}
+
+/** Output channels that engines compute together: fewer cost as much. */
+const channelBlock = 16;
+
+/**
+ * The adjoint of a first layer has the few channels of an image, and engines fill blocks of 16 with zeros. Instead, s × s
+ * neighbouring pixels are computed as channels of one Conv with stride s, whose kernel holds the s² shifted copies, and are
+ * interleaved at the end; of a grey image's work this leaves a quarter.
+ * @returns null where it does not fit
+ */
+function fewChannels(convolution: Convolution, reach: readonly number[]): Contribution {
+  const { builder, gradient, window, group, channels: [o, c], spatial } = convolution;
+  const [height, width] = spatial;
+  const [k0, k1] = window.kernel;
+  if (window.kernel.length !== 2 || group !== 1 || c > 4 || window.dilations.some((d) => d > 1) || k0 === 1 || typeof height !== 'number' || typeof width !== 'number') return null;
+  const s = [4, 3, 2].find((factor) => c * factor ** 2 <= channelBlock && height % factor === 0 && width % factor === 0);
+  if (s === undefined) return null;
+  const rotated = builder.op('Reshape', [rotatedKernel(convolution), builder.ints([c, 1, o, k0!, k1!])]);
+  const copies = Array.from({ length: s * s }, (_, phase) => {
+    const [row, column] = [Math.floor(phase / s), phase % s];
+    return builder.op('Pad', [rotated, builder.ints([0, 0, 0, row, column, 0, 0, 0, s - 1 - row, s - 1 - column])]);
+  });
+  const extents = [k0! + s - 1, k1! + s - 1];
+  const kernel = builder.op('Reshape', [builder.op('Concat', copies, { axis: 1 }), builder.ints([c * s * s, o, ...extents])]);
+  const value = builder.op('Conv', [gradient, kernel], { kernel_shape: extents, strides: [s, s], dilations: [1, 1], group: 1, pads: adjointPads(window, reach) });
+  return interleave(builder, value, { s, c, rows: height / s, columns: width / s, height, width });
 }
 
 /** [O, C/g, …] → [C, O/g, …], group by group. */
