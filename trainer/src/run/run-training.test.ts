@@ -1,0 +1,238 @@
+/** Runs in a folder: an interrupted one ends as an uninterrupted one, bit for bit; what goes wrong is said and loses nothing. */
+import { mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ArgumentError, FormatError, purposes, fillWords } from '@ratioflow/sdk';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parseConfig } from '../config/load.js';
+import type { TrainingConfig } from '../config/schema.js';
+import { ConfigError, TrainingError } from '../errors.js';
+import { openRun, resumeRun, startRun } from './run-training.js';
+
+let folder: string;
+let images: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'ratioflow-runs-'));
+  images = join(folder, 'images');
+  await mkdir(images);
+  await writeIdx(images, 40, 8);
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+let runs = 0;
+const newFolder = (): string => join(folder, `run${runs++}`);
+
+/** Random images in MNIST's file format: magic number, sizes, bytes. */
+async function writeIdx(where: string, count: number, side: number): Promise<void> {
+  const words = new Uint32Array(count * side * side);
+  fillWords(words, { seed: 1, purpose: purposes.testVectors, step: 0 }, { count, elements: side * side });
+  const bigEndian = (...values: number[]): Uint8Array => {
+    const bytes = Buffer.alloc(4 * values.length);
+    values.forEach((value, i) => bytes.writeUInt32BE(value, 4 * i));
+    return bytes;
+  };
+  await writeFile(join(where, 'train-images-idx3-ubyte'), Buffer.concat([bigEndian(0x803, count, side, side), Uint8Array.from(words, (word) => word >>> 24)]));
+  await writeFile(join(where, 'train-labels-idx1-ubyte'), Buffer.concat([bigEndian(0x801, count), new Uint8Array(count)]));
+}
+
+const toy = (...overrides: string[]): TrainingConfig => parseConfig(`
+name: tiny
+seed: 5
+data: { name: swiss-roll }
+estimator: { name: mlp }
+prior: gaussian
+flow: { K: 3, eta: 0.5, nu: 0.02 }
+training: { iterations: 10, batch: 16, learningRate: 1.0e-3, ema: 0.9, dequantisation: 0.01, decayAt: [6] }
+checkpoints: { every: 4, keep: 5 }
+previews: { every: 0 }
+`, 'tiny', overrides);
+
+const digits = (): TrainingConfig => toy(`data={ name: mnist, folder: ${JSON.stringify(images)} }`, 'estimator.name=resnet28', 'prior=ddp', 'training.batch=4', 'training.iterations=5', 'checkpoints.every=2');
+
+const checkpoint = (out: string, iteration: number): Promise<Buffer> => readFile(join(out, 'checkpoints', `${String(iteration).padStart(8, '0')}.safetensors`));
+/** metrics.csv without the columns of time. */
+const metrics = async (out: string): Promise<string[][]> => (await readFile(join(out, 'metrics.csv'), 'utf8')).trim().split('\n').map((line) => line.split(',').slice(0, 5));
+
+/** Runs until `after` iterations are done, and aborts. */
+async function interrupted(config: TrainingConfig, out: string, after: number): Promise<string[]> {
+  const controller = new AbortController();
+  const messages: string[] = [];
+  const running = startRun(config, {
+    out, signal: controller.signal, onMessage: (message) => messages.push(message),
+    onProgress: ({ iteration }) => iteration === after && controller.abort(new Error('Ctrl-C')),
+  });
+  await expect(running).rejects.toThrow('Ctrl-C');
+  return messages;
+}
+
+describe.each([
+  { name: 'mlp on ONNX Runtime', config: () => toy(), last: 10, stops: [1, 5, 9] },
+  { name: 'mlp on tfjs', config: () => toy('bridge=tfjs'), last: 10, stops: [6] },
+  { name: 'resnet28 on ONNX Runtime, prior ddp', config: digits, last: 5, stops: [3] },
+])('$name', ({ config, last, stops }) => {
+  let whole: string;
+  beforeAll(async () => {
+    whole = newFolder();
+    const result = await startRun(config(), { out: whole });
+    expect(result).toEqual({ out: whole, bundle: join(whole, 'bundle'), iterations: last });
+  });
+
+  it('leaves configuration, metrics, checkpoints, curve and bundle', async () => {
+    expect(parseConfig(await readFile(join(whole, 'config.yaml'), 'utf8'), 'written')).toEqual(config());
+    expect((await metrics(whole)).map(([iteration]) => iteration)).toEqual(['iteration', ...Array.from({ length: last }, (_, i) => String(i + 1))]);
+    expect((await readdir(join(whole, 'bundle'))).sort()).toEqual(expect.arrayContaining(['manifest.json', 'sampler.onnx', 'weights.bin']) as string[]);
+    expect(await readdir(whole)).toContain('curve.png');
+  });
+
+  it('is bit for bit the same run when made again', async () => {
+    const again = newFolder();
+    await startRun(config(), { out: again });
+    expect(await checkpoint(again, last)).toEqual(await checkpoint(whole, last));
+    expect(await metrics(again)).toEqual(await metrics(whole));
+  });
+
+  it.each(stops)('ends bit for bit the same when aborted after iteration %d and resumed', async (after) => {
+    const out = newFolder();
+    const messages = await interrupted(config(), out, after);
+    expect(messages.at(-1)).toContain(`Stopped after iteration ${after}; a checkpoint was written. Go on with --resume ${out}`);
+    expect(await readdir(out)).not.toContain('bundle');
+    await resumeRun([], { out, onMessage: (message) => messages.push(message) });
+    expect(messages).toContain(`Going on after iteration ${after} of ${last}.`);
+    expect(await checkpoint(out, last)).toEqual(await checkpoint(whole, last));
+    expect(await metrics(out)).toEqual(await metrics(whole));
+    for (const file of ['weights.bin', 'sampler.onnx', 'prior.onnx']) {
+      expect(await readFile(join(out, 'bundle', file)), file).toEqual(await readFile(join(whole, 'bundle', file)));
+    }
+  });
+});
+
+describe('an interrupt', () => {
+  it('at any moment loses nothing: three of them at random, then the end', async () => {
+    const [whole, out] = [newFolder(), newFolder()];
+    await startRun(toy(), { out: whole });
+    const abortIn = (milliseconds: number): AbortSignal => AbortSignal.timeout(Math.ceil(milliseconds));
+    let attempts = 0;
+    for (let done = false; !done && attempts < 40; attempts++) {
+      // The last attempts are left alone, so that the test ends on any machine.
+      const signal = attempts < 3 ? abortIn(20 + Math.random() * 400) : undefined;
+      const started = await readdir(join(out, 'checkpoints')).then(() => true, () => false);
+      if (!started) await rm(out, { recursive: true, force: true });
+      done = await (started ? resumeRun([], { out, signal }) : startRun(toy(), { out, signal })).then(() => true, (error: unknown) => {
+        expect(error).toMatchObject({ name: 'TimeoutError' });
+        return false;
+      });
+    }
+    expect(await checkpoint(out, 10)).toEqual(await checkpoint(whole, 10));
+    expect(await metrics(out)).toEqual(await metrics(whole));
+  });
+});
+
+describe('a damaged checkpoint', () => {
+  it('is passed over with a warning, and the run ends the same', async () => {
+    const [whole, out] = [newFolder(), newFolder()];
+    await startRun(toy(), { out: whole });
+    await interrupted(toy(), out, 9);
+    await truncate(join(out, 'checkpoints', '00000009.safetensors'), 1000);
+    const messages: string[] = [];
+    await resumeRun([], { out, onMessage: (message) => messages.push(message) });
+    expect(messages[0]).toMatch(/00000009\.safetensors is no intact checkpoint/);
+    expect(messages).toContain('Going on after iteration 8 of 10.');
+    expect(await checkpoint(out, 10)).toEqual(await checkpoint(whole, 10));
+    expect(await metrics(out)).toEqual(await metrics(whole));
+  });
+
+  it('and no other: an error that names it', async () => {
+    const out = newFolder();
+    await interrupted(toy(), out, 2);
+    await writeFile(join(out, 'checkpoints', '00000002.safetensors'), 'gone');
+    await expect(resumeRun([], { out })).rejects.toThrow(TrainingError);
+    await expect(resumeRun([], { out })).rejects.toThrow(/no usable checkpoint \(.*00000002\.safetensors/);
+    await expect(openRun(out)).rejects.toThrow(TrainingError);
+  });
+});
+
+describe('resuming', () => {
+  it('goes on longer, and from another schedule, when told', async () => {
+    const [whole, out] = [newFolder(), newFolder()];
+    await startRun(toy('training.iterations=14'), { out: whole });
+    await startRun(toy(), { out });
+    const { iterations } = await resumeRun(['training.iterations=14'], { out });
+    expect(iterations).toBe(14);
+    expect(await checkpoint(out, 14)).toEqual(await checkpoint(whole, 14));
+    expect(parseConfig(await readFile(join(out, 'config.yaml'), 'utf8'), 'written').training.iterations).toBe(14);
+  });
+
+  it('of overrides that do not fit leaves the run as it was', async () => {
+    const out = newFolder();
+    await interrupted(toy('training.ema=0'), out, 3);
+    const before = await readFile(join(out, 'config.yaml'));
+    await expect(resumeRun(['training.ema=0.9'], { out })).rejects.toThrow(/checkpoint of iteration 3 does not fit the configuration: ema\/\S+ should have the shape .*found nothing/);
+    await expect(resumeRun(['flow.K=x'], { out })).rejects.toThrow(ConfigError);
+    await expect(resumeRun(['training.iterations=2'], { out })).rejects.toThrow(/training\.iterations = 2, but .* has done 3 already/);
+    expect(await readFile(join(out, 'config.yaml'))).toEqual(before);
+    await resumeRun([], { out });
+    expect((await metrics(out)).length).toBe(11);
+  });
+
+  it('of a folder that is no run says how to start one', async () => {
+    const out = newFolder();
+    await expect(resumeRun([], { out })).rejects.toThrow(ConfigError);
+    await expect(resumeRun([], { out })).rejects.toThrow(/is no run: .*config\.yaml cannot be read\. Start one with `ratioflow train/);
+    await expect(openRun(out)).rejects.toThrow(ConfigError);
+  });
+});
+
+it('a folder that holds something is not overwritten', async () => {
+  const out = newFolder();
+  await mkdir(out);
+  await writeFile(join(out, 'thesis.tex'), 'mine');
+  await expect(startRun(toy(), { out })).rejects.toThrow(/is not empty \(it holds thesis\.tex\): choose another folder, or go on with --resume/);
+  expect(await readdir(out)).toEqual(['thesis.tex']);
+});
+
+it('divergence ends with the iteration, and the last good checkpoint stays', async () => {
+  const out = newFolder();
+  const attempt = startRun(toy('training.learningRate=1e30', 'checkpoints.every=1'), { out });
+  await expect(attempt).rejects.toThrow(TrainingError);
+  await expect(attempt).rejects.toThrow(/iteration \d+: .*diverged.*smaller training\.learningRate or flow\.eta/s);
+  const done = await readdir(join(out, 'checkpoints'));
+  expect(done.length).toBeGreaterThan(0);
+  for (const name of done) {
+    const bytes = await readFile(join(out, 'checkpoints', name));
+    const weights = new Float32Array(Uint8Array.from(bytes.subarray(8 + Number(bytes.readBigUInt64LE(0)))).buffer);
+    expect(weights.every(Number.isFinite)).toBe(true);
+  }
+});
+
+it('only the latest checkpoints are kept', async () => {
+  const out = newFolder();
+  await startRun(toy('checkpoints={ every: 2, keep: 2 }'), { out });
+  expect((await readdir(join(out, 'checkpoints'))).sort()).toEqual(['00000008.safetensors', '00000010.safetensors']);
+});
+
+describe('data files', () => {
+  const withFolder = (where: string): TrainingConfig => ({ ...digits(), data: { name: 'mnist', folder: where } });
+
+  it('that are missing: the folder and the names looked for', async () => {
+    const empty = join(folder, 'empty');
+    await mkdir(empty);
+    const attempt = startRun(withFolder(empty), { out: newFolder() });
+    await expect(attempt).rejects.toThrow(ArgumentError);
+    await expect(attempt).rejects.toThrow(/empty lacks train-images-idx3-ubyte/);
+    await expect(startRun(withFolder(join(folder, 'nowhere')), { out: newFolder() })).rejects.toThrow(/nowhere lacks train-images-idx3-ubyte/);
+  });
+
+  it('that are truncated: the file', async () => {
+    const short = join(folder, 'short');
+    await mkdir(short);
+    await writeIdx(short, 40, 8);
+    await truncate(join(short, 'train-images-idx3-ubyte'), 1000);
+    const attempt = startRun(withFolder(short), { out: newFolder() });
+    await expect(attempt).rejects.toThrow(FormatError);
+    await expect(attempt).rejects.toThrow(/train-images-idx3-ubyte/);
+  });
+
+  it('that do not suit the estimator: both', async () => {
+    await expect(startRun(toy('estimator.name=resnet28'), { out: newFolder() })).rejects.toThrow('estimator.name = "resnet28" takes images');
+  });
+});
