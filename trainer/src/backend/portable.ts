@@ -7,6 +7,7 @@ import type * as wasmBackend from '@tensorflow/tfjs-backend-wasm';
 import { packageFolder, requirePackage } from './tensorflow.js';
 import type { TensorFlow } from './tensorflow.js';
 import { registerConvFilterGradient } from './wasm-conv-filter-gradient.js';
+import { registerConvInputGradient } from './wasm-conv-input-gradient.js';
 
 let prepared = false;
 
@@ -17,6 +18,7 @@ export async function useWasm(tf: TensorFlow): Promise<void> {
     // Under Node the package otherwise looks for its .wasm files beside the running script.
     wasm.setWasmPaths(join(packageFolder('@tensorflow/tfjs-backend-wasm'), 'dist') + sep);
     registerConvFilterGradient(tf);
+    registerConvInputGradient(tf);
     prepared = true;
   }
   if (!(await tf.setBackend('wasm'))) throw new Error('tfjs did not accept the backend "wasm"');

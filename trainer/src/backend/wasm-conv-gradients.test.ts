@@ -25,26 +25,27 @@ const cases: Case[] = [
   { input: [2, 6, 7, 2], filter: [3, 3, 3], strides: [2, 1], pad: [[0, 0], [1, 0], [2, 1], [0, 0]] },
   { input: [2, 4, 4, 2], filter: [4, 4, 3], strides: 1, pad: 'valid' }, // one output pixel
   { input: [1, 2, 2, 2], filter: [7, 7, 2], strides: 1, pad: 'same' }, // kernel larger than the input
+  { input: [2, 7, 7, 3], filter: [2, 2, 4], strides: 3, pad: 'same' }, // strides that leave out input pixels
   { input: [5, 28, 28, 1], filter: [3, 3, 8], strides: 2, pad: 1 },
 ];
 
-/** Gradient of Σ g ⊙ conv2d(x, w) with respect to w, on the active backend; x, g, w are fixed by their seeds. */
-async function filterGradient({ input, filter, strides, pad }: Case): Promise<Float32Array> {
+/** Gradients of Σ g ⊙ conv2d(x, w) with respect to x and w, on the active backend; x, g, w are fixed by their seeds. */
+async function gradients({ input, filter, strides, pad }: Case): Promise<Float32Array[]> {
   const shape: [number, number, number, number] = [filter[0], filter[1], input[3], filter[2]];
-  const result = tf.tidy(() => {
+  const results = tf.tidy(() => {
     const x = tf.randomNormal<Rank.R4>(input, 0, 1, 'float32', 1);
     const w = tf.randomNormal<Rank.R4>(shape, 0, 1, 'float32', 2);
     const rounding = pad === 'same' || pad === 'valid' ? undefined : 'floor';
-    const convolve = (weights: typeof w): typeof x => tf.conv2d(x, weights, strides, pad, 'NHWC', [1, 1], rounding);
-    const g = tf.randomNormal(convolve(w).shape, 0, 1, 'float32', 3);
-    return tf.grad((weights) => tf.sum(tf.mul(g, convolve(weights as typeof w))))(w);
+    const convolve = (images: typeof x, weights: typeof w): typeof x => tf.conv2d(images, weights, strides, pad, 'NHWC', [1, 1], rounding);
+    const g = tf.randomNormal(convolve(x, w).shape, 0, 1, 'float32', 3);
+    return tf.grads((images, weights) => tf.sum(tf.mul(g, convolve(images as typeof x, weights as typeof w))))([x, w]);
   });
-  const values = await result.data<'float32'>();
-  result.dispose();
+  const values = await Promise.all(results.map((result) => result.data<'float32'>()));
+  tf.dispose(results);
   return values;
 }
 
-describe('gradient of a convolution filter on wasm', () => {
+describe('gradients of a convolution on wasm', () => {
   beforeAll(async () => {
     await useWasm(tf);
   });
@@ -52,20 +53,23 @@ describe('gradient of a convolution filter on wasm', () => {
   it.each(cases)('agrees with plain JavaScript: $input by $filter, strides $strides, pad $pad', async (sample) => {
     await useWasm(tf);
     expect(tf.getBackend()).toBe('wasm');
-    const ours = await filterGradient(sample);
+    const ours = await gradients(sample);
     await usePlainJavaScript(tf);
-    const reference = await filterGradient(sample);
-    expect(ours.length).toBe(reference.length);
-    const scale = Math.max(...reference.map(Math.abs));
-    expect(scale).toBeGreaterThan(0.1);
-    for (let i = 0; i < ours.length; i++) expect(Math.abs(ours[i]! - reference[i]!)).toBeLessThan(1e-5 * scale);
+    const reference = await gradients(sample);
+    reference.forEach((expected, which) => {
+      const actual = ours[which]!;
+      expect(actual.length).toBe(expected.length);
+      const scale = Math.max(...expected.map(Math.abs));
+      expect(scale).toBeGreaterThan(0.1);
+      for (let i = 0; i < actual.length; i++) expect(Math.abs(actual[i]! - expected[i]!)).toBeLessThan(1e-5 * scale);
+    });
   });
 
   it('leaves no tensor behind', async () => {
     await useWasm(tf);
-    await filterGradient(cases[1]!);
+    await gradients(cases[1]!);
     const before = tf.memory().numTensors;
-    await filterGradient(cases[1]!);
+    await gradients(cases[1]!);
     expect(tf.memory().numTensors).toBe(before);
   });
 });
