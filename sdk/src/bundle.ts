@@ -33,23 +33,25 @@ export interface Bundle {
   load(graph: GraphName): Promise<Session>;
 }
 
+/** Reads and checks the manifest of a bundle. @throws {BundleError} when it cannot be read or is wrong */
+export async function readManifest(source: BundleSource): Promise<Manifest> {
+  const bytes = await readFrom(source, 'manifest.json', maxManifestBytes);
+  try {
+    return parseManifest(bytes);
+  } catch (cause) {
+    throw cause instanceof BundleError ? bundleError(source, cause.message, cause) : cause;
+  }
+}
+
 /** Reads and checks the manifest, and nothing else yet. @throws {BundleError} */
 export async function readBundle(source: BundleSource, runtime: Runtime, options: LoadOptions = {}): Promise<Bundle> {
-  const located = (message: string, cause?: unknown): BundleError => new BundleError(`${source.location}: ${message}`, { cause });
-  const fetchBytes = async (name: string, limit: number): Promise<Uint8Array> => {
-    try {
-      return await source.read(name, limit);
-    } catch (cause) {
-      if (cause instanceof RatioflowError) throw cause;
-      throw located(`${name} cannot be read: ${messageOf(cause)}`, cause);
-    }
-  };
-  const manifest = parseLocated(await fetchBytes('manifest.json', maxManifestBytes), located);
+  const manifest = await readManifest(source);
+  const located = (message: string): BundleError => bundleError(source, message);
 
   const read = async (name: string): Promise<Uint8Array> => {
     const expected = Object.hasOwn(manifest.files, name) ? manifest.files[name]! : undefined;
     if (expected === undefined) throw located(`the manifest lists no file ${show(name)}.`);
-    const bytes = await fetchBytes(name, expected.size);
+    const bytes = await readFrom(source, name, expected.size);
     if (bytes.byteLength !== expected.size) throw located(`${name} has ${bytes.byteLength} bytes, ${expected.size} by the manifest: the bundle is damaged; copy or export it again.`);
     const actual = await sha256(bytes);
     if (actual !== expected.sha256) throw located(`${name} has SHA-256 ${actual}, ${expected.sha256} by the manifest: the bundle is damaged; copy or export it again.`);
@@ -91,11 +93,14 @@ async function loadInto(runtime: Runtime, name: string, model: Uint8Array, exter
   }
 }
 
-function parseLocated(bytes: Uint8Array, located: (message: string, cause?: unknown) => BundleError): Manifest {
+const bundleError = ({ location }: BundleSource, message: string, cause?: unknown): BundleError => new BundleError(`${location}: ${message}`, { cause });
+
+async function readFrom(source: BundleSource, name: string, limit: number): Promise<Uint8Array> {
   try {
-    return parseManifest(bytes);
+    return await source.read(name, limit);
   } catch (cause) {
-    throw cause instanceof BundleError ? located(cause.message, cause) : cause;
+    if (cause instanceof RatioflowError) throw cause;
+    throw bundleError(source, `${name} cannot be read: ${messageOf(cause)}`, cause);
   }
 }
 

@@ -5,6 +5,7 @@
 import { fillNormals } from './noise/fill.js';
 import { purposes } from './noise/stream.js';
 import type { FloatTensor } from './runtime.js';
+import { allocate } from './tensor.js';
 
 /** Bytes that each of the two buffers may grow to (beyond a single step, which always fits). */
 const bufferBytes = 32 * 2 ** 20;
@@ -39,12 +40,12 @@ export function givenNoise(noise: FloatTensor, { first, count, elements }: Part)
 }
 
 function buffered(perStep: number, fill: (out: Float32Array, k: number) => void): FlowNoise {
-  let spare = new Float32Array(0);
-  let taken = new Float32Array(0);
+  let spare: Float32Array = new Float32Array(0);
+  let taken: Float32Array = new Float32Array(0);
   let ready = { k: -1, steps: 0 };
   const prefetch = (k: number, steps: number): void => {
     if (ready.k === k && ready.steps >= steps) return;
-    if (spare.length < steps * perStep) spare = new Float32Array(steps * perStep);
+    if (spare.length < steps * perStep) spare = allocate(steps * perStep, `${steps} steps of noise`);
     for (let i = 0; i < steps; i++) fill(spare.subarray(i * perStep, (i + 1) * perStep), k + i);
     ready = { k, steps };
   };

@@ -1,4 +1,4 @@
-export { sha256 } from './bundle.js';
+export { readManifest, sha256 } from './bundle.js';
 export type { BundleSource } from './bundle.js';
 export { ArgumentError, BundleError, FormatError, RatioflowError, RuntimeError } from './errors.js';
 export type { AbortSignalLike } from './globals.js';

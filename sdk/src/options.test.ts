@@ -10,6 +10,19 @@ beforeAll(async () => { model = await openBundle(await fakeSource(), fakeRuntime
 const tensor = (shape: number[], length = shape.reduce((a, b) => a * b, 1)): { shape: number[]; data: Float32Array } => ({ shape, data: new Float32Array(length) });
 
 describe('options of sample', () => {
+  it('that need more memory than there is are refused as such', async () => {
+    const { Float32Array: original } = globalThis;
+    globalThis.Float32Array = new Proxy(original, { construct: (target, args: [number]) => {
+      if (args[0] === 2_000_000) throw new RangeError('Array buffer allocation failed');
+      return new target(...args);
+    } });
+    try {
+      await expect(model.sample({ count: 1_000_000 })).rejects.toThrow(new ArgumentError('1000000 samples need 2000000 values, which do not fit in memory: take fewer at a time.'));
+    } finally {
+      globalThis.Float32Array = original;
+    }
+  });
+
   it.each(([
     [{ count: 0 }, 'count is 0; allowed: an integer from 1 to 4294967296.'],
     [{ count: 1.5 }, 'count is 1.5'],

@@ -15,7 +15,7 @@ import { choosePlan } from './plan.js';
 import { runFlow } from './sampler.js';
 import type { State } from './sampler.js';
 import type { FloatTensor, Runtime } from './runtime.js';
-import { floatTensor, sizeOf } from './tensor.js';
+import { allocate, floatTensor, sizeOf } from './tensor.js';
 
 /** What sampling took. */
 export interface Statistics {
@@ -66,7 +66,7 @@ export interface Engine {
 /** x₀ of samples `first` to `first + count − 1`, [count, …sample shape]: `prior.onnx` on the seed's z. */
 export async function drawPrior({ manifest, graphs }: Engine, seed: bigint, first: number, count: number): Promise<FloatTensor> {
   const elements = sizeOf(manifest.sampleShape);
-  const z = new Float32Array(count * elements);
+  const z = allocate(count * elements, `${count} samples`);
   (manifest.prior.z === 'normal' ? fillNormals : fillUniforms)(z, { seed, purpose: purposes.prior, step: 0 }, { firstSample: first, count, elements });
   return (await graphs.run('prior', { z: floatTensor(z, [count, elements]) }, { x0: [count, ...manifest.sampleShape] })).x0;
 }
@@ -80,7 +80,8 @@ export async function sample(engine: Engine, options: SampleOptions): Promise<Sa
   const elements = sizeOf(sampleShape);
   throwIfAborted(settings.signal);
   const plan = await choosePlan(engine.graphs, engine.pace, settings.eta, settings.nu);
-  let samples: Float32Array | undefined;
+  // A single batch is returned as it comes out of the engine, without a copy.
+  let samples = batch < count || K + kappa === 0 ? allocate(count * elements, `${count} samples`) : undefined;
   let stepping = 0;
   for (let done = 0; done < count; done += batch) {
     const size = Math.min(batch, count - done);
@@ -95,8 +96,8 @@ export async function sample(engine: Engine, options: SampleOptions): Promise<Sa
     stepping += now() - startSteps;
     // onStep may have aborted after the last call of the engine.
     throwIfAborted(settings.signal);
-    if (size === count && x !== settings.x0) samples = x.data;
-    else (samples ??= new Float32Array(count * elements)).set(x.data, done * elements);
+    if (samples === undefined) samples = x.data;
+    else samples.set(x.data, done * elements);
   }
   clampInPlace(samples!, valueRange);
   return {

@@ -11,6 +11,15 @@ export const sizeOf = (shape: readonly number[]): number => shape.reduce((a, b) 
 /** A float32 tensor over existing data. */
 export const floatTensor = (data: Float32Array, shape: readonly number[]): FloatTensor => ({ data, shape });
 
+/** A new array. @throws {ArgumentError} when it does not fit in memory */
+export function allocate(length: number, what: string): Float32Array {
+  try {
+    return new Float32Array(length);
+  } catch (cause) {
+    throw new ArgumentError(`${what} need ${length} values, which do not fit in memory: take fewer at a time.`, { cause });
+  }
+}
+
 /** A shape for messages; `null` stands for an extent that may be anything. */
 export const showShape = (shape: readonly (number | null)[]): string => `[${shape.map((extent) => extent ?? 'N').join(', ')}]`;
 

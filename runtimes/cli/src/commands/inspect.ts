@@ -9,9 +9,9 @@ export const inspectCommand = (context: Context): Command => new Command('inspec
   .argument('<bundle>', 'folder of the bundle')
   .option('--json', 'print the checked manifest as JSON')
   .action(async (bundle: string, { json }: { readonly json?: boolean }) => {
-    const { parseManifest } = await import('@ratioflow/sdk');
+    const { readManifest } = await import('@ratioflow/sdk');
     const { folderSource } = await import('@ratioflow/node');
-    const manifest = parseManifest(await folderSource(bundle).read('manifest.json', 2 ** 24));
+    const manifest = await readManifest(folderSource(bundle));
     for (const line of json ? [JSON.stringify(manifest, null, 2)] : describe(manifest)) context.print(line);
   });
 
