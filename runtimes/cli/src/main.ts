@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 /** The process around the command line: signals, broken pipes, exit code. */
 import { run } from './run.js';
 
