@@ -58,7 +58,7 @@ def resolve(file, requirement, platform, python):
     """
     name = requirement.split("==")[0]
     result = pip("index", "versions", "-vv", "--retries", "1", *wheel_options(platform, python)[1:], name)
-    address = re.search(r"\b(?:https?|file)://[^\s#]+/" + re.escape(file) + r"(?=[\s#]|$)", result.stdout + result.stderr)
+    address = re.search(r"\b(?:https?|file)://[^\s#]+/" + re.escape(file) + r"(?=[\s#,;)]|$)", result.stdout + result.stderr)
     if address:
         return address.group(0)
     if result.returncode == 0 or "unknown command" in result.stderr or "no such option" in result.stderr:
