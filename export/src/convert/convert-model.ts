@@ -1,12 +1,17 @@
 /** tfjs LayersModel → ONNX model, weights included. */
 import type { LayersModel, SymbolicTensor } from '@tensorflow/tfjs-layers';
 import { GraphError, UnsupportedError } from '../errors.js';
-import { GraphBuilder } from '../ir/builder.js';
+import { GraphBuilder, shapeOf } from '../ir/builder.js';
 import { newModel } from '../ir/model.js';
-import type { Dim, Model, Value } from '../ir/types.js';
+import type { Model } from '../ir/types.js';
 import { foldPadding } from './fold-padding.js';
-import { constantOf, permuted, type Converted, type Layer, type LayerConverter, type Parameter } from './layer-converter.js';
-import { builtInConverters } from './layers.js';
+import { foldTransposes } from './fold-transposes.js';
+import type { Layer, LayerConverter, Parameter } from './layer-converter.js';
+import { builtInConverters } from './layers/table.js';
+import { imageRule, inputShape, inputType, outputNames } from './interface.js';
+import { inLayout, toChannelsFirst, type Converted } from './layout.js';
+import { allLayers, isModel, refuseMasks } from './network.js';
+import { ParameterStore, readWeights } from './weights.js';
 
 export interface ConvertOptions {
   /** Converters of custom layers by class name; they take precedence. */
@@ -15,34 +20,41 @@ export interface ConvertOptions {
   readonly batch?: string;
   /** Name of the graph. @default the model's name */
   readonly name?: string;
+  /**
+   * Which inputs and outputs become channels first: those of rank 4 and 5 (`images`), of rank 3 as well (`all`), or
+   * `none`, which costs a Transpose where a convolution follows. A network whose layers have `dataFormat: channelsFirst`
+   * keeps its axes. @default 'images'
+   */
+  readonly channelsFirst?: 'images' | 'all' | 'none';
+  /** Extents after the batch axis, as tfjs orders them, for inputs that leave some open; by input name. */
+  readonly inputShapes?: Readonly<Record<string, readonly number[]>>;
 }
 
 export interface ConvertedModel {
   readonly model: Model;
-  /** The trainable arrays, in the order of the tfjs model's weights. */
+  /** The arrays of the network and where they are, in the order of the tfjs model's weights. */
   readonly parameters: readonly Parameter[];
 }
 
 /**
- * Converts a LayersModel. Inputs and outputs of rank 3 and more become channels first ([N, H, W, C] → [N, C, H, W]);
- * names are those of the tfjs layers.
+ * Converts a LayersModel. Images become channels first ([N, H, W, C] → [N, C, H, W], see `channelsFirst`); names are those
+ * of the tfjs layers, numbered where a layer has several outputs. The graph computes what `predict` does: dropout and noise are identities.
  * @throws {UnsupportedError} naming the layer, its class and the attribute that cannot be converted
  */
 export async function convertLayersModel(network: LayersModel, options: ConvertOptions = {}): Promise<ConvertedModel> {
-  const arrays = await readWeights(network);
   const builder = new GraphBuilder(options.name ?? network.name);
+  const store = new ParameterStore(network, await readWeights(network), builder);
   const converters: Readonly<Record<string, LayerConverter>> = { ...builtInConverters, ...options.converters };
-  const parameters = new Map<string, Parameter>();
   const known = new Map<number, Converted>();
+  const isImage = imageRule(options.channelsFirst, allLayers(network.layers).some((layer) => layer.getConfig()['dataFormat'] === 'channelsFirst'));
+  refuseMasks(network.layers);
 
   for (const [index, input] of network.inputs.entries()) {
-    const shape = input.shape.map((dim, axis): Dim => dim ?? (axis === 0 ? (options.batch ?? 'N') : fail(`Input ${input.name}: axis ${axis} has no fixed extent.`)));
-    const imageLike = shape.length >= 3;
-    const ordered = imageLike ? [shape[0]!, shape.at(-1)!, ...shape.slice(1, -1)] : shape;
-    known.set(input.id, {
-      value: builder.input(network.inputNames[index] ?? input.name, 'float32', ordered),
-      layout: imageLike ? 'channels-first' : 'plain',
-    });
+    const name = network.inputNames[index] ?? input.name;
+    const shape = inputShape(name, input.shape, options);
+    const image = isImage(shape.length);
+    const ordered = image ? toChannelsFirst(shape.length).map((axis) => shape[axis]!) : shape;
+    known.set(input.id, { value: builder.input(name, inputType(name, input.dtype), ordered), layout: image ? 'channels-first' : 'plain' });
   }
 
   const convertTensor = (tensor: SymbolicTensor): Converted => {
@@ -51,8 +63,7 @@ export async function convertLayersModel(network: LayersModel, options: ConvertO
     const layer = tensor.sourceLayer;
     const node = layer.inboundNodes[tensor.nodeIndex];
     if (!node || node.inputTensors.length === 0) throw new GraphError(`${describe(layer)} is not connected to the model's inputs.`);
-    const inputs = node.inputTensors.map(convertTensor);
-    const outputs = isModel(layer) ? convertNested(layer, inputs) : [convertLayer(layer, inputs)];
+    const outputs = apply(layer, node.inputTensors.map(convertTensor));
     node.outputTensors.forEach((output, index) => {
       const converted = outputs[index];
       if (!converted) throw new UnsupportedError(`${describe(layer)}: has ${node.outputTensors.length} outputs, ${outputs.length} were converted.`);
@@ -61,7 +72,7 @@ export async function convertLayersModel(network: LayersModel, options: ConvertO
     return known.get(tensor.id)!;
   };
 
-  const convertNested = (nested: LayersModel, inputs: readonly Converted[]): Converted[] => {
+  const applyNested = (nested: LayersModel, inputs: readonly Converted[]): Converted[] => {
     // The same inner tensors may be reached by several applications: forget what an earlier one has made.
     const saved = new Map(known);
     nested.layers.flatMap((layer) => layer.inboundNodes.flatMap((node) => node.outputTensors)).forEach((tensor) => known.delete(tensor.id));
@@ -72,51 +83,30 @@ export async function convertLayersModel(network: LayersModel, options: ConvertO
     return outputs;
   };
 
-  const convertLayer = (layer: Layer, inputs: readonly Converted[]): Converted => {
+  const apply = (layer: Layer, inputs: readonly Converted[]): readonly Converted[] => {
+    if (isModel(layer)) return applyNested(layer, inputs);
     const className = layer.getClassName();
     const where = describe(layer);
     const converter = Object.hasOwn(converters, className) ? converters[className] : undefined;
     if (!converter) throw new UnsupportedError(`${where}: layers of this class are not supported; pass a converter for ${className} in \`converters\`.`);
-    const parameter = (suffix: string, permutation?: readonly number[]): Value => {
-      const weight = layer.weights.find((candidate) => nameOf(candidate).replace(/_\d+$/, '').endsWith(`/${suffix}`));
-      const array = weight && arrays.get(nameOf(weight));
-      if (!weight || !array) throw new GraphError(`${where}: has no weight ${JSON.stringify(suffix)} (it has ${layer.weights.map(nameOf).join(', ') || 'none'}).`);
-      const name = nameOf(weight);
-      const existing = parameters.get(name);
-      if (existing) return existing.value;
-      const { data, dims } = permutation ? permuted(array.data, array.dims, permutation) : array;
-      const value = builder.initializer(name, constantOf(data, dims));
-      parameters.set(name, { value, weight: name, permutation: permutation ?? null });
-      return value;
-    };
-    return converter({ builder, layer, config: layer.getConfig(), where, parameter }, inputs);
+    const result = converter({
+      builder, layer, where, apply,
+      config: layer.getConfig(),
+      parameter: (weight, permutation, form) => store.store(store.find(form?.of ?? layer, weight, where), permutation, form),
+      weight: (weight) => store.find(layer, weight, where).array,
+    }, inputs);
+    return 'value' in result ? [result] : result;
   };
 
-  network.outputs.forEach((output, index) => builder.output(network.outputNames[index] ?? output.name, convertTensor(output).value));
-  foldPadding(builder.graph);
-  const order = network.weights.map(nameOf);
-  return {
-    model: newModel(builder.graph),
-    parameters: [...parameters.values()].sort((a, b) => order.indexOf(a.weight) - order.indexOf(b.weight)),
-  };
-}
-
-interface WeightArray { readonly data: Float32Array; readonly dims: number[] }
-
-const nameOf = (weight: { readonly originalName: string }): string => weight.originalName;
-const describe = (layer: Layer): string => `Layer ${JSON.stringify(layer.name)} (${layer.getClassName()})`;
-const isModel = (layer: Layer): layer is LayersModel => 'layers' in layer && 'inputs' in layer && 'outputs' in layer;
-
-function fail(message: string): never {
-  throw new UnsupportedError(message);
-}
-
-async function readWeights(network: LayersModel): Promise<Map<string, WeightArray>> {
-  const entries = network.weights.map(async (weight): Promise<[string, WeightArray]> => {
-    const tensor = weight.read();
-    const data = await tensor.data();
-    if (!(data instanceof Float32Array)) throw new UnsupportedError(`Weight ${nameOf(weight)} is of type ${tensor.dtype}; only float32 is supported.`);
-    return [nameOf(weight), { data, dims: tensor.shape }];
+  const names = outputNames(network.outputs.map((output, index) => network.outputNames[index] ?? output.name), builder.graph.inputs.map(({ name }) => name));
+  network.outputs.forEach((output, index) => {
+    const converted = convertTensor(output);
+    const wanted = isImage(shapeOf(converted.value).length) ? 'channels-first' : 'plain';
+    builder.output(names[index]!, inLayout({ builder, where: describe(output.sourceLayer) }, converted, wanted));
   });
-  return new Map(await Promise.all(entries));
+  foldPadding(builder.graph);
+  const parameters = foldTransposes(builder.graph, store.parameters());
+  return { model: newModel(builder.graph), parameters };
 }
+
+const describe = (layer: Layer): string => `Layer ${JSON.stringify(layer.name)} (${layer.getClassName()})`;

@@ -2,29 +2,37 @@
 import type { layers } from '@tensorflow/tfjs-layers';
 import { UnsupportedError } from '../errors.js';
 import { shapeOf, type GraphBuilder } from '../ir/builder.js';
-import { float32 } from '../ir/constant.js';
 import type { Value } from '../ir/types.js';
+import { axisIn, channelsFirst, plain, type Converted } from './layout.js';
+import { activate } from './lowering/activations.js';
+import type { WeightArray } from './weights.js';
+
+export { channelsFirst, plain, type Converted } from './layout.js';
 
 export type Layer = layers.Layer;
 
-/**
- * A tfjs tensor on its way through the conversion. tfjs keeps channels last; an image-like tensor is held channels first
- * throughout, so that no Transpose is needed between layers.
- */
-export interface Converted {
-  readonly value: Value;
-  /** `channels-first`: the last axis of the tfjs tensor is axis 1 here. `plain`: axes as in tfjs. */
-  readonly layout: 'plain' | 'channels-first';
-}
-
-/** A trainable array of the network and the initializer that holds it. */
+/** An array of the network and the initializer that holds it. */
 export interface Parameter {
   /** The initializer in the graph. */
   readonly value: Value;
   /** Name of the tfjs weight. */
   readonly weight: string;
+  /** Which of the network's `weights` it is; names need not be unique across nested models. */
+  readonly index: number;
   /** Axes of the tfjs weight in the initializer's order; null: the same order. */
   readonly permutation: readonly number[] | null;
+  /** What is done to the elements after that, where an order of axes does not say it all. */
+  readonly arrange?: (data: Float32Array) => Float32Array;
+}
+
+/** How a weight is stored. */
+export interface ParameterOptions {
+  /** The layer that owns the weight. @default the layer that is converted */
+  readonly of?: Layer;
+  /** Extents of the initializer, where they are not those of the permuted weight. */
+  readonly shape?: readonly number[];
+  /** Reorders the elements of the permuted weight. */
+  readonly arrange?: (data: Float32Array) => Float32Array;
 }
 
 export interface LayerContext {
@@ -34,35 +42,20 @@ export interface LayerContext {
   /** For messages: class and name of the layer. */
   readonly where: string;
   /** Stores the layer's weight as an initializer. @param permutation axes of the tfjs weight in the order wanted */
-  readonly parameter: (weight: string, permutation?: readonly number[]) => Value;
+  readonly parameter: (weight: string, permutation?: readonly number[], options?: ParameterOptions) => Value;
+  /** The layer's weight as it is, for converters that bake in something derived from it. */
+  readonly weight: (weight: string) => WeightArray;
+  /** Converts one application of another layer, for wrappers. */
+  readonly apply: (layer: Layer, inputs: readonly Converted[]) => readonly Converted[];
 }
 
-/** Translates one application of a layer. */
-export type LayerConverter = (context: LayerContext, inputs: readonly Converted[]) => Converted;
+/** Translates one application of a layer; layers with several outputs give one each. */
+export type LayerConverter = (context: LayerContext, inputs: readonly Converted[]) => Converted | readonly Converted[];
 
 /** The single input of a layer. */
 export function only({ where }: LayerContext, inputs: readonly Converted[]): Converted {
   if (inputs.length !== 1) throw new UnsupportedError(`${where}: expected one input, got ${inputs.length}.`);
   return inputs[0]!;
-}
-
-/** The value with axes as in tfjs. */
-export function plain(builder: GraphBuilder, { value, layout }: Converted): Value {
-  if (layout === 'plain') return value;
-  const shape = shapeOf(value);
-  const rank = shape.length;
-  const trivial = shape[1] === 1 || shape.slice(2).every((dim) => dim === 1);
-  const perm = [0, ...Array.from({ length: rank - 2 }, (_, axis) => axis + 2), 1];
-  if (!trivial) return builder.op('Transpose', [value], { perm });
-  return builder.op('Reshape', [value, builder.ints([-1, ...perm.slice(1).map((axis) => shape[axis] as number)])]);
-}
-
-/** The value with channels first. */
-export function channelsFirst(context: LayerContext, { value, layout }: Converted): Value {
-  if (layout === 'channels-first') return value;
-  const rank = shapeOf(value).length;
-  if (rank < 3) throw new UnsupportedError(`${context.where}: needs an image-like input, got rank ${rank}.`);
-  return context.builder.op('Transpose', [value], { perm: [0, rank - 1, ...Array.from({ length: rank - 2 }, (_, axis) => axis + 1)] });
 }
 
 /** Refuses attributes whose value this converter does not implement, by name. */
@@ -73,19 +66,39 @@ export function requireConfig(context: LayerContext, key: string, allowed: reado
   }
 }
 
-/** Reorders the axes of a row-major array. */
-export function permuted(data: Float32Array, dims: readonly number[], permutation: readonly number[]): { data: Float32Array; dims: number[] } {
-  const target = permutation.map((axis) => dims[axis]!);
-  const strides = dims.map((_, axis) => dims.slice(axis + 1).reduce((a, b) => a * b, 1));
-  const result = new Float32Array(data.length);
-  const index = target.map(() => 0);
-  for (let at = 0; at < result.length; at++) {
-    let from = 0;
-    for (let axis = 0; axis < index.length; axis++) from += index[axis]! * strides[permutation[axis]!]!;
-    result[at] = data[from]!;
-    for (let axis = index.length - 1; axis >= 0 && ++index[axis]! === target[axis]; axis--) index[axis] = 0;
+/** An attribute that is a number for all spatial axes, or one number for each. */
+export function perAxis(context: LayerContext, key: string, rank: number, fallback?: number): number[] {
+  const value = context.config[key] ?? fallback;
+  const numbers = Array.isArray(value) ? (value as unknown[]) : Array.from({ length: rank }, () => value);
+  if (numbers.length !== rank || !numbers.every((number) => typeof number === 'number')) {
+    throw new UnsupportedError(`${context.where}: ${key} = ${JSON.stringify(value)} is not supported (supported: a number, or ${rank} of them).`);
   }
-  return { data: result, dims: target };
+  return numbers;
 }
 
-export const constantOf = (data: Float32Array, dims: readonly number[]): ReturnType<typeof float32> => float32(data, dims);
+/** A numeric attribute. */
+export function numberOf(context: LayerContext, key: string, fallback?: number): number {
+  const value = context.config[key] ?? fallback;
+  if (typeof value !== 'number') throw new UnsupportedError(`${context.where}: ${key} = ${JSON.stringify(value)} is not supported (supported: a number).`);
+  return value;
+}
+
+/** The layer's activation function, over the last axis of the tfjs tensor where it concerns an axis. */
+export function activated(context: LayerContext, x: Converted, key = 'activation'): Converted {
+  const axis = axisIn(x, -1, context.where);
+  return { value: activate(context.builder, context.config[key] ?? 'linear', x.value, axis, context.where, key), layout: x.layout };
+}
+
+/** The input of an image layer with channels first, whichever `dataFormat` the layer has. */
+export function imageInput(context: LayerContext, inputs: readonly Converted[], rank?: number): Value {
+  requireConfig(context, 'dataFormat', ['channelsLast', 'channelsFirst', null]);
+  const input = only(context, inputs);
+  const found = shapeOf(input.value).length;
+  if (rank !== undefined && found !== rank) throw new UnsupportedError(`${context.where}: needs an input of rank ${rank}, got rank ${found}.`);
+  return hasChannelsFirst(context) ? plain(context.builder, input) : channelsFirst(context, input);
+}
+
+/** The output of an image layer, made with channels first. */
+export const imageOutput = (context: LayerContext, value: Value): Converted => ({ value, layout: hasChannelsFirst(context) ? 'plain' : 'channels-first' });
+
+const hasChannelsFirst = ({ config }: LayerContext): boolean => config['dataFormat'] === 'channelsFirst';

@@ -91,9 +91,9 @@ async function weightsAsConstants(model: Model, parameters: readonly Parameter[]
 
 /** The network's weights in the layout and order of the exported parameters. */
 export function readParameters(tf: TensorFlow, network: LayersModel, parameters: readonly Parameter[]): Float32Array[] {
-  const weights = new Map(network.weights.map((weight) => [weight.originalName, weight]));
-  return parameters.map(({ weight, permutation }) => tf.tidy(() => {
-    const tensor = weights.get(weight)!.read();
-    return (permutation ? tf.transpose(tensor, [...permutation]) : tensor).dataSync<'float32'>();
+  return parameters.map(({ index, permutation, arrange }) => tf.tidy(() => {
+    const tensor = network.weights[index]!.read();
+    const data = (permutation ? tf.transpose(tensor, [...permutation]) : tensor).dataSync<'float32'>();
+    return arrange ? arrange(data) : data;
   }));
 }

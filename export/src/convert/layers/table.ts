@@ -1,0 +1,21 @@
+/** Converters of tfjs layers, by class name. A layer that is not here is refused by name, never approximated. */
+import type { LayerConverter } from '../layer-converter.js';
+import { activationLayers } from './activations.js';
+import { convolutionLayers } from './convolution.js';
+import { coreLayers } from './core.js';
+import { mergeLayers } from './merge.js';
+import { normalizationLayers } from './normalization.js';
+import { poolingLayers } from './pooling.js';
+import { recurrentLayers } from './recurrent.js';
+import { spatialLayers } from './spatial.js';
+
+export const builtInConverters: Readonly<Record<string, LayerConverter>> = {
+  ...activationLayers,
+  ...convolutionLayers,
+  ...coreLayers,
+  ...mergeLayers,
+  ...normalizationLayers,
+  ...poolingLayers,
+  ...recurrentLayers,
+  ...spatialLayers,
+};
