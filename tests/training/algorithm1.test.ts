@@ -3,8 +3,11 @@
  * forward pass, its own gradients with respect to weights and inputs, its own Adam. Only the random numbers are shared.
  */
 import { pairingNames, type PairingName } from '@ratioflow/sdk';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { assembleRun, drawsOf, iterate, weightsOf } from './support.js';
+
+// Seconds, but of all cores: other work may stretch them.
+vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 });
 
 const yaml = `
 name: tiny

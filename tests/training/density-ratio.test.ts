@@ -4,8 +4,11 @@
  */
 import { normals, purposes } from '@ratioflow/sdk';
 import type { Tensor } from '@tensorflow/tfjs';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { assembleRun, iterate } from './support.js';
+
+// Seconds, but of all cores: other work may stretch them.
+vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 });
 
 // p is wider than q, so that r is bounded.
 const mean = [0.6, -0.4] as const;

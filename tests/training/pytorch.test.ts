@@ -5,9 +5,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { encodeNpy, pairingNames } from '@ratioflow/sdk';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { writeIdxImages } from '../support/idx-images.js';
 import { assembleRun, drawsOf, iterate, weightsOf } from './support.js';
+
+// Seconds, but of all cores: other work may stretch them.
+vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 });
 
 const python = [process.env['RATIOFLOW_PYTHON'], 'python3'].find((command) => command !== undefined && spawnSync(command, ['-c', 'import torch, numpy']).status === 0);
 if (python === undefined) console.log('skip: no Python with torch (set RATIOFLOW_PYTHON): training is not compared with PyTorch');

@@ -3,12 +3,15 @@ import { mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ArgumentError, FormatError } from '@ratioflow/sdk';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { writeIdxImages } from '../../../tests/support/idx-images.js';
 import { parseConfig } from '../config/load.js';
 import type { TrainingConfig } from '../config/schema.js';
 import { ConfigError, TrainingError } from '../errors.js';
 import { openRun, resumeRun, startRun } from './run-training.js';
+
+// Seconds, but of all cores: other work may stretch them.
+vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 });
 
 let folder: string;
 let images: string;
