@@ -3,12 +3,12 @@
  * each operator's rule for its share. Appends to the graph; changes nothing that is there.
  */
 import { GraphError, UnsupportedError } from '../errors.js';
-import type { GraphBuilder } from '../ir/builder.js';
+import { UnknownTypeError, type GraphBuilder } from '../ir/builder.js';
 import { usedBy } from '../ir/model.js';
 import type { DataType, Graph, Node, Value } from '../ir/types.js';
 import { showShape } from '../ops/operator.js';
-import type { Contribution, Deferred } from './rule.js';
-import { nonDifferentiable, ruleOf } from './rules/table.js';
+import type { Contribution, Deferred, Rule, RuleContext } from './rule.js';
+import { manyOutputs, nonDifferentiable, ruleOf } from './rules/table.js';
 
 const differentiableTypes: ReadonlySet<DataType | undefined> = new Set(['float32', 'float64', 'float16', 'bfloat16', undefined]);
 
@@ -20,9 +20,20 @@ const differentiableTypes: ReadonlySet<DataType | undefined> = new Set(['float32
  * @throws {UnsupportedError} for an operator without a rule, or when no differentiable path leads from `wrt` to the seeds
  */
 export function backpropagate(builder: GraphBuilder, seeds: readonly (readonly [Value, Value])[], wrt: readonly Value[]): Value[] {
-  const { graph } = builder;
-  const forward = dependents(graph, wrt);
-  const nodes = ancestors(graph, seeds.map(([value]) => value)).filter((node) => node.inputs.some((value) => value && forward.has(value)));
+  const gradients = propagate(builder, ancestors(builder.graph, seeds.map(([value]) => value)), seeds, wrt);
+  return wrt.map((value, index) => {
+    const gradient = gradients[index];
+    if (!gradient) {
+      throw new UnsupportedError(`No differentiable path leads from ${JSON.stringify(value.name)} to ${seeds.map(([output]) => JSON.stringify(output.name)).join(', ')}: its gradient would be zero everywhere.`);
+    }
+    return gradient;
+  });
+}
+
+/** Walks `candidates`, which stand in graph order, backwards; null for a value that no gradient reaches. */
+function propagate(builder: GraphBuilder, candidates: readonly Node[], seeds: readonly (readonly [Value, Value])[], wrt: readonly Value[]): (Value | null)[] {
+  const forward = dependents(candidates, wrt);
+  const nodes = candidates.filter((node) => [...usedBy(node)].some((value) => forward.has(value)));
   const pending = new Map<Value, Contribution[]>();
   const add = (value: Value, contribution: Contribution): void => {
     if (!contribution) return;
@@ -33,17 +44,24 @@ export function backpropagate(builder: GraphBuilder, seeds: readonly (readonly [
   for (const [value, gradient] of seeds) add(value, gradient);
 
   for (const node of nodes.reverse()) {
-    const outputGradients = node.outputs.map((value) => (value ? collect(builder, pending, value) : null));
+    const outputGradients = node.outputs.map((value) => (value && forward.has(value) ? collect(builder, pending, value) : null));
     const gradient = outputGradients.find((value) => value !== null);
     if (!gradient) continue;
     const where = `${node.domain ? `${node.domain}.` : ''}${node.opType} node ${JSON.stringify(node.name)}`;
     const rule = node.domain === '' ? ruleOf(node.opType) : undefined;
     if (!rule) throw new UnsupportedError(`${where}: ${explain(node)}`);
+    const extra = outputGradients.findIndex((value, index) => index > 0 && value !== null);
+    if (extra > 0 && !manyOutputs.has(node.opType)) throw new UnsupportedError(`${where}: only its first output can be differentiated, and the gradient of ${JSON.stringify(node.outputs[extra]!.name)} is wanted.`);
     const wants = (index: number): boolean => {
       const value = node.inputs[index];
-      return !!value && forward.has(value) && differentiableTypes.has(value.dtype);
+      return !!value && forward.has(value);
     };
-    const contributions = rule({ node, builder, where, outputGradients, gradient, wants });
+    const expand = (make: () => Value, inputs: readonly Value[]): (Value | null)[] => {
+      const start = builder.graph.nodes.length;
+      const output = make();
+      return propagate(builder, builder.graph.nodes.slice(start), [[output, gradient]], inputs);
+    };
+    const contributions = applyRule(rule, { node, builder, where, outputGradients, gradient, wants, expand });
     node.inputs.forEach((value, index) => {
       if (value && wants(index)) add(value, contributions[index] ?? null);
     });
@@ -51,12 +69,19 @@ export function backpropagate(builder: GraphBuilder, seeds: readonly (readonly [
 
   return wrt.map((value) => {
     const gradient = collect(builder, pending, value);
-    if (!gradient) {
-      throw new UnsupportedError(`No differentiable path leads from ${JSON.stringify(value.name)} to ${seeds.map(([output]) => JSON.stringify(output.name)).join(', ')}: its gradient would be zero everywhere.`);
-    }
-    checkShape(value, gradient);
+    if (gradient) checkShape(value, gradient);
     return gradient;
   });
+}
+
+/** A rule that misses a type or shape cannot go on: the message then says at which node. */
+function applyRule(rule: Rule, context: RuleContext): readonly Contribution[] {
+  try {
+    return rule(context);
+  } catch (error) {
+    if (error instanceof UnknownTypeError) throw new UnsupportedError(`${context.where}: ${error.message}`, { cause: error });
+    throw error;
+  }
 }
 
 function explain(node: Node): string {
@@ -92,13 +117,12 @@ function checkShape(value: Value, gradient: Value): void {
   }
 }
 
-/** All values that depend on `roots`, the roots included. */
-function dependents(graph: Graph, roots: readonly Value[]): Set<Value> {
+/** The values that depend on `roots` through floating-point values alone, the roots included: what gradients flow through. */
+function dependents(nodes: readonly Node[], roots: readonly Value[]): Set<Value> {
   const reached = new Set(roots);
-  for (const node of graph.nodes) {
-    if ([...usedBy(node)].some((value) => reached.has(value))) {
-      for (const output of node.outputs) if (output) reached.add(output);
-    }
+  for (const node of nodes) {
+    if (![...usedBy(node)].some((value) => reached.has(value))) continue;
+    for (const output of node.outputs) if (output && differentiableTypes.has(output.dtype)) reached.add(output);
   }
   return reached;
 }

@@ -1,6 +1,7 @@
 /** `gradient`: adds the input gradient to a whole model. */
-import { GraphError } from '../errors.js';
-import { dtypeOf, GraphBuilder } from '../ir/builder.js';
+import { GraphError, UnsupportedError } from '../errors.js';
+import { dtypeOf, GraphBuilder, shapeOf } from '../ir/builder.js';
+import { removeUnused } from '../ir/model.js';
 import type { Model, Value } from '../ir/types.js';
 import { backpropagate } from './backpropagate.js';
 
@@ -20,16 +21,27 @@ export interface GradientOptions {
  */
 export function gradient(model: Model, options: GradientOptions = {}): Model {
   const { graph } = model;
-  const builder = new GraphBuilder(graph.name, graph);
+  const opset = model.opsets.get('') ?? 0;
+  if (opset < oldestOpset) {
+    throw new UnsupportedError(`The model is of opset ${opset}; gradients are made for opset ${oldestOpset} and later. Convert it first (onnx.version_converter, or export it again).`);
+  }
+  const builder = new GraphBuilder(graph.name, graph, undefined, opset);
+  const original = new Set(graph.nodes);
+  const constants = new Set(graph.initializers.keys());
   const output = pick(graph.outputs, options.of, 'output');
   const candidates = graph.inputs.filter((input) => !graph.initializers.has(input) && input.dtype?.startsWith('float'));
   const names = typeof options.wrt === 'string' ? [options.wrt] : options.wrt;
   const wrt = names ? names.map((name) => pick(graph.inputs, name, 'input')) : [pick(candidates, undefined, 'input')];
-  const seed = options.seed ? builder.input(`seed_${output.name}`, dtypeOf(output), output.shape ?? []) : ones(builder, output);
+  const seed = options.seed ? builder.input(`seed_${output.name}`, dtypeOf(output), shapeOf(output)) : ones(builder, output);
   const gradients = backpropagate(builder, [[output, seed]], wrt);
   wrt.forEach((input, index) => builder.output(`grad_${input.name}`, gradients[index]!));
+  // Rules may leave nodes behind that nobody uses; what the model had stays, used or not.
+  removeUnused(graph, (item) => !(original as ReadonlySet<unknown>).has(item) && !(constants as ReadonlySet<unknown>).has(item));
   return model;
 }
+
+/** Nodes that rules emit are valid from this version of ai.onnx on. */
+const oldestOpset = 13;
 
 /** A tensor of ones shaped like `value`: one elementwise operator, no integer arithmetic on shapes. */
 export function ones(builder: GraphBuilder, value: Value): Value {

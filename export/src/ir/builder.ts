@@ -3,8 +3,10 @@
  * the table of operators, not when an engine stumbles; every output comes with its inferred type.
  */
 import { GraphError } from '../errors.js';
+import { constantOfNode } from '../ops/tensor-attribute.js';
 import { operatorOf } from '../ops/table.js';
-import type { AttributeKind } from '../ops/operator.js';
+import { contentLimit, settle, type AttributeKind } from '../ops/operator.js';
+import { emittedOpset } from './model.js';
 import { elementCount, floats, int64, numbersOf, type Constant } from './constant.js';
 import type { Attribute, DataType, Graph, Node, Shape, Value } from './types.js';
 
@@ -14,19 +16,24 @@ export type AttributeValues = Readonly<Record<string, number | string | readonly
 /** A value, or nothing where an optional input is left out. */
 export type Input = Value | null;
 
-/** Content is tracked for integer tensors of at most this many elements: enough for shapes and axes. */
-const contentLimit = 64;
-
 export class GraphBuilder {
   readonly graph: Graph;
   /** Who holds each name, in this graph and in those around it. */
   readonly #names: Map<string, Value>;
   readonly #constants = new Map<string, Value>();
   readonly #nextSuffix = new Map<string, number>();
+  readonly #makers = new Map<Value, Node>();
+  #indexed = 0;
+  #indexedList: readonly Node[] | undefined;
+  readonly #outer: GraphBuilder | undefined;
   #nodeCount = 0;
+  /** Version of ai.onnx that the nodes added here must be valid at. */
+  readonly opset: number;
 
   /** @param parent builder of the graph around this one, whose values may be used here and whose names are taken */
-  constructor(name: string, graph?: Graph, parent?: GraphBuilder) {
+  constructor(name: string, graph?: Graph, parent?: GraphBuilder, opset: number = parent?.opset ?? emittedOpset) {
+    this.opset = opset;
+    this.#outer = parent;
     this.graph = graph ?? { name, inputs: [], outputs: [], initializers: new Map(), nodes: [] };
     this.#names = parent ? parent.#names : new Map<string, Value>();
     this.#take(this.graph);
@@ -85,7 +92,7 @@ export class GraphBuilder {
 
   /** Makes `value` a graph output under exactly this name (through an Identity where the name must change). */
   output(name: string, value: Value): Value {
-    const made = this.graph.nodes.some((node) => node.outputs.includes(value));
+    const made = this.makerOf(value) !== undefined;
     const result = made && (value.name === name || !this.graph.outputs.includes(value)) ? value : this.op('Identity', [value]);
     this.#rename(result, name);
     this.graph.outputs.push(result);
@@ -124,11 +131,35 @@ export class GraphBuilder {
     return this.constant(floats(dtype, [value], []), 'scalar');
   }
 
-  /** The numbers of a constant value, or undefined when it is not constant (or too large to be a shape). */
+  /** The numbers of a constant value, or undefined when it is not constant (or not in memory). */
   constantNumbers(value: Value): number[] | undefined {
     if (value.content?.every((dim) => typeof dim === 'number')) return value.content as number[];
-    const constant = this.graph.initializers.get(value);
-    return constant && constant.data instanceof Uint8Array ? numbersOf(constant) : undefined;
+    const constant = this.constantOf(value);
+    return constant && constant.data instanceof Uint8Array && constant.dtype !== 'string' ? numbersOf(constant) : undefined;
+  }
+
+  /** The constant that a value always is: an initializer that is no input, or what a Constant node holds. */
+  constantOf(value: Value): Constant | undefined {
+    const constant = this.graph.initializers.get(value) ?? this.#outer?.constantOf(value);
+    if (constant) return this.graph.inputs.includes(value) ? undefined : constant;
+    const maker = this.makerOf(value);
+    switch (maker?.opType) {
+      case 'Constant': return constantOfNode(maker);
+      // The elements stay what they are; only their arrangement changes.
+      case 'Identity': case 'Reshape': case 'Unsqueeze': case 'Squeeze': return maker.inputs[0] ? this.constantOf(maker.inputs[0]) : undefined;
+      default: return undefined;
+    }
+  }
+
+  /** The node of this graph that makes a value. */
+  makerOf(value: Value): Node | undefined {
+    const { nodes } = this.graph;
+    if (nodes !== this.#indexedList || nodes.length < this.#indexed) [this.#indexedList, this.#indexed] = [nodes, 0];
+    for (; this.#indexed < nodes.length; this.#indexed++) {
+      const node = nodes[this.#indexed]!;
+      for (const output of node.outputs) if (output) this.#makers.set(output, node);
+    }
+    return this.#makers.get(value);
   }
 
   /** Adds a node with one output. */
@@ -156,11 +187,11 @@ export class GraphBuilder {
     }
     const node: Node = { name, opType, domain: '', inputs: trimmed, outputs: [], attributes: typed };
     const types = operator.infer(node, where, outputCount);
-    const outputs = types.slice(0, outputCount).map((type, index) => this.value(`${hint ?? opType}_out${index || ''}`, {
-      dtype: type.dtype,
-      shape: type.shape,
-      ...(type.content && { content: type.content }),
-    }));
+    if (types.length < outputCount) throw new GraphError(`${where} has ${types.length} outputs, ${outputCount} were asked for.`);
+    const outputs = types.slice(0, outputCount).map((type, index) => {
+      const value = this.value(`${hint ?? opType}_out${index || ''}`, { dtype: type.dtype, shape: undefined });
+      return Object.assign(value, settle(value.name, type));
+    });
     node.outputs = outputs;
     this.graph.nodes.push(node);
     return outputs;
@@ -179,15 +210,18 @@ export class GraphBuilder {
   }
 }
 
+/** An element type or shape that a rule needs and that nothing tells. */
+export class UnknownTypeError extends GraphError {}
+
 /** Element type of a value that must have one. */
 export function dtypeOf(value: Value): DataType {
-  if (!value.dtype) throw new GraphError(`The element type of ${JSON.stringify(value.name)} is not known: run shape inference on the model first.`);
+  if (!value.dtype) throw new UnknownTypeError(`The element type of ${JSON.stringify(value.name)} is not known: run shape inference on the model first.`);
   return value.dtype;
 }
 
 /** Shape of a value that must have one. */
 export function shapeOf(value: Value): Shape {
-  if (!value.shape) throw new GraphError(`The shape of ${JSON.stringify(value.name)} is not known: run shape inference on the model first.`);
+  if (!value.shape) throw new UnknownTypeError(`The shape of ${JSON.stringify(value.name)} is not known: run shape inference on the model first.`);
   return value.shape;
 }
 

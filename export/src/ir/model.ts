@@ -1,5 +1,5 @@
 /** Making models, and the sweep that leaves out what nobody uses. */
-import type { Graph, Model, Value } from './types.js';
+import type { Graph, Model, Node, Value } from './types.js';
 
 /** Version of the operator set that we emit: not the newest, since some providers match kernels to exact versions. */
 export const emittedOpset = 18;
@@ -18,17 +18,17 @@ export function newModel(graph: Graph): Model {
   };
 }
 
-/** Removes nodes and initializers on which no output depends. */
-export function removeUnused(graph: Graph): void {
+/** Removes nodes and initializers on which no output depends. @param removable what may go. @default everything */
+export function removeUnused(graph: Graph, removable: (item: Node | Value) => boolean = () => true): void {
   const used = new Set<Value>(graph.outputs);
   const kept = graph.nodes.toReversed().filter((node) => {
-    if (!node.outputs.some((value) => value && used.has(value))) return false;
+    if (removable(node) && !node.outputs.some((value) => value && used.has(value))) return false;
     for (const value of usedBy(node)) used.add(value);
     return true;
   });
   graph.nodes = kept.reverse();
   for (const value of graph.initializers.keys()) {
-    if (!used.has(value) && !graph.inputs.includes(value)) graph.initializers.delete(value);
+    if (!used.has(value) && !graph.inputs.includes(value) && removable(value)) graph.initializers.delete(value);
   }
 }
 

@@ -23,7 +23,10 @@ export const dataTypeCodes = {
 } as const;
 export type DataType = keyof typeof dataTypeCodes;
 
-/** Extent of an axis: a number, or the name of a symbolic extent such as `N`. */
+/**
+ * Extent of an axis: a number, the name of a symbolic extent such as `N`, or a product such as `4*N`. Equal names are equal
+ * extents; a name with `?` stands for an extent that nothing names, and is not written.
+ */
 export type Dim = number | string;
 export type Shape = readonly Dim[];
 
@@ -40,6 +43,8 @@ export interface Value {
    * symbolic extents. Lets shape arithmetic be folded.
    */
   content?: readonly Dim[] | undefined;
+  /** A type that is no tensor (a sequence, an optional), kept as it was read. */
+  otherType?: unknown;
 }
 
 export type Attribute =
@@ -63,6 +68,8 @@ export interface Node {
   inputs: (Value | null)[];
   outputs: (Value | null)[];
   attributes: Map<string, Attribute>;
+  /** Documentation and unknown fields, as they were read; written back unchanged. */
+  remainder?: unknown;
 }
 
 /** A graph; nodes stand in an order in which every value is made before it is used. */
@@ -72,6 +79,8 @@ export interface Graph {
   outputs: Value[];
   initializers: Map<Value, Constant>;
   nodes: Node[];
+  /** Documentation and unknown fields, as they were read; written back unchanged. */
+  remainder?: unknown;
 }
 
 /** A whole model. */

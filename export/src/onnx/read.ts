@@ -2,17 +2,24 @@
  * ONNX bytes → Model, with every name resolved to its value and types inferred as far as they can be told.
  * Constants keep pointing into the bytes that were read; nothing is copied.
  */
-import { fromBinary } from '@bufbuild/protobuf';
+import { fromBinary, toBinary } from '@bufbuild/protobuf';
+import { RatioflowError } from '@ratioflow/sdk';
 import { GraphError, ModelFormatError, UnsupportedError } from '../errors.js';
 import { contentOf } from '../ir/builder.js';
 import { elementBytes, elementCount, type Constant } from '../ir/constant.js';
 import type { Attribute, DataType, Dim, Graph, Model, Node, Value } from '../ir/types.js';
 import { elementTypeNames, type DataTypeCode } from '../ops/data-type.js';
 import { operatorOf } from '../ops/table.js';
+import { settle } from '../ops/operator.js';
+import { anonymous } from '../ops/symbolic.js';
 import { attributeTypeCodes } from './attribute-types.js';
-import { ModelProtoSchema, type AttributeProto, type GraphProto, type ModelProto, type NodeProto, type TensorProto, type ValueInfoProto } from './generated/onnx_pb.js';
+import { inlineFunctions } from './functions.js';
+import { AttributeProtoSchema, ModelProtoSchema, type AttributeProto, type GraphProto, type ModelProto, type NodeProto, type TensorProto, type ValueInfoProto } from './generated/onnx_pb.js';
 
-/** Parses a model. @throws {ModelFormatError} for bytes that are no model, {GraphError} for graphs that contradict themselves */
+/**
+ * Parses a model and inlines its local functions.
+ * @throws {ModelFormatError} for bytes that are no model, {GraphError} for graphs that contradict themselves
+ */
 export function readModel(bytes: Uint8Array): Model {
   let proto: ModelProto;
   try {
@@ -20,7 +27,18 @@ export function readModel(bytes: Uint8Array): Model {
   } catch (cause) {
     throw new ModelFormatError(`These ${bytes.byteLength} bytes are no ONNX model: ${(cause as Error).message}.`, { cause });
   }
-  if (!proto.graph) throw new ModelFormatError(`These ${bytes.byteLength} bytes hold no graph: is this an ONNX model file?`);
+  try {
+    return modelOf(proto, bytes.byteLength);
+  } catch (cause) {
+    if (cause instanceof RatioflowError) throw cause;
+    // Damaged files can hold values that no check above foresees; whoever calls sees one kind of error all the same.
+    throw new ModelFormatError(`These ${bytes.byteLength} bytes are no well-formed ONNX model: ${(cause as Error).message}.`, { cause });
+  }
+}
+
+function modelOf(proto: ModelProto, size: number): Model {
+  if (!proto.graph) throw new ModelFormatError(`These ${size} bytes hold no graph: is this an ONNX model file?`);
+  inlineFunctions(proto);
   return {
     irVersion: Number(proto.irVersion),
     opsets: new Map(proto.opsetImport.map((entry) => [entry.domain === 'ai.onnx' ? '' : entry.domain, Number(entry.version)])),
@@ -28,9 +46,12 @@ export function readModel(bytes: Uint8Array): Model {
     docString: proto.docString,
     metadata: new Map(proto.metadataProps.map((entry) => [entry.key, entry.value])),
     graph: readGraph(proto.graph, new Map()),
-    remainder: { functions: proto.functions },
+    remainder: { functions: proto.functions, domain: proto.domain, modelVersion: proto.modelVersion, ...unknownOf(proto) },
   };
 }
+
+/** Fields that our part of the schema does not name. */
+const unknownOf = (message: { $unknown?: unknown }): { $unknown?: unknown } => (message.$unknown ? { $unknown: message.$unknown } : {});
 
 function readGraph(proto: GraphProto, outer: ReadonlyMap<string, Value>): Graph {
   const scope = new Map(outer);
@@ -59,7 +80,7 @@ function readGraph(proto: GraphProto, outer: ReadonlyMap<string, Value>): Graph 
     if (!value) throw new GraphError(`Output ${JSON.stringify(info.name)} of graph ${JSON.stringify(proto.name)} is made by no node.`);
     return value;
   });
-  return { name: proto.name, inputs, outputs, initializers, nodes };
+  return { name: proto.name, inputs, outputs, initializers, nodes, remainder: { docString: proto.docString, ...unknownOf(proto) } };
 }
 
 function readNode(
@@ -74,16 +95,14 @@ function readNode(
     return value;
   });
   const domain = proto.domain === 'ai.onnx' ? '' : proto.domain;
-  const attributes = new Map(proto.attribute.map((attribute) => [attribute.name, attributeOf(attribute, where, scope)]));
+  const attributes = new Map(proto.attribute.map((attribute) => [attribute.name, attributeOf(attribute, scope)]));
   const node: Node = { name, opType: proto.opType, domain, inputs, outputs: [], attributes };
+  if (proto.docString || proto.$unknown || proto.overload) node.remainder = { docString: proto.docString, overload: proto.overload, ...unknownOf(proto) };
   const inferred = domain === '' ? operatorOf(proto.opType)?.infer(node, where, proto.output.length) : undefined;
   node.outputs = proto.output.map((output, position) => {
     if (output === '') return null;
-    const type = inferred?.[position];
     const annotation = annotations.get(output);
-    const written = annotation ? valueOf(annotation) : undefined;
-    const value: Value = { name: output, dtype: type?.dtype ?? written?.dtype, shape: type?.shape ?? written?.shape };
-    if (type?.content) value.content = type.content;
+    const value: Value = { ...(annotation && valueOf(annotation)), name: output, ...settle(output, inferred?.[position], annotation && valueOf(annotation)) };
     return declare(value);
   });
   return node;
@@ -91,15 +110,16 @@ function readNode(
 
 function valueOf(info: ValueInfoProto): Value {
   const type = info.type?.value;
-  if (type?.case !== 'tensorType') return { name: info.name, dtype: undefined, shape: undefined };
+  if (type?.case !== 'tensorType') return { name: info.name, dtype: undefined, shape: undefined, ...(info.type && { otherType: info.type }) };
   const shape = type.value.shape?.dim.map((dim, axis): Dim => {
-    if (dim.value.case === 'dimValue') return Number(dim.value.value);
-    return dim.value.case === 'dimParam' && dim.value.value ? dim.value.value : `${info.name}.${axis}`;
+    // Some exporters write −1 for an extent that is not known.
+    if (dim.value.case === 'dimValue') return dim.value.value < 0n ? anonymous(info.name, axis) : Number(dim.value.value);
+    return dim.value.case === 'dimParam' && dim.value.value ? dim.value.value : anonymous(info.name, axis);
   });
   return { name: info.name, dtype: elementTypeNames[type.value.elemType as DataTypeCode], shape };
 }
 
-function attributeOf(proto: AttributeProto, where: string, scope: ReadonlyMap<string, Value>): Attribute {
+function attributeOf(proto: AttributeProto, scope: ReadonlyMap<string, Value>): Attribute {
   const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
   switch (proto.type) {
     case attributeTypeCodes.float: return { type: 'float', value: proto.f };
@@ -115,7 +135,7 @@ function attributeOf(proto: AttributeProto, where: string, scope: ReadonlyMap<st
       if (proto.g) return { type: 'graph', value: readGraph(proto.g, scope) };
       break;
   }
-  throw new UnsupportedError(`${where}: attribute ${JSON.stringify(proto.name)} is of type ${proto.type}, which is not supported.`);
+  return { type: 'opaque', value: toBinary(AttributeProtoSchema, proto) };
 }
 
 function constantOf(proto: TensorProto): Constant {

@@ -1,13 +1,13 @@
 /**
  * Model → ONNX bytes. Large constants can go to an external file that several graphs share (`ExternalStore`).
  */
-import { create, toBinary, type MessageInitShape } from '@bufbuild/protobuf';
+import { create, fromBinary, toBinary, type MessageInitShape, type UnknownField } from '@bufbuild/protobuf';
 import { elementBytes, type Constant } from '../ir/constant.js';
 import { dataTypeCodes, type Attribute, type Graph, type Model, type Node, type Value } from '../ir/types.js';
-import { UnsupportedError } from '../errors.js';
+import { isAnonymous } from '../ops/symbolic.js';
 import {
-  ModelProtoSchema, type AttributeProtoSchema, type GraphProtoSchema, type NodeProtoSchema, type TensorProtoSchema,
-  type ValueInfoProtoSchema, type FunctionProto,
+  AttributeProtoSchema, ModelProtoSchema, type GraphProtoSchema, type NodeProtoSchema, type TensorProtoSchema,
+  type TypeProtoSchema, type ValueInfoProtoSchema, type FunctionProto,
 } from './generated/onnx_pb.js';
 import { attributeTypeCodes } from './attribute-types.js';
 
@@ -18,7 +18,10 @@ export interface ExternalStore {
 
 /** Serializes a model. @param store where large constants go; absent: everything stays inside */
 export function writeModel(model: Model, store?: ExternalStore): Uint8Array {
-  return toBinary(ModelProtoSchema, create(ModelProtoSchema, {
+  const kept = model.remainder as { functions?: FunctionProto[]; domain?: string; modelVersion?: bigint; $unknown?: UnknownField[] } | undefined;
+  const proto = create(ModelProtoSchema, {
+    ...(kept?.domain && { domain: kept.domain }),
+    ...(kept?.modelVersion && { modelVersion: kept.modelVersion }),
     irVersion: BigInt(model.irVersion),
     producerName: model.producer.name,
     producerVersion: model.producer.version,
@@ -26,9 +29,17 @@ export function writeModel(model: Model, store?: ExternalStore): Uint8Array {
     opsetImport: [...model.opsets].map(([domain, version]) => ({ domain, version: BigInt(version) })),
     metadataProps: [...model.metadata].map(([key, value]) => ({ key, value })),
     graph: graphProto(model.graph, store),
-    functions: (model.remainder as { functions?: FunctionProto[] } | undefined)?.functions ?? [],
-  }));
+    functions: kept?.functions ?? [],
+  });
+  if (kept?.$unknown) proto.$unknown = kept.$unknown;
+  return toBinary(ModelProtoSchema, proto);
 }
+
+/** What a part of the model held beyond what the representation names. */
+const remainderOf = (part: { remainder?: unknown }): object => {
+  const { docString, overload, $unknown } = (part.remainder ?? {}) as { docString?: string; overload?: string; $unknown?: unknown };
+  return { ...(docString && { docString }), ...(overload && { overload }), ...($unknown ? { $unknown } : {}) };
+};
 
 function graphProto(graph: Graph, store: ExternalStore | undefined): MessageInitShape<typeof GraphProtoSchema> {
   const interfaceValues = new Set([...graph.inputs, ...graph.outputs]);
@@ -40,6 +51,7 @@ function graphProto(graph: Graph, store: ExternalStore | undefined): MessageInit
     input: graph.inputs.map(valueInfo),
     output: graph.outputs.map(valueInfo),
     valueInfo: inner.map(valueInfo),
+    ...remainderOf(graph),
   };
 }
 
@@ -51,13 +63,14 @@ function nodeProto(node: Node, store: ExternalStore | undefined): MessageInitSha
     input: node.inputs.map((value) => value?.name ?? ''),
     output: node.outputs.map((value) => value?.name ?? ''),
     attribute: [...node.attributes].map(([name, attribute]) => attributeProto(name, attribute, store)),
+    ...remainderOf(node),
   };
 }
 
 const encoder = new TextEncoder();
 
 function attributeProto(name: string, attribute: Attribute, store: ExternalStore | undefined): MessageInitShape<typeof AttributeProtoSchema> {
-  if (attribute.type === 'opaque') throw new UnsupportedError(`Attribute ${name} is of a kind that cannot be written.`);
+  if (attribute.type === 'opaque') return fromBinary(AttributeProtoSchema, attribute.value);
   const base = { name, type: attributeTypeCodes[attribute.type] };
   switch (attribute.type) {
     case 'float': return { ...base, f: attribute.value };
@@ -98,7 +111,7 @@ function tensorProto(constant: Constant, name: string, store: ExternalStore | un
 }
 
 function valueInfo(value: Value): MessageInitShape<typeof ValueInfoProtoSchema> {
-  if (!value.dtype) return { name: value.name };
+  if (!value.dtype) return { name: value.name, ...(value.otherType ? { type: value.otherType as MessageInitShape<typeof TypeProtoSchema> } : {}) };
   return {
     name: value.name,
     type: {
@@ -110,7 +123,7 @@ function valueInfo(value: Value): MessageInitShape<typeof ValueInfoProtoSchema> 
             shape: {
               dim: value.shape.map((dim) => typeof dim === 'number'
                 ? { value: { case: 'dimValue' as const, value: BigInt(dim) } }
-                : { value: { case: 'dimParam' as const, value: dim } }),
+                : isAnonymous(dim) ? {} : { value: { case: 'dimParam' as const, value: dim } }),
             },
           }),
         },

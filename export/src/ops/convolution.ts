@@ -1,6 +1,7 @@
-/** Convolution and global pooling; window arithmetic shared by inference and by the adjoints. */
+/** Convolution; window arithmetic shared by inference and by the adjoints. */
 import { GraphError, UnsupportedError } from '../errors.js';
 import type { Dim, Node } from '../ir/types.js';
+import { product, type MaybeDim } from './symbolic.js';
 import { inputOf, intOf, intsOf, sameDtype, showShape, stringOf, type Operator } from './operator.js';
 
 /** Geometry of a sliding window along the spatial axes. */
@@ -41,10 +42,10 @@ export function windowOf(node: Node, kernel: readonly number[], spatial: readonl
   return { kernel, strides, dilations, begin, end };
 }
 
-/** Extent after a window has slid over `extent`; undefined where symbolic. */
-export function slide(extent: Dim, window: Window, axis: number, where: string): Dim | undefined {
-  if (typeof extent !== 'number') return undefined;
+/** Extent after a window has slid over `extent`; undefined where symbolic, unless the window keeps the extent. */
+export function slide(extent: Dim, window: Window, axis: number, where: string): MaybeDim {
   const reach = (window.kernel[axis]! - 1) * window.dilations[axis]! + 1;
+  if (typeof extent !== 'number') return window.strides[axis] === 1 && window.begin[axis]! + window.end[axis]! === reach - 1 ? extent : undefined;
   const room = extent + window.begin[axis]! + window.end[axis]! - reach;
   if (room < 0) throw new GraphError(`${where}: a window of reach ${reach} does not fit into extent ${extent} on spatial axis ${axis}.`);
   return Math.floor(room / window.strides[axis]!) + 1;
@@ -59,16 +60,16 @@ export const convolutionOperators: Readonly<Record<string, Operator>> = {
     infer: (node, where) => {
       const dtype = sameDtype(node, [0, 1, 2], where);
       const [x, w] = [inputOf(node, 0).shape, inputOf(node, 1).shape];
-      if (!x || !w || w.some((dim) => typeof dim !== 'number')) return [{ dtype, shape: undefined }];
+      if (!x || !w || w.some((dim) => typeof dim !== 'number')) return [{ dtype, shape: x && w && [x[0], w[0], ...x.slice(2).map(() => undefined)] }];
       const kernel = w.slice(2) as number[];
       const group = intOf(node, 'group', 1);
       if (x.length !== w.length || x.length < 3) throw new GraphError(`${where}: input ${showShape(x)} and kernel ${showShape(w)} differ in rank.`);
       if (typeof x[1] === 'number' && x[1] !== (w[1] as number) * group) {
         throw new GraphError(`${where}: input ${showShape(x)} has ${x[1]} channels, kernel ${showShape(w)} with group ${group} wants ${(w[1] as number) * group}.`);
       }
+      if (padsItself(node) && x.slice(2).some((dim) => typeof dim !== 'number')) return [{ dtype, shape: [x[0], w[0], ...x.slice(2).map(() => undefined)] }];
       const window = windowOf(node, kernel, x.slice(2), where);
-      const spatial = x.slice(2).map((extent, axis) => slide(extent, window, axis, where));
-      return [{ dtype, shape: spatial.every((dim) => dim !== undefined) ? [x[0]!, w[0]!, ...spatial] : undefined }];
+      return [{ dtype, shape: [x[0], w[0], ...x.slice(2).map((extent, axis) => slide(extent, window, axis, where))] }];
     },
   },
   ConvTranspose: {
@@ -77,27 +78,24 @@ export const convolutionOperators: Readonly<Record<string, Operator>> = {
     infer: (node, where) => {
       const dtype = sameDtype(node, [0, 1, 2], where);
       const [x, w] = [inputOf(node, 0).shape, inputOf(node, 1).shape];
-      if (!x || !w || w.some((dim) => typeof dim !== 'number') || intsOf(node, 'output_shape')) return [{ dtype, shape: undefined }];
+      if (!x || !w || w.some((dim) => typeof dim !== 'number')) return [{ dtype, shape: undefined }];
       const kernel = w.slice(2) as number[];
+      const channels = (w[1] as number) * intOf(node, 'group', 1);
+      const wanted = intsOf(node, 'output_shape');
+      if (wanted) return [{ dtype, shape: [x[0], channels, ...wanted.slice(-kernel.length)] }];
+      if (padsItself(node)) {
+        const strides = intsOf(node, 'strides') ?? kernel.map(() => 1);
+        return [{ dtype, shape: [x[0], channels, ...x.slice(2).map((extent, axis) => product([extent, strides[axis]]))] }];
+      }
       const window = windowOf(node, kernel, x.slice(2), where);
       const extra = intsOf(node, 'output_padding') ?? kernel.map(() => 0);
       const spatial = x.slice(2).map((extent, axis) => typeof extent === 'number'
         ? window.strides[axis]! * (extent - 1) + extra[axis]! + (kernel[axis]! - 1) * window.dilations[axis]! + 1 - window.begin[axis]! - window.end[axis]!
         : undefined);
-      return [{ dtype, shape: spatial.every((dim) => dim !== undefined) ? [x[0]!, (w[1] as number) * intOf(node, 'group', 1), ...spatial] : undefined }];
+      return [{ dtype, shape: [x[0], channels, ...spatial] }];
     },
   },
-  GlobalAveragePool: globalPool(),
-  GlobalMaxPool: globalPool(),
 };
 
-function globalPool(): Operator {
-  return {
-    inputs: [1, 1],
-    attributes: {},
-    infer: (node) => {
-      const x = inputOf(node, 0);
-      return [{ dtype: x.dtype, shape: x.shape?.map((dim, axis) => (axis < 2 ? dim : 1)) }];
-    },
-  };
-}
+/** Whether auto_pad asks for as many outputs as inputs (per stride). */
+const padsItself = (node: Node): boolean => stringOf(node, 'auto_pad', 'NOTSET').startsWith('SAME');

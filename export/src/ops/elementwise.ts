@@ -1,5 +1,6 @@
 /** Operators that work element by element, with NumPy broadcasting where there are several inputs. */
-import type { DataType, Dim } from '../ir/types.js';
+import type { DataType } from '../ir/types.js';
+import { product, quotient, sum, type MaybeDim } from './symbolic.js';
 import { elementTypeNames, type DataTypeCode } from './data-type.js';
 import { broadcastShapes, inputOf, intOf, sameDtype, type AttributeKind, type Operator } from './operator.js';
 
@@ -12,29 +13,35 @@ const unary = (attributes: Record<string, AttributeKind> = {}, dtype?: DataType,
   },
 });
 
-const variadic = (inputs: [number, number], dtype?: DataType, combine?: (a: number, b: number) => number): Operator => ({
+const variadic = (inputs: [number, number], dtype?: DataType, combine?: Combine): Operator => ({
   inputs,
   attributes: {},
   infer: (node, where) => {
     const shape = broadcastShapes(node.inputs.map((input) => input?.shape), where);
     const found = sameDtype(node, node.inputs.map((_, index) => index), where);
     const [a, b] = [node.inputs[0]?.content, node.inputs[1]?.content];
-    return [{ dtype: dtype ?? found, shape, content: combine && a && b ? combineContents(a, b, combine) : undefined }];
+    return [{ dtype: dtype ?? found, shape, content: combine && node.inputs.length === 2 && a && b && !(found ?? '').startsWith('float') ? combineContents(a, b, combine) : undefined }];
   },
 });
 
-function combineContents(a: readonly Dim[], b: readonly Dim[], combine: (a: number, b: number) => number): Dim[] | undefined {
+type Combine = (a: MaybeDim, b: MaybeDim) => MaybeDim;
+
+function combineContents(a: readonly MaybeDim[], b: readonly MaybeDim[], combine: Combine): MaybeDim[] | undefined {
   if (a.length !== b.length && a.length !== 1 && b.length !== 1) return undefined;
-  const result: Dim[] = [];
-  for (let index = 0; index < Math.max(a.length, b.length); index++) {
-    const [x, y] = [a[a.length === 1 ? 0 : index]!, b[b.length === 1 ? 0 : index]!];
-    if (typeof x !== 'number' || typeof y !== 'number') return undefined;
-    result.push(combine(x, y));
-  }
-  return result;
+  return Array.from({ length: Math.max(a.length, b.length) }, (_, index) => combine(a[a.length === 1 ? 0 : index], b[b.length === 1 ? 0 : index]));
 }
 
-const integerQuotient = (a: number, b: number): number => Math.trunc(a / b);
+/** Integer division as ONNX has it: towards zero. */
+const integerQuotient: Combine = (a, b) => (typeof a === 'number' && typeof b === 'number' ? (b === 0 ? undefined : Math.trunc(a / b)) : quotient(a, b));
+const extreme = (pick: (a: number, b: number) => number): Combine => (a, b) => (typeof a === 'number' && typeof b === 'number' ? pick(a, b) : a === b ? a : undefined);
+/** Truth as 1 and 0. Extents are never negative; other unknown integers may be. */
+const equality: Combine = (a, b) => {
+  if (a === undefined || b === undefined) return undefined;
+  if (typeof a === 'number' && typeof b === 'number') return Number(a === b);
+  if (a === b) return 1;
+  return [a, b].some((dim) => typeof dim === 'number' && dim < 0) && ![a, b].some((dim) => String(dim).includes('?=')) ? 0 : undefined;
+};
+const remainder: Combine = (a, b) => (typeof a === 'number' && typeof b === 'number' && b > 0 && a >= 0 ? a % b : undefined);
 
 export const elementwiseOperators: Readonly<Record<string, Operator>> = {
   Abs: unary(), Acos: unary(), Acosh: unary(), Asin: unary(), Asinh: unary(), Atan: unary(), Atanh: unary(),
@@ -50,7 +57,15 @@ export const elementwiseOperators: Readonly<Record<string, Operator>> = {
   ThresholdedRelu: unary({ alpha: 'float' }),
   Clip: unary({}, undefined, [1, 3]),
   Identity: { inputs: [1, 1], attributes: {}, infer: (node) => [inputOf(node, 0)] },
-  Not: unary({}, 'bool'), IsNaN: unary({}, 'bool'), IsInf: unary({ detect_negative: 'int', detect_positive: 'int' }, 'bool'),
+  Not: {
+    inputs: [1, 1],
+    attributes: {},
+    infer: (node) => {
+      const { shape, content } = inputOf(node, 0);
+      return [{ dtype: 'bool', shape, content: content?.map((truth) => (typeof truth === 'number' ? Number(!truth) : undefined)) }];
+    },
+  },
+  IsInf: unary({ detect_negative: 'int', detect_positive: 'int' }, 'bool'),
   Softmax: unary({ axis: 'int' }), LogSoftmax: unary({ axis: 'int' }), Hardmax: unary({ axis: 'int' }),
   Cast: {
     inputs: [1, 1],
@@ -61,20 +76,41 @@ export const elementwiseOperators: Readonly<Record<string, Operator>> = {
       return [{ dtype, shape: x.shape, content: dtype === 'int64' || dtype === 'int32' ? x.content : undefined }];
     },
   },
-  Add: variadic([2, 2], undefined, (a, b) => a + b),
-  Sub: variadic([2, 2], undefined, (a, b) => a - b),
-  Mul: variadic([2, 2], undefined, (a, b) => a * b),
+  Add: variadic([2, 2], undefined, sum),
+  Sub: variadic([2, 2], undefined, (a, b) => sum(a, b, -1)),
+  Mul: variadic([2, 2], undefined, (a, b) => product([a, b])),
   Div: variadic([2, 2], undefined, integerQuotient),
   Pow: { ...variadic([2, 2]), infer: (node, where) => [{ dtype: inputOf(node, 0).dtype, shape: broadcastShapes(node.inputs.map((input) => input?.shape), where) }] },
-  PRelu: variadic([2, 2]),
-  Mod: { ...variadic([2, 2]), attributes: { fmod: 'int' } },
-  Max: variadic([1, Infinity]), Min: variadic([1, Infinity]), Sum: variadic([1, Infinity]), Mean: variadic([1, Infinity]),
-  And: variadic([2, 2], 'bool'), Or: variadic([2, 2], 'bool'), Xor: variadic([2, 2], 'bool'),
-  Equal: variadic([2, 2], 'bool'), Greater: variadic([2, 2], 'bool'), GreaterOrEqual: variadic([2, 2], 'bool'),
+  PRelu: { ...variadic([2, 2]), infer: (node, where) => [{ dtype: sameDtype(node, [0, 1], where), shape: inputOf(node, 0).shape }] },
+  Mod: { ...variadic([2, 2], undefined, remainder), attributes: { fmod: 'int' } },
+  Max: variadic([1, Infinity], undefined, extreme(Math.max)), Min: variadic([1, Infinity], undefined, extreme(Math.min)),
+  Sum: variadic([1, Infinity]), Mean: variadic([1, Infinity]),
+  And: variadic([2, 2], 'bool', (a, b) => (a === 0 || b === 0 ? 0 : typeof a === 'number' && typeof b === 'number' ? 1 : undefined)),
+  Or: variadic([2, 2], 'bool', (a, b) => (a === 1 || b === 1 ? 1 : a === 0 && b === 0 ? 0 : undefined)),
+  Xor: variadic([2, 2], 'bool'),
+  Equal: variadic([2, 2], 'bool', equality), Greater: variadic([2, 2], 'bool'), GreaterOrEqual: variadic([2, 2], 'bool'),
   Less: variadic([2, 2], 'bool'), LessOrEqual: variadic([2, 2], 'bool'),
+  IsNaN: unary({}, 'bool'),
+  Shrink: unary({ bias: 'float', lambd: 'float' }),
+  Swish: unary({ alpha: 'float' }),
+  BitShift: { ...variadic([2, 2]), attributes: { direction: 'string' } },
+  Dropout: {
+    inputs: [1, 3],
+    attributes: { seed: 'int' },
+    infer: (node) => {
+      const x = inputOf(node, 0);
+      return [{ dtype: x.dtype, shape: x.shape }, { dtype: 'bool', shape: x.shape }];
+    },
+  },
   Where: {
     inputs: [3, 3],
     attributes: {},
-    infer: (node, where) => [{ dtype: sameDtype(node, [1, 2], where), shape: broadcastShapes(node.inputs.map((input) => input?.shape), where) }],
+    infer: (node, where) => {
+      const [condition, yes, no] = node.inputs.map((input) => input?.content);
+      const content = condition && yes && no && condition.length === yes.length && yes.length === no.length
+        ? condition.map((truth, index) => (typeof truth === 'number' ? (truth ? yes : no)[index] : undefined))
+        : undefined;
+      return [{ dtype: sameDtype(node, [1, 2], where), shape: broadcastShapes(node.inputs.map((input) => input?.shape), where), content }];
+    },
   },
 };

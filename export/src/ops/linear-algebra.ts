@@ -1,6 +1,8 @@
 /** Matrix products. */
 import { GraphError } from '../errors.js';
 import type { Dim, Shape } from '../ir/types.js';
+import type { MaybeDim } from './symbolic.js';
+import { einsumOperator } from './einsum.js';
 import { broadcastShapes, inputOf, intOf, sameDtype, showShape, type Operator } from './operator.js';
 
 const agree = (a: Dim, b: Dim): boolean => typeof a !== 'number' || typeof b !== 'number' || a === b;
@@ -25,9 +27,10 @@ export const linearAlgebraOperators: Readonly<Record<string, Operator>> = {
       return [{ dtype, shape: [rows, columns] }];
     },
   },
+  Einsum: einsumOperator,
 };
 
-function matMulShape(a: Shape | undefined, b: Shape | undefined, where: string): Shape | undefined {
+function matMulShape(a: Shape | undefined, b: Shape | undefined, where: string): readonly MaybeDim[] | undefined {
   if (!a || !b) return undefined;
   if (a.length === 0 || b.length === 0) throw new GraphError(`${where}: MatMul takes no scalars, got ${showShape(a)} and ${showShape(b)}.`);
   const left = a.length === 1 ? [1, a[0]!] : a;

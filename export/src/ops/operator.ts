@@ -1,14 +1,43 @@
 /** What we know of an operator: arity, attributes, and how the types of its outputs follow from its inputs. */
 import { GraphError } from '../errors.js';
 import type { Attribute, DataType, Dim, Node, Shape, Value } from '../ir/types.js';
+import { anonymous, isAnonymous, type MaybeDim } from './symbolic.js';
 
 export type AttributeKind = 'float' | 'int' | 'string' | 'tensor' | 'graph' | 'floats' | 'ints' | 'strings';
 
 /** Type of one output, as far as it can be told. */
 export interface OutputType {
   readonly dtype: DataType | undefined;
-  readonly shape: Shape | undefined;
-  readonly content?: readonly Dim[] | undefined;
+  /** Extents that cannot be told are undefined; so is the whole shape when the rank cannot be told. */
+  readonly shape: readonly MaybeDim[] | undefined;
+  /** Elements of a small integer tensor, as far as they can be told. */
+  readonly content?: readonly MaybeDim[] | undefined;
+}
+
+/** Content is tracked for integer tensors of at most this many elements: enough for shapes and axes. */
+export const contentLimit = 64;
+
+/** What an inferred type says of a value of this name; `annotation` is what the model itself says of it. */
+export function settle(name: string, type: OutputType | undefined, annotation?: Omit<Value, 'name'>): Omit<Value, 'name'> {
+  const written = annotation?.shape;
+  const shape = type?.shape
+    ? type.shape.map((dim, axis): Dim => {
+      const other = written?.length === type.shape!.length ? written[axis] : undefined;
+      if (dim !== undefined && !(isAnonymous(dim) && other !== undefined)) return dim;
+      return other ?? dim ?? anonymous(name, axis);
+    })
+    : written;
+  const dtype = type?.dtype ?? annotation?.dtype;
+  const content = settleContent(name, dtype, shape, type?.content);
+  return { dtype, shape, ...(content && { content }) };
+}
+
+/** Elements of a short integer vector: what is known of them, and a name for each of the others. */
+function settleContent(name: string, dtype: DataType | undefined, shape: Shape | undefined, content: readonly MaybeDim[] | undefined): readonly Dim[] | undefined {
+  const extent = shape?.length === 0 ? 1 : shape?.[0];
+  const short = (dtype === 'int64' || dtype === 'int32' || dtype === 'bool') && shape && shape.length <= 1 && typeof extent === 'number' && extent <= contentLimit;
+  const known = content && content.length <= contentLimit ? content : short ? Array.from({ length: extent }, () => undefined) : undefined;
+  return known?.map((dim, index) => dim ?? anonymous(name, index, 'content'));
 }
 
 export interface Operator {
@@ -54,28 +83,21 @@ export function knownInts(value: Value | null | undefined): readonly number[] | 
   return value?.content?.every((dim) => typeof dim === 'number') ? (value.content) : undefined;
 }
 
-export const showShape = (shape: Shape | undefined): string => (shape ? `[${shape.join(', ')}]` : '[unknown]');
+export const showShape = (shape: readonly MaybeDim[] | undefined): string => (shape ? `[${shape.map((dim) => dim ?? '?').join(', ')}]` : '[unknown]');
 
-/** The shape that results from NumPy broadcasting; undefined when symbolic extents leave it open. */
-export function broadcastShapes(shapes: readonly (Shape | undefined)[], where: string): Shape | undefined {
+/** The shape that results from NumPy broadcasting; extents that symbols leave open are undefined. */
+export function broadcastShapes(shapes: readonly (readonly MaybeDim[] | undefined)[], where: string): readonly MaybeDim[] | undefined {
   const known = shapes.filter((shape) => shape !== undefined);
   if (known.length < shapes.length) return undefined;
-  const rank = Math.max(...known.map((shape) => shape.length));
-  const result: Dim[] = [];
-  for (let axis = 0; axis < rank; axis++) {
-    let extent: Dim = 1;
-    for (const shape of known) {
-      const dim = shape[axis - rank + shape.length] ?? 1;
-      if (dim === extent || dim === 1) continue;
-      if (extent === 1) extent = dim;
-      else if (typeof dim === 'number' && typeof extent === 'number') {
-        throw new GraphError(`${where}: shapes ${known.map(showShape).join(' and ')} do not broadcast.`);
-      } else if (typeof dim === 'number') extent = dim;
-      else if (typeof extent !== 'number') return undefined;
-    }
-    result.push(extent);
-  }
-  return result;
+  const rank = Math.max(0, ...known.map((shape) => shape.length));
+  return Array.from({ length: rank }, (_, axis): MaybeDim => {
+    const dims = known.map((shape) => (axis - rank + shape.length < 0 ? 1 : shape[axis - rank + shape.length])).filter((dim) => dim !== 1);
+    const numbers = dims.filter((dim) => typeof dim === 'number');
+    if (numbers.some((dim) => dim !== numbers[0])) throw new GraphError(`${where}: shapes ${known.map(showShape).join(' and ')} do not broadcast.`);
+    // A number other than 1 settles the extent, whatever the symbols beside it stand for.
+    if (numbers.length > 0) return numbers[0];
+    return dims.every((dim) => dim === dims[0]) ? (dims.length > 0 ? dims[0] : 1) : undefined;
+  });
 }
 
 /** All given values must have one element type; returns it. */

@@ -1,22 +1,45 @@
-/** Reductions over axes; from opset 18 all of them take the axes as an input. */
-import { inputOf, intOf, knownInts, normalizeAxis, type Operator } from './operator.js';
+/** Reductions over axes: an input from opset 18 on (ReduceSum: 13), an attribute before. */
+import type { Node } from '../ir/types.js';
+import { inputOf, intOf, intsOf, knownInts, normalizeAxis, type Operator } from './operator.js';
+
+/** The axes that a reduction runs over, non-negative; undefined when they are not known before it runs. */
+export function reducedAxes(node: Node, rank: number, where: string): number[] | undefined {
+  const given = node.inputs[1] ? knownInts(node.inputs[1]) : (intsOf(node, 'axes') ?? []);
+  if (!given) return undefined;
+  if (given.length > 0) return [...new Set(given.map((axis) => normalizeAxis(axis, rank, where)))].sort((a, b) => a - b);
+  return intOf(node, 'noop_with_empty_axes', 0) === 1 ? [] : Array.from({ length: rank }, (_, axis) => axis);
+}
 
 const reduction: Operator = {
   inputs: [1, 2],
-  attributes: { keepdims: 'int', noop_with_empty_axes: 'int' },
+  attributes: { axes: 'ints', keepdims: 'int', noop_with_empty_axes: 'int' },
   infer: (node, where) => {
-    const x = inputOf(node, 0);
+    const { dtype, shape } = inputOf(node, 0);
+    if (!shape) return [{ dtype, shape: undefined }];
     const keep = intOf(node, 'keepdims', 1) === 1;
-    const given = node.inputs[1] ? knownInts(node.inputs[1]) : [];
-    if (!x.shape || !given) return [{ dtype: x.dtype, shape: undefined }];
-    const shape = x.shape;
-    if (given.length === 0 && intOf(node, 'noop_with_empty_axes', 0) === 1) return [{ dtype: x.dtype, shape }];
-    const axes = new Set(given.length === 0 ? shape.keys() : given.map((axis) => normalizeAxis(axis, shape.length, where)));
-    return [{ dtype: x.dtype, shape: keep ? shape.map((dim, axis) => (axes.has(axis) ? 1 : dim)) : shape.filter((_, axis) => !axes.has(axis)) }];
+    const axes = reducedAxes(node, shape.length, where);
+    if (!axes) return [{ dtype, shape: keep ? shape.map(() => undefined) : undefined }];
+    return [{ dtype, shape: keep ? shape.map((dim, axis) => (axes.includes(axis) ? 1 : dim)) : shape.filter((_, axis) => !axes.includes(axis)) }];
   },
 };
+
+const arg: Operator = {
+  inputs: [1, 1],
+  attributes: { axis: 'int', keepdims: 'int', select_last_index: 'int' },
+  infer: (node, where) => {
+    const { shape } = inputOf(node, 0);
+    if (!shape) return [{ dtype: 'int64', shape: undefined }];
+    const at = normalizeAxis(intOf(node, 'axis', 0), shape.length, where);
+    return [{ dtype: 'int64', shape: intOf(node, 'keepdims', 1) === 1 ? shape.map((dim, axis) => (axis === at ? 1 : dim)) : shape.filter((_, axis) => axis !== at) }];
+  },
+};
+
+/** Operators that run along one axis and keep the shape. */
+const running = (attributes: Operator['attributes']): Operator => ({ inputs: [2, 2], attributes, infer: (node) => [{ dtype: inputOf(node, 0).dtype, shape: inputOf(node, 0).shape }] });
 
 export const reductionOperators: Readonly<Record<string, Operator>> = {
   ReduceSum: reduction, ReduceMean: reduction, ReduceMax: reduction, ReduceMin: reduction, ReduceProd: reduction,
   ReduceL1: reduction, ReduceL2: reduction, ReduceLogSum: reduction, ReduceLogSumExp: reduction, ReduceSumSquare: reduction,
+  ArgMax: arg, ArgMin: arg,
+  CumSum: running({ exclusive: 'int', reverse: 'int' }),
 };

@@ -1,10 +1,10 @@
 /** Operators that move elements without computing: reshaping, slicing, joining; and the integers that steer them. */
 import { GraphError } from '../errors.js';
-import type { Dim, Node, Shape, Value } from '../ir/types.js';
-import { contentFromTensorAttribute } from './tensor-attribute.js';
-import { inputOf, intOf, intsOf, knownInts, normalizeAxis, sameDtype, showShape, type Operator, type OutputType } from './operator.js';
-
-const product = (dims: Shape): number | undefined => dims.every((dim) => typeof dim === 'number') ? (dims as number[]).reduce((a, b) => a * b, 1) : undefined;
+import { numbersOf } from '../ir/constant.js';
+import type { Node, Shape, Value } from '../ir/types.js';
+import { contentFromTensorAttribute, tensorOf } from './tensor-attribute.js';
+import { product, quotient, sum, type MaybeDim } from './symbolic.js';
+import { contentLimit, broadcastShapes, inputOf, intOf, intsOf, knownInts, normalizeAxis, sameDtype, showShape, type Operator, type OutputType } from './operator.js';
 
 export const shapingOperators: Readonly<Record<string, Operator>> = {
   Shape: {
@@ -13,7 +13,7 @@ export const shapingOperators: Readonly<Record<string, Operator>> = {
     infer: (node) => {
       const shape = inputOf(node, 0).shape;
       if (!shape) return [{ dtype: 'int64', shape: undefined }];
-      const part = shape.slice(intOf(node, 'start', 0), intOf(node, 'end', shape.length));
+      const part = shape.slice(intOf(node, 'start', 0), node.attributes.has('end') ? intOf(node, 'end', 0) : undefined);
       return [{ dtype: 'int64', shape: [part.length], content: part }];
     },
   },
@@ -32,9 +32,7 @@ export const shapingOperators: Readonly<Record<string, Operator>> = {
       const axis = intOf(node, 'axis', 1);
       const at = axis === rank ? rank : normalizeAxis(axis, rank, where);
       const [outer, inner] = [x.shape.slice(0, at), x.shape.slice(at)];
-      const dim = (part: Shape): Dim | undefined => product(part) ?? (part.filter((d) => d !== 1).length === 1 ? part.find((d) => d !== 1) : undefined);
-      const [rows, columns] = [dim(outer), dim(inner)];
-      return [{ dtype: x.dtype, shape: rows !== undefined && columns !== undefined ? [rows, columns] : undefined }];
+      return [{ dtype: x.dtype, shape: [product(outer), product(inner)] }];
     },
   },
   Squeeze: {
@@ -43,7 +41,7 @@ export const shapingOperators: Readonly<Record<string, Operator>> = {
     infer: (node, where) => {
       const x = inputOf(node, 0);
       const given = node.inputs[1] ? knownInts(node.inputs[1]) : undefined;
-      if (!x.shape || (node.inputs[1] && !given)) return [{ dtype: x.dtype, shape: undefined }];
+      if (!x.shape || (node.inputs[1] && !given) || (!node.inputs[1] && x.shape.some((dim) => typeof dim !== 'number'))) return [{ dtype: x.dtype, shape: undefined }];
       const axes = given?.map((axis) => normalizeAxis(axis, x.shape!.length, where)) ?? x.shape.flatMap((dim, axis) => (dim === 1 ? [axis] : []));
       for (const axis of axes) {
         if (typeof x.shape[axis] === 'number' && x.shape[axis] !== 1) throw new GraphError(`${where}: axis ${axis} of ${showShape(x.shape)} is not 1.`);
@@ -93,9 +91,30 @@ export const shapingOperators: Readonly<Record<string, Operator>> = {
         const fits = shape.length === first.length && shape.every((dim, i) => i === axis || typeof dim !== 'number' || typeof first[i] !== 'number' || dim === first[i]);
         if (!fits) throw new GraphError(`${where}: shapes ${shapes.map(showShape).join(', ')} do not join along axis ${axis}.`);
       }
-      const extents = (shapes as Shape[]).map((shape) => shape[axis]!);
-      const total = product(extents.map((dim) => dim)) === undefined ? undefined : (extents as number[]).reduce((a, b) => a + b, 0);
-      return [{ dtype, shape: total === undefined ? undefined : first.map((dim, i) => (i === axis ? total : dim)), content }];
+      const total = (shapes as Shape[]).map((shape): MaybeDim => shape[axis]).reduce((left, right) => sum(left, right));
+      const known = (at: number): MaybeDim => (shapes as Shape[]).map((shape) => shape[at]).find((dim) => typeof dim === 'number') ?? first[at];
+      return [{ dtype, shape: first.map((_, i) => (i === axis ? total : known(i))), content: content && content.length <= contentLimit ? content : undefined }];
+    },
+  },
+  Split: {
+    inputs: [1, 2],
+    attributes: { axis: 'int', num_outputs: 'int' },
+    infer: (node, where, outputCount) => {
+      const x = inputOf(node, 0);
+      if (!x.shape) return Array.from({ length: outputCount }, () => ({ dtype: x.dtype, shape: undefined }));
+      const axis = normalizeAxis(intOf(node, 'axis', 0), x.shape.length, where);
+      const parts = splitSizes(node, outputCount, x.shape[axis], where);
+      return parts.map((part) => ({ dtype: x.dtype, shape: x.shape!.map((dim, i): MaybeDim => (i === axis ? part : dim)) }));
+    },
+  },
+  Tile: {
+    inputs: [2, 2],
+    attributes: {},
+    infer: (node, where) => {
+      const x = inputOf(node, 0);
+      const repeats = inputOf(node, 1).content;
+      if (repeats && x.shape && repeats.length !== x.shape.length) throw new GraphError(`${where}: ${repeats.length} repeats for ${showShape(x.shape)}.`);
+      return [{ dtype: x.dtype, shape: x.shape?.map((dim, axis) => product([dim, repeats?.[axis]])) }];
     },
   },
   Slice: {
@@ -108,30 +127,17 @@ export const shapingOperators: Readonly<Record<string, Operator>> = {
     attributes: { mode: 'string' },
     infer: (node, where) => {
       const x = inputOf(node, 0);
-      const pads = knownInts(node.inputs[1]);
-      if (!x.shape || !pads) return [{ dtype: x.dtype, shape: undefined }];
-      const axes = node.inputs[3] ? knownInts(node.inputs[3]) : x.shape.map((_, axis) => axis);
-      if (!axes) return [{ dtype: x.dtype, shape: undefined }];
-      const shape: (Dim | undefined)[] = [...x.shape];
+      const pads = inputOf(node, 1).content;
+      const axes = node.inputs[3] ? knownInts(node.inputs[3]) : x.shape?.map((_, axis) => axis);
+      if (!x.shape || !pads || !axes) return [{ dtype: x.dtype, shape: x.shape?.map(() => undefined) }];
+      if (pads.length !== 2 * axes.length) throw new GraphError(`${where}: ${pads.length} amounts of padding for ${axes.length} axes.`);
+      const shape: MaybeDim[] = [...x.shape];
       axes.forEach((given, i) => {
         const axis = normalizeAxis(given, x.shape!.length, where);
-        const sum = pads[i]! + pads[i + axes.length]!;
-        const dim = shape[axis];
-        shape[axis] = sum === 0 ? dim : typeof dim === 'number' ? dim + sum : undefined;
+        shape[axis] = sum(shape[axis], sum(pads[i], pads[i + axes.length]));
       });
-      return [{ dtype: x.dtype, shape: shape.every((dim) => dim !== undefined) ? shape : undefined }];
-    },
-  },
-  Gather: {
-    inputs: [2, 2],
-    attributes: { axis: 'int' },
-    infer: (node, where) => {
-      const [x, indices] = [inputOf(node, 0), inputOf(node, 1)];
-      if (!x.shape || !indices.shape) return [{ dtype: x.dtype, shape: undefined }];
-      const axis = normalizeAxis(intOf(node, 'axis', 0), x.shape.length, where);
-      const at = knownInts(indices);
-      const content = x.content && at && x.shape.length === 1 ? at.map((i) => x.content!.at(i)!) : undefined;
-      return [{ dtype: x.dtype, shape: [...x.shape.slice(0, axis), ...indices.shape, ...x.shape.slice(axis + 1)], content }];
+      if (shape.some((dim) => typeof dim === 'number' && dim < 0)) throw new GraphError(`${where}: crops more than ${showShape(x.shape)} has.`);
+      return [{ dtype: x.dtype, shape }];
     },
   },
   Expand: {
@@ -141,16 +147,8 @@ export const shapingOperators: Readonly<Record<string, Operator>> = {
       const x = inputOf(node, 0);
       const target = inputOf(node, 1).content;
       if (!x.shape || !target) return [{ dtype: x.dtype, shape: undefined }];
-      const rank = Math.max(x.shape.length, target.length);
-      const shape = Array.from({ length: rank }, (_, axis): Dim => {
-        const own = x.shape![axis - rank + x.shape!.length] ?? 1;
-        const wanted = target[axis - rank + target.length] ?? 1;
-        if (typeof own === 'number' && typeof wanted === 'number' && own !== 1 && wanted !== 1 && own !== wanted) {
-          throw new GraphError(`${where}: ${showShape(x.shape)} does not expand to ${showShape(target)}.`);
-        }
-        return own === 1 ? wanted : own;
-      });
-      return [{ dtype: x.dtype, shape }];
+      const one = (dim: MaybeDim): MaybeDim => (dim === -1 ? 1 : dim);
+      return [{ dtype: x.dtype, shape: broadcastShapes([x.shape, target.map(one)], where) }];
     },
   },
   Constant: {
@@ -163,46 +161,54 @@ export const shapingOperators: Readonly<Record<string, Operator>> = {
     attributes: { value: 'tensor' },
     infer: (node) => {
       const fill = node.attributes.get('value');
-      return [{ dtype: fill?.type === 'tensor' ? fill.value.dtype : 'float32', shape: inputOf(node, 0).content }];
+      const shape = inputOf(node, 0).content;
+      const tensor = tensorOf(node);
+      const count = shape?.length === 1 && typeof shape[0] === 'number' && shape[0] >= 0 && shape[0] <= contentLimit ? shape[0] : undefined;
+      const integer = tensor?.dtype === 'int64' && tensor.data instanceof Uint8Array && tensor.data.byteLength === 8;
+      const content = count !== undefined && integer ? Array.from({ length: count }, () => numbersOf(tensor)[0]) : undefined;
+      return [{ dtype: fill?.type === 'tensor' ? fill.value.dtype : 'float32', shape, content }];
     },
   },
 };
 
-function contentKept(node: Node): readonly Dim[] | undefined {
+/** Extents of the parts of a Split: given, or as equal as can be. */
+export function splitSizes(node: Node, outputCount: number, extent: MaybeDim, where: string): MaybeDim[] {
+  const given = node.inputs[1];
+  if (given) {
+    if (given.content && given.content.length !== outputCount) throw new GraphError(`${where}: ${given.content.length} sizes for ${outputCount} outputs.`);
+    return Array.from({ length: outputCount }, (_, i) => given.content?.[i]);
+  }
+  if (typeof extent !== 'number') return Array.from({ length: outputCount }, () => quotient(extent, outputCount));
+  const size = Math.ceil(extent / outputCount);
+  return Array.from({ length: outputCount }, (_, i) => Math.max(0, Math.min(size, extent - i * size)));
+}
+
+function contentKept(node: Node): readonly MaybeDim[] | undefined {
   return node.inputs[1]?.shape?.[0] === 1 || node.inputs[1]?.shape?.[0] === 0 ? node.inputs[0]?.content : undefined;
 }
 
-function reshaped(node: Node, where: string): Shape | undefined {
+function reshaped(node: Node, where: string): readonly MaybeDim[] | undefined {
   const x = inputOf(node, 0).shape;
-  const target = inputOf(node, 1).content;
-  if (!target) return undefined;
+  const steering = inputOf(node, 1);
+  const target = steering.content;
+  const length = steering.shape?.[0];
+  if (!target) return typeof length === 'number' && length <= contentLimit ? Array.from({ length }, () => undefined) : undefined;
   const keepsZero = intOf(node, 'allowzero', 0) === 1;
-  const shape = target.map((dim, axis): Dim | undefined => (dim === 0 && !keepsZero ? x?.[axis] : dim));
+  // Content that is anonymous may turn out to be 0 or −1.
+  const shape = target.map((dim, axis): MaybeDim => (dim === 0 && !keepsZero ? x?.[axis] : typeof dim === 'string' && dim.includes('?=') ? undefined : dim));
   const open = shape.indexOf(-1);
   if (shape.filter((dim) => dim === -1).length > 1) throw new GraphError(`${where}: more than one -1 in ${showShape(target)}.`);
-  if (shape.some((dim) => dim === undefined)) return undefined;
+  if (shape.some((dim) => typeof dim === 'number' && dim < -1)) throw new GraphError(`${where}: negative extents in ${showShape(target)}.`);
+  const total = x && product(x);
   if (open < 0) {
-    const [before, after] = [x && product(x), product(shape as Shape)];
-    if (before !== undefined && after !== undefined && before !== after) throw new GraphError(`${where}: ${showShape(x)} does not reshape to ${showShape(target)}.`);
-    return shape as Shape;
+    const after = product(shape);
+    if (typeof total === 'number' && typeof after === 'number' && total !== after) throw new GraphError(`${where}: ${showShape(x)} does not reshape to ${showShape(target)}.`);
+    const gap = shape.indexOf(undefined);
+    return gap >= 0 && shape.lastIndexOf(undefined) === gap ? shape.with(gap, quotient(total, product(shape.filter((_, axis) => axis !== gap)))) : shape;
   }
-  if (!x) return undefined;
-  // Symbolic extents that stand on both sides cancel; what is left must divide.
-  const rest = (shape as Dim[]).filter((_, axis) => axis !== open);
-  const symbols = x.filter((dim) => typeof dim !== 'number');
-  for (const dim of rest) {
-    if (typeof dim === 'number') continue;
-    const at = symbols.indexOf(dim);
-    if (at < 0) return undefined;
-    symbols.splice(at, 1);
-  }
-  const numbers = (dims: readonly Dim[]): number => dims.reduce<number>((total, dim) => (typeof dim === 'number' ? total * dim : total), 1);
-  const quotient = numbers(x) / numbers(rest);
-  if (symbols.length === 0) {
-    if (!Number.isInteger(quotient)) throw new GraphError(`${where}: ${showShape(x)} does not reshape to ${showShape(target)}.`);
-    return (shape as Dim[]).map((dim) => (dim === -1 ? quotient : dim));
-  }
-  return symbols.length === 1 && quotient === 1 ? (shape as Dim[]).map((dim) => (dim === -1 ? symbols[0]! : dim)) : undefined;
+  const rest = product(shape.filter((_, axis) => axis !== open));
+  if (typeof total === 'number' && typeof rest === 'number' && rest !== 0 && total % rest !== 0) throw new GraphError(`${where}: ${showShape(x)} does not reshape to ${showShape(target)}.`);
+  return shape.with(open, quotient(total, rest));
 }
 
 function sliced(node: Node, where: string): OutputType {
@@ -211,22 +217,33 @@ function sliced(node: Node, where: string): OutputType {
   const optional = (value: Value | null | undefined, fallback: readonly number[] | undefined): readonly number[] | undefined => (value ? knownInts(value) : fallback);
   const axes = optional(node.inputs[3], starts?.map((_, i) => i));
   const steps = optional(node.inputs[4], starts?.map(() => 1));
-  if (!x.shape || !starts || !ends || !axes || !steps) return { dtype: x.dtype, shape: undefined };
-  const shape: (Dim | undefined)[] = [...x.shape];
-  let content = x.content;
+  if (!x.shape) return { dtype: x.dtype, shape: undefined };
+  if (!axes) return { dtype: x.dtype, shape: x.shape.map(() => undefined) };
+  const shape: MaybeDim[] = [...x.shape];
+  let content: readonly MaybeDim[] | undefined = x.shape.length === 1 ? x.content : undefined;
   for (const [i, given] of axes.entries()) {
     const axis = normalizeAxis(given, shape.length, where);
-    const [dim, step] = [shape[axis], steps[i]!];
+    const [dim, start, end, step] = [shape[axis], starts?.[i], ends?.[i], steps?.[i]];
     if (step === 0) throw new GraphError(`${where}: step 0 on axis ${axis}.`);
-    if (typeof dim !== 'number') { shape[axis] = starts[i] === 0 && step === 1 && ends[i]! >= 2 ** 31 - 1 ? dim : undefined; continue; }
-    const clampTo = (index: number, low: number, high: number): number => Math.min(high, Math.max(low, index < 0 ? index + dim : index));
-    const from = clampTo(starts[i]!, 0, step > 0 ? dim : dim - 1);
-    const to = ends[i]! < -dim && step < 0 ? -1 : clampTo(ends[i]!, step > 0 ? 0 : -1, dim);
-    shape[axis] = Math.max(0, Math.ceil((to - from) / step));
-    if (content && x.shape.length === 1) {
-      const source: readonly Dim[] = content;
-      content = Array.from({ length: shape[axis] }, (_, k) => source[from + k * step]!);
+    if (typeof dim !== 'number' || start === undefined || end === undefined || step === undefined) {
+      shape[axis] = start === 0 && step === 1 && end !== undefined && end >= 2 ** 31 - 1 ? dim : undefined;
+      content = undefined;
+      continue;
+    }
+    const [from, count] = sliceRange(dim, start, end, step);
+    shape[axis] = count;
+    if (content) {
+      const source: readonly MaybeDim[] = content;
+      content = Array.from({ length: count }, (_, k) => source[from + k * step]);
     }
   }
-  return { dtype: x.dtype, shape: shape.every((dim) => dim !== undefined) ? shape : undefined, content: x.shape.length === 1 ? content : undefined };
+  return { dtype: x.dtype, shape, content };
+}
+
+/** Where a slice of an axis begins and how many elements it has. */
+export function sliceRange(extent: number, start: number, end: number, step: number): [number, number] {
+  const clampTo = (index: number, low: number, high: number): number => Math.min(high, Math.max(low, index < 0 ? index + extent : index));
+  const from = clampTo(start, 0, step > 0 ? extent : extent - 1);
+  const to = end < -extent && step < 0 ? -1 : clampTo(end, step > 0 ? 0 : -1, extent);
+  return [from, Math.max(0, Math.ceil((to - from) / step))];
 }

@@ -3,16 +3,26 @@ import { controlFlowOperators } from './control-flow.js';
 import { convolutionOperators } from './convolution.js';
 import { elementwiseOperators } from './elementwise.js';
 import { linearAlgebraOperators } from './linear-algebra.js';
+import { indexingOperators } from './indexing.js';
+import { normalizationOperators } from './normalization.js';
 import type { Operator } from './operator.js';
+import { poolingOperators } from './pooling.js';
+import { recurrentOperators } from './recurrent.js';
 import { reductionOperators } from './reduction.js';
+import { resizingOperators } from './resizing.js';
 import { shapingOperators } from './shaping.js';
 
 const operators = new Map<string, Operator>(Object.entries({
   ...elementwiseOperators,
   ...linearAlgebraOperators,
   ...convolutionOperators,
+  ...poolingOperators,
+  ...normalizationOperators,
   ...shapingOperators,
+  ...indexingOperators,
+  ...resizingOperators,
   ...reductionOperators,
+  ...recurrentOperators,
   ...controlFlowOperators,
 }));
 

@@ -1,6 +1,6 @@
 /** Type and content of a Constant node, from whichever attribute holds its value. */
 import { GraphError } from '../errors.js';
-import { numbersOf, type Constant } from '../ir/constant.js';
+import { float32, int64, numbersOf, type Constant } from '../ir/constant.js';
 import type { Node } from '../ir/types.js';
 import type { OutputType } from './operator.js';
 
@@ -8,6 +8,22 @@ import type { OutputType } from './operator.js';
 export function tensorOf(node: Node): Constant | undefined {
   const attribute = node.attributes.get('value');
   return attribute?.type === 'tensor' ? attribute.value : undefined;
+}
+
+/** What a Constant node holds, as a constant, whichever attribute holds it; undefined for strings and sparse tensors. */
+export function constantOfNode(node: Node): Constant | undefined {
+  const tensor = tensorOf(node);
+  if (tensor) return tensor;
+  for (const attribute of node.attributes.values()) {
+    switch (attribute.type) {
+      case 'int': return int64([attribute.value], []);
+      case 'ints': return int64(attribute.value);
+      case 'float': return float32([attribute.value], []);
+      case 'floats': return float32(attribute.value);
+      default: break;
+    }
+  }
+  return undefined;
 }
 
 export function contentFromTensorAttribute(node: Node): OutputType {
@@ -28,5 +44,6 @@ export function contentFromTensorAttribute(node: Node): OutputType {
       default: attribute satisfies never;
     }
   }
+  if (node.attributes.size > 0) return { dtype: undefined, shape: undefined };
   throw new GraphError(`Constant node ${JSON.stringify(node.name)} holds no value.`);
 }

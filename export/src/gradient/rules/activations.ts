@@ -1,8 +1,9 @@
 /** Activation functions. Where the slope can be told from the output, it is: engines can then fuse what comes before. */
-import { dtypeOf } from '../../ir/builder.js';
+import { UnsupportedError } from '../../errors.js';
+import type { GraphBuilder } from '../../ir/builder.js';
 import type { Value } from '../../ir/types.js';
-import { floatOf, intOf } from '../../ops/operator.js';
-import { requiredInput, requiredOutput, type Rule, type RuleContext } from '../rule.js';
+import { floatOf, intOf, stringOf } from '../../ops/operator.js';
+import { largeFactor, requiredInput, requiredOutput, unbroadcast, type Rule, type RuleContext } from '../rule.js';
 
 /**
  * Slope of a function that is linear on either side of zero: `left` below, 1 above. Clip(y · large, left, 1) costs a
@@ -10,38 +11,127 @@ import { requiredInput, requiredOutput, type Rule, type RuleContext } from '../r
  */
 function kinkedSlope(context: RuleContext, y: Value, left: number): Value {
   const { builder } = context;
-  const large = dtypeOf(y) === 'float16' ? 6e4 : 1e30;
-  return builder.op('Clip', [builder.op('Mul', [y, builder.scalar(large, y)]), builder.scalar(left, y), builder.scalar(1, y)]);
+  return builder.op('Clip', [builder.op('Mul', [y, builder.scalar(largeFactor(y), y)]), builder.scalar(left, y), builder.scalar(1, y)]);
 }
 
 const times = (context: RuleContext, slope: Value): Value => context.builder.op('Mul', [context.gradient, slope]);
 
+/** Short forms for formulas: numbers become scalars of the type of x. */
+interface Calculator {
+  readonly add: (a: Value | number, b: Value | number) => Value;
+  readonly sub: (a: Value | number, b: Value | number) => Value;
+  readonly mul: (a: Value | number, b: Value | number) => Value;
+  readonly of: (opType: string, x: Value, attributes?: Readonly<Record<string, number>>) => Value;
+  /** 1 where z is positive, else 0. */
+  readonly step: (z: Value) => Value;
+  readonly greater: (a: Value, b: number) => Value;
+  readonly where: (condition: Value, yes: Value | number, no: Value | number) => Value;
+}
+
+function calculator(builder: GraphBuilder, x: Value): Calculator {
+  const value = (item: Value | number): Value => (typeof item === 'number' ? builder.scalar(item, x) : item);
+  const binary = (opType: string) => (a: Value | number, b: Value | number): Value => builder.op(opType, [value(a), value(b)]);
+  const mul = binary('Mul');
+  return {
+    add: binary('Add'), sub: binary('Sub'), mul,
+    of: (opType, item, attributes = {}) => builder.op(opType, [item], attributes),
+    step: (z) => builder.op('Clip', [mul(z, largeFactor(x)), value(0), value(1)]),
+    greater: binary('Greater'),
+    where: (condition, yes, no) => builder.op('Where', [condition, value(yes), value(no)]),
+  };
+}
+
+/** Rule of y = f(x) from f′, written as a formula of x and y. */
+const slope = (formula: (c: Calculator, x: Value, y: Value, context: RuleContext) => Value): Rule => (context) => {
+  const x = requiredInput(context, 0);
+  return [times(context, formula(calculator(context.builder, x), x, requiredOutput(context), context))];
+};
+
+/** Φ(x) + x φ(x), the normal distribution function and its density. */
+function geluSlope({ add, mul, of }: Calculator, x: Value): Value {
+  const distribution = mul(add(of('Erf', mul(x, Math.SQRT1_2)), 1), 0.5);
+  const density = mul(of('Exp', mul(mul(x, x), -0.5)), 1 / Math.sqrt(2 * Math.PI));
+  return add(distribution, mul(x, density));
+}
+
+/** With u = √(2/π)(x + 0.044715 x³): ½(1 + tanh u) + ½ x (1 − tanh² u) u′. */
+function tanhGeluSlope({ add, sub, mul, of }: Calculator, x: Value): Value {
+  const scale = Math.sqrt(2 / Math.PI);
+  const square = mul(x, x);
+  const t = of('Tanh', mul(x, add(mul(square, 0.044715 * scale), scale)));
+  const inner = add(mul(square, 3 * 0.044715 * scale), scale);
+  return mul(add(add(t, 1), mul(mul(x, sub(1, mul(t, t))), inner)), 0.5);
+}
+
 export const activationRules: Readonly<Record<string, Rule>> = {
   Relu: (context) => [times(context, kinkedSlope(context, requiredOutput(context), 0))],
   LeakyRelu: (context) => {
-    const { builder, node } = context;
-    const alpha = floatOf(node, 'alpha', 0.01);
+    const alpha = floatOf(context.node, 'alpha', 0.01);
     if (alpha > 0 && alpha <= 1) return [times(context, kinkedSlope(context, requiredOutput(context), alpha))];
     const x = requiredInput(context, 0);
-    const slope = builder.op('Where', [builder.op('Greater', [x, builder.scalar(0, x)]), builder.scalar(1, x), builder.scalar(alpha, x)]);
-    return [times(context, slope)];
+    const { greater, where } = calculator(context.builder, x);
+    return [times(context, where(greater(x, 0), 1, alpha))];
   },
-  Sigmoid: (context) => {
-    const { builder } = context;
-    const y = requiredOutput(context);
-    return [times(context, builder.op('Mul', [y, builder.op('Sub', [builder.scalar(1, y), y])]))];
+  ThresholdedRelu: slope(({ greater, where }, x, _, { node }) => where(greater(x, floatOf(node, 'alpha', 1)), 1, 0)),
+  PRelu: (context) => {
+    const { builder, gradient } = context;
+    const [x, alpha] = [requiredInput(context, 0), requiredInput(context, 1)];
+    const zero = builder.scalar(0, x);
+    return [
+      context.wants(0) ? builder.op('Where', [builder.op('Less', [x, zero]), builder.op('Mul', [gradient, alpha]), gradient]) : null,
+      context.wants(1) ? unbroadcast(context, builder.op('Mul', [gradient, builder.op('Min', [x, zero])]), alpha) : null,
+    ];
   },
-  Tanh: (context) => {
-    const { builder } = context;
-    const y = requiredOutput(context);
-    return [times(context, builder.op('Sub', [builder.scalar(1, y), builder.op('Mul', [y, y])]))];
+  // Below zero the slope is y + α; above, 1.
+  Elu: slope(({ add, greater, where }, x, y, { node }) => where(greater(x, 0), 1, add(y, floatOf(node, 'alpha', 1)))),
+  // Below zero the slope is exp(x / α) = y / α + 1 < 1; above, y / α + 1 > 1.
+  Celu: slope((c, x, y, { node, builder }) => builder.op('Clip', [c.add(c.mul(y, 1 / floatOf(node, 'alpha', 1)), 1), builder.scalar(0, x), builder.scalar(1, x)])),
+  Selu: slope(({ add, greater, where }, x, y, { node }) => {
+    const [alpha, gamma] = [floatOf(node, 'alpha', 1.67326319217681884765625), floatOf(node, 'gamma', 1.05070102214813232421875)];
+    return where(greater(x, 0), gamma, add(y, alpha * gamma));
+  }),
+  Sigmoid: slope(({ sub, mul }, _, y) => mul(y, sub(1, y))),
+  Tanh: slope(({ sub, mul }, _, y) => sub(1, mul(y, y))),
+  Softplus: slope(({ of }, x) => of('Sigmoid', x)),
+  Softsign: (context) => {
+    const x = requiredInput(context, 0);
+    const { add, mul, of } = calculator(context.builder, x);
+    const one = add(of('Abs', x), 1);
+    return [context.builder.op('Div', [context.gradient, mul(one, one)])];
   },
-  Softplus: (context) => [times(context, context.builder.op('Sigmoid', [requiredInput(context, 0)]))],
+  HardSigmoid: slope(({ sub, mul, step }, _, y, { node }) => mul(step(mul(y, sub(1, y))), floatOf(node, 'alpha', 0.2))),
+  HardSwish: slope(({ add, sub, mul, of, step }, x) => {
+    const s = of('HardSigmoid', x, { alpha: 1 / 6, beta: 0.5 });
+    return add(s, mul(mul(x, 1 / 6), step(mul(s, sub(1, s)))));
+  }),
+  Mish: slope(({ add, sub, mul, of }, x) => {
+    const t = of('Tanh', of('Softplus', x));
+    return add(t, mul(mul(x, sub(1, mul(t, t))), of('Sigmoid', x)));
+  }),
+  Swish: slope(({ add, sub, mul, of }, x, y, { node }) => {
+    const alpha = floatOf(node, 'alpha', 1);
+    const s = of('Sigmoid', mul(x, alpha));
+    return add(s, mul(mul(y, sub(1, s)), alpha));
+  }),
+  Gelu: slope((c, x, _, { node }) => (stringOf(node, 'approximate', 'none') === 'tanh' ? tanhGeluSlope(c, x) : geluSlope(c, x))),
+  Shrink: slope(({ of, greater, where }, x, _, { node }) => where(greater(of('Abs', x), floatOf(node, 'lambd', 0.5)), 1, 0)),
+  Dropout: (context) => {
+    const { node, builder, where } = context;
+    const training = node.inputs[2];
+    if (training && builder.constantNumbers(training)?.[0] !== 0) throw new UnsupportedError(`${where}: dropout in training mode cannot be differentiated. Export the model in evaluation mode.`);
+    return [context.gradient];
+  },
   Softmax: (context) => {
     // dx = y ⊙ (g − Σ g ⊙ y)
     const { builder, node } = context;
     const y = requiredOutput(context);
     const weighted = builder.op('ReduceSum', [times(context, y), builder.ints([intOf(node, 'axis', -1)])], { keepdims: 1 });
     return [builder.op('Mul', [y, builder.op('Sub', [context.gradient, weighted])])];
+  },
+  LogSoftmax: (context) => {
+    // dx = g − exp(y) Σ g
+    const { builder, node, gradient } = context;
+    const total = builder.op('ReduceSum', [gradient, builder.ints([intOf(node, 'axis', -1)])], { keepdims: 1 });
+    return [builder.op('Sub', [gradient, builder.op('Mul', [builder.op('Exp', [requiredOutput(context)]), total])])];
   },
 };

@@ -1,9 +1,9 @@
 /** Matrix products. */
 import { shapeOf } from '../../ir/builder.js';
-import { UnsupportedError } from '../../errors.js';
 import { floatOf, intOf } from '../../ops/operator.js';
 import type { Value } from '../../ir/types.js';
 import { requiredInput, unbroadcast, type Rule, type RuleContext } from '../rule.js';
+import { einsumRule } from './einsum.js';
 
 /** Swaps the last two axes. */
 function transposed(context: RuleContext, value: Value): Value {
@@ -12,14 +12,37 @@ function transposed(context: RuleContext, value: Value): Value {
   return context.builder.op('Transpose', [value], { perm: [...axes.slice(0, -2), last, last - 1] });
 }
 
+/** Products with vectors, as products with matrices of one row or column. */
+const matMulWithVectors: Rule = (context) => {
+  const { builder } = context;
+  const [a, b] = [requiredInput(context, 0), requiredInput(context, 1)];
+  const [rowless, columnless] = [shapeOf(a).length === 1, shapeOf(b).length === 1];
+  return context.expand(() => {
+    const left = rowless ? builder.op('Unsqueeze', [a, builder.ints([0])]) : a;
+    const right = columnless ? builder.op('Unsqueeze', [b, builder.ints([1])]) : b;
+    const product = builder.op('MatMul', [left, right]);
+    const rank = shapeOf(product).length;
+    return builder.op('Squeeze', [product, builder.ints([...(rowless ? [rank - 2] : []), ...(columnless ? [rank - 1] : [])])]);
+  }, [a, b]);
+};
+
+/** dB of A B for a plain matrix B: all rows of A at once, where a batch of products would have to be summed. */
+function sharedMatrixGradient(context: RuleContext, a: Value, b: Value): Value | undefined {
+  const { builder, gradient } = context;
+  const [inner, columns] = shapeOf(b);
+  if (shapeOf(a).length === 2 || shapeOf(b).length !== 2 || typeof inner !== 'number' || typeof columns !== 'number') return undefined;
+  const rows = (value: Value, extent: number): Value => builder.op('Reshape', [value, builder.ints([-1, extent])]);
+  return builder.op('Gemm', [rows(a, inner), rows(gradient, columns)], { transA: 1 });
+}
+
 export const linearAlgebraRules: Readonly<Record<string, Rule>> = {
   MatMul: (context) => {
     const { builder } = context;
     const [a, b] = [requiredInput(context, 0), requiredInput(context, 1)];
-    if (shapeOf(a).length < 2 || shapeOf(b).length < 2) throw new UnsupportedError(`${context.where}: products with vectors cannot be differentiated yet; reshape them to matrices.`);
+    if (shapeOf(a).length < 2 || shapeOf(b).length < 2) return matMulWithVectors(context);
     return [
       context.wants(0) ? unbroadcast(context, builder.op('MatMul', [context.gradient, transposed(context, b)]), a) : null,
-      context.wants(1) ? unbroadcast(context, builder.op('MatMul', [transposed(context, a), context.gradient]), b) : null,
+      context.wants(1) ? (sharedMatrixGradient(context, a, b) ?? unbroadcast(context, builder.op('MatMul', [transposed(context, a), context.gradient]), b)) : null,
     ];
   },
   Gemm: (context) => {
@@ -40,4 +63,5 @@ export const linearAlgebraRules: Readonly<Record<string, Rule>> = {
     const scaled = beta === 1 ? g : builder.op('Mul', [g, builder.scalar(beta, g)]);
     return [...gradients, unbroadcast(context, scaled, c)];
   },
+  Einsum: einsumRule,
 };

@@ -1,59 +1,106 @@
-/** Reductions and global pooling: the gradient spreads back over the axes that were summed. */
+/** Reductions: the gradient spreads back over the axes that were reduced. */
 import { UnsupportedError } from '../../errors.js';
-import { shapeOf } from '../../ir/builder.js';
-import type { Value } from '../../ir/types.js';
-import { intOf, knownInts, normalizeAxis } from '../../ops/operator.js';
-import { requiredInput, type Rule, type RuleContext } from '../rule.js';
+import { dtypeOf, shapeOf, type GraphBuilder } from '../../ir/builder.js';
+import { dataTypeCodes, type Value } from '../../ir/types.js';
+import { intOf } from '../../ops/operator.js';
+import { reducedAxes } from '../../ops/reduction.js';
+import { extentVector, reduceKeeping, requiredInput, requiredOutput, type Rule, type RuleContext } from '../rule.js';
 
-/** Gives a reduced gradient its summed axes back, with extent 1. */
-function withAxes(context: RuleContext, axes: readonly number[]): Value {
-  const { builder, node, gradient } = context;
-  const rank = shapeOf(requiredInput(context, 0)).length;
-  return intOf(node, 'keepdims', 1) === 1 || axes.length === 0 || rank === 0 ? gradient : builder.op('Unsqueeze', [gradient, builder.ints(axes)]);
+function axesOf(context: RuleContext): readonly number[] {
+  const axes = reducedAxes(context.node, shapeOf(requiredInput(context, 0)).length, context.where);
+  if (!axes) throw new UnsupportedError(`${context.where}: its axes must be constants.`);
+  return axes;
 }
 
-function axesOf(context: RuleContext): number[] {
-  const { node, where } = context;
-  const rank = shapeOf(requiredInput(context, 0)).length;
-  const given = node.inputs[1] ? knownInts(node.inputs[1]) : [];
-  if (!given) throw new UnsupportedError(`${where}: its axes must be constants.`);
-  if (given.length > 0) return given.map((axis) => normalizeAxis(axis, rank, where));
-  return intOf(node, 'noop_with_empty_axes', 0) === 1 ? [] : Array.from({ length: rank }, (_, axis) => axis);
+/** Gives a reduced value its axes back, with extent 1. */
+function withAxes({ builder, node }: RuleContext, value: Value, axes: readonly number[]): Value {
+  return intOf(node, 'keepdims', 1) === 1 || axes.length === 0 ? value : builder.op('Unsqueeze', [value, builder.ints(axes)]);
 }
 
-/** Number of elements that are averaged into one; they must be static. */
-function countOf(context: RuleContext, axes: readonly number[]): number {
-  const shape = shapeOf(requiredInput(context, 0));
-  return axes.reduce((count, axis) => {
-    const extent = shape[axis];
-    if (typeof extent !== 'number') throw new UnsupportedError(`${context.where}: averages over axis ${axis}, whose extent ${String(extent)} is not static.`);
-    return count * extent;
-  }, 1);
+/** Repeats a value along `axes`. Expand broadcasts both ways, so extents of other axes need not be known. */
+export function spread(context: RuleContext, value: Value, axes: readonly number[]): Value {
+  const { builder } = context;
+  if (axes.length === 0) return value;
+  const x = requiredInput(context, 0);
+  const shape = shapeOf(x);
+  const known = axes.every((axis) => typeof shape[axis] === 'number');
+  const target = known
+    ? builder.ints(shape.map((extent, axis) => (axes.includes(axis) ? (extent as number) : 1)))
+    : builder.op('Concat', shape.map((_, axis) => (axes.includes(axis) ? extentVector(context, x, axis) : builder.ints([1]))), { axis: 0 });
+  const result = builder.op('Expand', [value, target]);
+  result.shape = shape;
+  return result;
 }
 
-/** Repeats the gradient along `axes`. Expand broadcasts both ways, so extents of other axes need not be known. */
-function spread(context: RuleContext, gradient: Value, axes: readonly number[]): Value {
+/** 1 / the number of elements that are reduced into one. */
+export function inverseCount(context: RuleContext, axes: readonly number[], like: Value): Value {
   const { builder } = context;
   const x = requiredInput(context, 0);
-  const target = shapeOf(x).map((extent, axis) => (axes.includes(axis) ? extent : 1));
-  const known = target.every((extent) => typeof extent === 'number');
-  return builder.op('Expand', [gradient, known ? builder.ints(target) : builder.op('Shape', [x])]);
+  const shape = shapeOf(x);
+  if (axes.every((axis) => typeof shape[axis] === 'number')) return builder.scalar(1 / axes.reduce((count, axis) => count * (shape[axis] as number), 1), like);
+  // One product of a few extents, outside the hot path.
+  const extents = builder.op('Concat', axes.map((axis) => extentVector(context, x, axis)), { axis: 0 });
+  const floating = builder.op('Cast', [extents], { to: dataTypeCodes[dtypeOf(like)] });
+  return builder.op('Reciprocal', [builder.opset >= 18
+    ? builder.op('ReduceProd', [floating, builder.ints([0])], { keepdims: 0 })
+    : builder.op('ReduceProd', [floating], { axes: [0], keepdims: 0 })]);
 }
 
+interface Reduction {
+  readonly builder: GraphBuilder;
+  readonly x: Value;
+  /** Result and gradient, with the reduced axes as extent 1. */
+  readonly y: Value;
+  readonly g: Value;
+  readonly axes: readonly number[];
+  readonly context: RuleContext;
+}
+
+/** Rule of a reduction; the formula's result is broadcast to the shape of x by an operator that involves x. */
+const reduction = (formula: (r: Reduction) => Value): Rule => (context) => {
+  const axes = axesOf(context);
+  return [formula({
+    builder: context.builder, context, axes,
+    x: requiredInput(context, 0), y: withAxes(context, requiredOutput(context), axes), g: withAxes(context, context.gradient, axes),
+  })];
+};
+
+/** Extreme elements share the gradient evenly. */
+function extremeShare({ builder, context, x, y, g, axes }: Reduction): Value {
+  const held = builder.op('Cast', [builder.op('Equal', [x, y])], { to: dataTypeCodes[dtypeOf(x)] });
+  const count = axes.length === 0 ? held : builder.op('ReduceSum', [held, builder.ints(axes)], { keepdims: 1 });
+  return withShapeOf(builder.op('Mul', [held, builder.op('Div', [g, count])]), context);
+}
+
+const withShapeOf = (value: Value, context: RuleContext): Value => Object.assign(value, { shape: shapeOf(requiredInput(context, 0)) });
+
+/** A divisor whose zeros, where everything that was reduced is zero and the slope is taken as zero, are ones. */
+const nonZero = (builder: GraphBuilder, y: Value): Value => builder.op('Where', [builder.op('Equal', [y, builder.scalar(0, y)]), builder.scalar(1, y), y]);
+
 export const reductionRules: Readonly<Record<string, Rule>> = {
-  ReduceSum: (context) => {
-    const axes = axesOf(context);
-    return [spread(context, withAxes(context, axes), axes)];
-  },
-  ReduceMean: (context) => {
-    const { builder } = context;
-    const axes = axesOf(context);
-    const gradient = withAxes(context, axes);
-    return [spread(context, builder.op('Mul', [gradient, builder.scalar(1 / countOf(context, axes), gradient)]), axes)];
-  },
-  GlobalAveragePool: (context) => {
-    const { builder, gradient } = context;
-    const axes = shapeOf(requiredInput(context, 0)).map((_, axis) => axis).slice(2);
-    return [spread(context, builder.op('Mul', [gradient, builder.scalar(1 / countOf(context, axes), gradient)]), axes)];
+  ReduceSum: reduction(({ context, g, axes }) => spread(context, g, axes)),
+  ReduceMean: reduction(({ builder, context, g, axes }) => spread(context, builder.op('Mul', [g, inverseCount(context, axes, g)]), axes)),
+  ReduceMax: reduction(extremeShare),
+  ReduceMin: reduction(extremeShare),
+  ReduceProd: reduction(({ builder, x, g, axes }) => {
+    // The product of the others, also where elements are zero: from the product of what is not zero.
+    const zero = builder.op('Equal', [x, builder.scalar(0, x)]);
+    const safe = builder.op('Where', [zero, builder.scalar(1, x), x]);
+    const isZero = builder.op('Cast', [zero], { to: dataTypeCodes[dtypeOf(x)] });
+    const zeros = axes.length === 0 ? isZero : builder.op('ReduceSum', [isZero, builder.ints(axes)], { keepdims: 1 });
+    const product = axes.length === 0 ? safe : reduceKeeping({ builder }, 'ReduceProd', safe, axes);
+    const otherZeros = builder.op('Sub', [zeros, isZero]);
+    const others = builder.op('Where', [builder.op('Equal', [otherZeros, builder.scalar(0, x)]), builder.op('Div', [product, safe]), builder.scalar(0, x)]);
+    return builder.op('Mul', [others, g]);
+  }),
+  ReduceL1: reduction(({ builder, x, g }) => builder.op('Mul', [builder.op('Sign', [x]), g])),
+  ReduceL2: reduction(({ builder, x, y, g }) => builder.op('Mul', [x, builder.op('Div', [g, nonZero(builder, y)])])),
+  ReduceSumSquare: reduction(({ builder, x, g }) => builder.op('Mul', [x, builder.op('Add', [g, g])])),
+  ReduceLogSum: reduction(({ builder, context, y, g, axes }) => spread(context, builder.op('Div', [g, builder.op('Exp', [y])]), axes)),
+  ReduceLogSumExp: reduction(({ builder, x, y, g }) => builder.op('Mul', [builder.op('Exp', [builder.op('Sub', [x, y])]), g])),
+  CumSum: (context) => {
+    const { builder, node, gradient } = context;
+    const axis = requiredInput(context, 1);
+    return [builder.op('CumSum', [gradient, axis], { exclusive: intOf(node, 'exclusive', 0), reverse: 1 - intOf(node, 'reverse', 0) })];
   },
 };

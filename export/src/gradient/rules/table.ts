@@ -1,26 +1,42 @@
 /** The table of vector-Jacobian rules, one family per file. */
 import type { Rule } from '../rule.js';
-import { arithmeticRules } from './arithmetic.js';
 import { activationRules } from './activations.js';
+import { arithmeticRules } from './arithmetic.js';
 import { convolutionRules } from './convolution.js';
+import { indexingRules } from './indexing.js';
 import { linearAlgebraRules } from './linear-algebra.js';
+import { normalizationRules } from './normalization.js';
+import { poolingRules } from './pooling.js';
 import { reductionRules } from './reductions.js';
+import { resizingRules } from './resizing.js';
+import { selectionRules } from './selection.js';
 import { shapingRules } from './shaping.js';
+import { transposedConvolutionRules } from './transposed-convolution.js';
+import { windowedRule } from './windowed.js';
 
 const rules = new Map<string, Rule>(Object.entries({
   ...arithmeticRules,
   ...activationRules,
+  ...selectionRules,
   ...linearAlgebraRules,
-  ...convolutionRules,
+  Conv: windowedRule(convolutionRules['Conv']!),
+  ...transposedConvolutionRules,
+  ...poolingRules,
+  ...normalizationRules,
   ...reductionRules,
   ...shapingRules,
+  ...indexingRules,
+  ...resizingRules,
 }));
 
 /** Operators whose outputs are not differentiable functions of any input. */
 export const nonDifferentiable: ReadonlySet<string> = new Set([
-  'And', 'ArgMax', 'ArgMin', 'Equal', 'Greater', 'GreaterOrEqual', 'Hardmax', 'IsInf', 'IsNaN', 'Less', 'LessOrEqual',
-  'NonZero', 'Not', 'OneHot', 'Or', 'QuantizeLinear', 'Shape', 'Size', 'Xor',
+  'And', 'ArgMax', 'ArgMin', 'Bernoulli', 'Equal', 'EyeLike', 'Greater', 'GreaterOrEqual', 'Hardmax', 'IsInf', 'IsNaN', 'Less', 'LessOrEqual',
+  'Multinomial', 'NonZero', 'Not', 'OneHot', 'Or', 'QuantizeLinear', 'RandomNormalLike', 'RandomUniformLike', 'Shape', 'Size', 'Xor',
 ]);
+
+/** Operators whose rules take gradients of outputs after the first. */
+export const manyOutputs: ReadonlySet<string> = new Set(['Split']);
 
 export function ruleOf(opType: string): Rule | undefined {
   return rules.get(opType);

@@ -1,0 +1,129 @@
+/**
+ * Pooling. Averages are linear along each axis, so that their adjoint is one small matrix per axis; maxima remember
+ * where they came from.
+ */
+import { UnsupportedError } from '../../errors.js';
+import { dtypeOf, shapeOf } from '../../ir/builder.js';
+import { floats } from '../../ir/constant.js';
+import { dataTypeCodes, type Value } from '../../ir/types.js';
+import type { Window } from '../../ops/convolution.js';
+import { intOf } from '../../ops/operator.js';
+import { poolExtent, poolWindow } from '../../ops/pooling.js';
+import { applyAlong, fullLike, requiredInput, requiredOutput, type Rule, type RuleContext } from '../rule.js';
+import { inverseCount, spread } from './reductions.js';
+
+const spatialAxes = (x: Value): number[] => shapeOf(x).map((_, axis) => axis).slice(2);
+
+/** How much each input position (column) weighs in each window (row) along one axis. */
+function windowMatrix(window: Window, axis: number, extent: number, windows: number, divisor: 'all' | 'inside' | 'one'): number[][] {
+  const [kernel, stride, dilation, begin, end] = [window.kernel[axis]!, window.strides[axis]!, window.dilations[axis]!, window.begin[axis]!, window.end[axis]!];
+  return Array.from({ length: windows }, (_, o) => {
+    const taps = Array.from({ length: kernel }, (_, tap) => o * stride + tap * dilation - begin);
+    const inside = taps.filter((position) => position >= 0 && position < extent);
+    // A window that ceil_mode lets hang over the padded end counts only what lies within the padding.
+    const counted = divisor === 'all' ? taps.filter((position) => position < extent + end).length : divisor === 'inside' ? inside.length : 1;
+    return Array.from({ length: extent }, (_, i) => (inside.includes(i) ? 1 / counted : 0));
+  });
+}
+
+/** The adjoint of sums or averages over windows, axis by axis. */
+function spreadWindows(context: RuleContext, gradient: Value, divisor: 'all' | 'inside' | 'one'): Value {
+  const { node, where } = context;
+  const x = requiredInput(context, 0);
+  const spatial = shapeOf(x).slice(2);
+  const window = poolWindow(node, spatial, where);
+  const ceil = intOf(node, 'ceil_mode', 0) === 1;
+  return spatial.reduce<Value>((value, extent, at) => {
+    const windows = poolExtent(extent, window, at, ceil, where);
+    if (typeof extent !== 'number' || typeof windows !== 'number') throw new UnsupportedError(`${where}: needs static spatial extents, got [${spatial.join(', ')}].`);
+    return applyAlong(context, value, at + 2, windowMatrix(window, at, extent, windows, divisor));
+  }, gradient);
+}
+
+/** With symbolic extents: the same average as a convolution of single channels, whose rule knows symbolic extents. */
+function averageAsConvolution(context: RuleContext): Value | null {
+  const { builder, node, where } = context;
+  const x = requiredInput(context, 0);
+  const spatial = shapeOf(x).slice(2);
+  const window = poolWindow(node, spatial, where);
+  const padded = [...window.begin, ...window.end].some((pad) => pad !== 0);
+  if (intOf(node, 'ceil_mode', 0) === 1 || (padded && intOf(node, 'count_include_pad', 0) !== 1)) {
+    throw new UnsupportedError(`${where}: with ceil_mode, or padding that is not counted, the spatial extents must be static, got [${spatial.join(', ')}].`);
+  }
+  const size = window.kernel.reduce((a, b) => a * b, 1);
+  const [gradient] = context.expand(() => {
+    const axes = [...window.kernel.keys()];
+    const shape = builder.op('Shape', [x]);
+    const extents = builder.op('Slice', [shape, builder.ints([2]), builder.ints([2 ** 31 - 1])]);
+    const single = builder.op('Reshape', [x, builder.op('Concat', [builder.ints([-1, 1]), extents], { axis: 0 })]);
+    single.shape = [`?${x.name}.single`, 1, ...spatial];
+    const kernel = builder.constant(floats(dtypeOf(x), Array.from({ length: size }, () => 1 / size), [1, 1, ...window.kernel]), 'average');
+    const result = builder.op('Conv', [single, kernel], {
+      kernel_shape: window.kernel, strides: window.strides, dilations: window.dilations, group: 1, pads: [...window.begin, ...window.end],
+    });
+    const back = builder.op('Reshape', [result, builder.op('Shape', [requiredOutput(context)])]);
+    back.shape = axes.length > 0 ? requiredOutput(context).shape : undefined;
+    return back;
+  }, [x]);
+  return gradient ?? null;
+}
+
+const averagePool: Rule = (context) => {
+  const x = requiredInput(context, 0);
+  if (shapeOf(x).slice(2).some((extent) => typeof extent !== 'number')) return [averageAsConvolution(context)];
+  return [spreadWindows(context, context.gradient, intOf(context.node, 'count_include_pad', 0) === 1 ? 'all' : 'inside')];
+};
+
+/** The gradient of each window goes to where its maximum was found; of equal maxima, the first. */
+const maxPool: Rule = (context) => {
+  const { builder, node, where, gradient } = context;
+  const x = requiredInput(context, 0);
+  if (intOf(node, 'storage_order', 0) !== 0) throw new UnsupportedError(`${where}: storage_order 1 cannot be differentiated.`);
+  const spatial = shapeOf(x).slice(2);
+  const kernel = node.attributes.get('kernel_shape');
+  const window = poolWindow({ ...node, attributes: new Map([...node.attributes].filter(([name]) => name !== 'auto_pad')) }, spatial, where);
+  if (kernel?.type !== 'ints') throw new UnsupportedError(`${where}: lacks kernel_shape.`);
+  const overlapping = window.kernel.some((extent, axis) => (extent - 1) * window.dilations[axis]! + 1 > window.strides[axis]!);
+  if (overlapping && builder.opset < 16) throw new UnsupportedError(`${where}: overlapping windows need ScatterElements with sums, which came with opset 16; the model is of opset ${builder.opset}.`);
+  // The node that is there gains its second output, so that no maximum is searched twice.
+  const indices = node.outputs[1] ?? builder.value(`${node.outputs[0]!.name}_indices`, { dtype: 'int64', shape: node.outputs[0]!.shape });
+  if (!node.outputs[1]) node.outputs = [node.outputs[0]!, indices];
+  const flat = (value: Value): Value => builder.op('Reshape', [value, builder.ints([-1])]);
+  const zeros = flat(fullLike(context, x, 0));
+  const scattered = builder.op('ScatterElements', [zeros, flat(indices), flat(gradient)], { axis: 0, ...(overlapping && { reduction: 'add' }) });
+  return [Object.assign(builder.op('Reshape', [scattered, builder.reshapeTarget(x)]), { shape: x.shape })];
+};
+
+/** y = (Σ |x|^p)^(1/p): dx = sign(x) |x|^(p−1) ⊙ spread(g y^(1−p)). */
+function lpGradient(context: RuleContext, spreadOut: (value: Value) => Value): Value {
+  const { builder, node, gradient } = context;
+  const [x, y] = [requiredInput(context, 0), requiredOutput(context)];
+  const p = intOf(node, 'p', 2);
+  const scalar = (value: number): Value => builder.scalar(value, x);
+  if (p === 1) return builder.op('Mul', [spreadOut(gradient), builder.op('Sign', [x])]);
+  // Where a whole window is zero, its slope is taken as zero.
+  const safe = builder.op('Where', [builder.op('Equal', [y, scalar(0)]), scalar(1), y]);
+  const shared = spreadOut(builder.op('Mul', [gradient, builder.op('Pow', [safe, scalar(1 - p)])]));
+  const power = p === 2 ? x : builder.op('Mul', [builder.op('Sign', [x]), builder.op('Pow', [builder.op('Abs', [x]), scalar(p - 1)])]);
+  return builder.op('Mul', [shared, power]);
+}
+
+export const poolingRules: Readonly<Record<string, Rule>> = {
+  AveragePool: averagePool,
+  MaxPool: maxPool,
+  LpPool: (context) => [lpGradient(context, (value) => spreadWindows(context, value, 'one'))],
+  GlobalAveragePool: (context) => {
+    const { builder, gradient } = context;
+    const axes = spatialAxes(requiredInput(context, 0));
+    return [spread(context, builder.op('Mul', [gradient, inverseCount(context, axes, gradient)]), axes)];
+  },
+  GlobalMaxPool: (context) => {
+    // Equal maxima share the gradient evenly, as those of ReduceMax do.
+    const { builder, gradient } = context;
+    const x = requiredInput(context, 0);
+    const held = builder.op('Cast', [builder.op('Equal', [x, requiredOutput(context)])], { to: dataTypeCodes[dtypeOf(x)] });
+    const count = builder.op('ReduceSum', [held, builder.ints(spatialAxes(x))], { keepdims: 1 });
+    return [builder.op('Mul', [held, builder.op('Div', [gradient, count])])];
+  },
+  GlobalLpPool: (context) => [lpGradient(context, (value) => value)],
+};

@@ -1,0 +1,309 @@
+"""Gradients of the ONNX operator test-suite against float64 finite differences.
+
+Takes every node case of the `onnx` package that has a floating-point input and output, turns it into float64 where the
+operator allows, has `gradient` differentiate it with respect to each floating-point input (a vector-Jacobian product
+with a random seed), and compares with central differences along random directions, both evaluated by the `onnx`
+package's reference evaluator. Prints a summary, and writes docs/gradient-coverage.md with --write.
+
+Usage: python onnx_node_suite.py [--only REGEX] [--write] [--verbose]
+"""
+import argparse
+import collections
+import json
+import math
+import os
+import pathlib
+import re
+import subprocess
+import tempfile
+import warnings
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import TensorProto, numpy_helper
+from onnx.reference import ReferenceEvaluator
+from onnx.reference.ops import op_erf
+
+warnings.filterwarnings("ignore")
+np.seterr(all="ignore")
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parents[2]
+FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16}
+STEP = 1e-6
+onnxruntime.set_default_logger_severity(4)
+# The reference evaluator computes erf in single precision.
+op_erf.Erf._run = lambda self, x: (np.vectorize(math.erf, otypes=[np.float64])(x).astype(x.dtype),)
+
+
+def collect(pattern):
+    from onnx.backend.test.case.node import collect_testcases
+    for case in collect_testcases(None):
+        if case.model is not None and re.search(pattern, case.name):
+            yield case
+
+
+def widen_tensor(tensor):
+    if tensor.data_type in FLOATS:
+        tensor.CopyFrom(numpy_helper.from_array(np.asarray(numpy_helper.to_array(tensor)).astype(np.float64), tensor.name))
+
+
+def widen_type(value):
+    if value.type.tensor_type.elem_type in FLOATS:
+        value.type.tensor_type.elem_type = TensorProto.DOUBLE
+
+
+def widen_nodes(nodes):
+    for node in nodes:
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.TENSOR:
+                widen_tensor(attribute.t)
+            elif attribute.type == onnx.AttributeProto.GRAPH:
+                widen_graph(attribute.g)
+            elif attribute.name in ("to", "dtype", "output_datatype") and attribute.i in FLOATS:
+                attribute.i = TensorProto.DOUBLE
+        if node.op_type == "Constant" and node.attribute[0].name in ("value_float", "value_floats"):
+            given = node.attribute[0]
+            values = np.float64(given.f) if given.name == "value_float" else np.array(given.floats, np.float64)
+            tensor = numpy_helper.from_array(np.asarray(values))
+            del node.attribute[:]
+            node.attribute.append(onnx.helper.make_attribute("value", tensor))
+
+
+def widen_graph(graph):
+    for value in [*graph.input, *graph.output, *graph.value_info]:
+        widen_type(value)
+    for tensor in graph.initializer:
+        widen_tensor(tensor)
+    widen_nodes(graph.node)
+
+
+def widened(model):
+    """The same model in float64; the scales of Resize and the statistics of LayerNormalization have types of their own."""
+    wide = onnx.ModelProto()
+    wide.CopyFrom(model)
+    widen_graph(wide.graph)
+    for node in wide.graph.node:
+        if node.op_type == "Resize" and len(node.input) > 2:
+            for value in wide.graph.input:
+                if value.name == node.input[2]:
+                    value.type.tensor_type.elem_type = TensorProto.FLOAT
+        if node.op_type == "LayerNormalization":
+            del node.output[1:]
+            del wide.graph.output[1:]
+    for function in wide.functions:
+        widen_nodes(function.node)
+    return wide
+
+
+def is_float(value):
+    return value.type.tensor_type.elem_type in FLOATS
+
+
+def feeds_of(case, random):
+    """The case's own data, floats in double precision and moved off grid points, where kinks and ties lie."""
+    inputs, _ = case.data_sets[0]
+    feeds = {}
+    for info, array in zip(case.model.graph.input, inputs):
+        if isinstance(array, TensorProto):
+            array = numpy_helper.to_array(array)
+        if is_float(info):
+            array = np.asarray(array, dtype=np.float64)
+            if array.size > 1:
+                array = array + random.uniform(0, 1e-2, array.shape) * np.where(np.isfinite(array), 1, 0)
+        feeds[info.name] = np.asarray(array)
+    for node in case.model.graph.node:
+        if node.op_type == "Resize" and len(node.input) > 2 and node.input[2]:
+            feeds[node.input[2]] = np.asarray(numpy_or_array(case, node.input[2]), dtype=np.float32)
+    return feeds
+
+
+def numpy_or_array(case, name):
+    index = [value.name for value in case.model.graph.input].index(name)
+    array = case.data_sets[0][0][index]
+    return numpy_helper.to_array(array) if isinstance(array, TensorProto) else array
+
+
+class Job:
+    def __init__(self, case, wide, output, wrt, feeds, variant):
+        self.case, self.wide, self.output, self.wrt, self.feeds, self.variant = case, wide, output, wrt, feeds, variant
+        self.status, self.detail = "pending", ""
+
+
+def scale_parameters(node):
+    """Inputs that only look differentiable: sizes, thresholds, statistics of the graph itself."""
+    return {"Resize": {1, 2}, "Upsample": {1}, "Range": {0, 1, 2}, "Dropout": {1}, "Pad": set(), "TensorScatter": set()}.get(node.op_type, set())
+
+
+def jobs_of(cases, folder):
+    random = np.random.default_rng(0)
+    for case in cases:
+        graph = case.model.graph
+        tensors = all(value.type.HasField("tensor_type") for value in [*graph.input, *graph.output])
+        domains = {entry.domain for entry in case.model.opset_import}
+        if not tensors or not case.data_sets or domains - {"", "ai.onnx"}:
+            continue
+        inputs = [value for value in graph.input if is_float(value)]
+        outputs = [value for value in graph.output if is_float(value)]
+        if not inputs or not outputs:
+            continue
+        skip = scale_parameters(graph.node[0]) if len(graph.node) == 1 else set()
+        names = [name for index, name in enumerate(graph.node[0].input) if index in skip]
+        wide = widened(case.model)
+        feeds = feeds_of(case, random)
+        for info in inputs:
+            if info.name in names or feeds[info.name].size == 0:
+                continue
+            yield Job(case, wide, outputs[0].name, info.name, feeds, "inputs")
+            fixed = [value.name for value in graph.input if not is_float(value) or value.name in names]
+            if fixed:
+                steady, rest = with_constants(wide, feeds, fixed)
+                yield Job(case, steady, outputs[0].name, info.name, rest, "constants")
+
+
+def with_constants(model, feeds, names):
+    """The same model with some inputs made initializers, as exporters write axes, indices, sizes and scales."""
+    steady = onnx.ModelProto()
+    steady.CopyFrom(model)
+    kept = [value for value in steady.graph.input if value.name not in names]
+    del steady.graph.input[:]
+    steady.graph.input.extend(kept)
+    steady.graph.initializer.extend(numpy_helper.from_array(np.asarray(feeds[name]), name) for name in names)
+    return steady, {name: array for name, array in feeds.items() if name not in names}
+
+
+def evaluate(model, feeds):
+    """By ONNX Runtime, or where it lacks a float64 kernel, by the reference evaluator."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    try:
+        session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        results = session.run(None, feeds)
+        return dict(zip([value.name for value in session.get_outputs()], results))
+    except Exception:  # noqa: BLE001
+        evaluator = ReferenceEvaluator(model)
+        return dict(zip(evaluator.output_names, evaluator.run(None, feeds)))
+
+
+def compare(job, path, random):
+    try:
+        forward = ReferenceEvaluator(job.wide)
+        at = forward.output_names.index(job.output)
+        output = forward.run(None, job.feeds)[at]
+    except Exception as error:  # noqa: BLE001 - the reference evaluator lacks some operators and types
+        return "no reference", f"{type(error).__name__}: {error}"[:200]
+    if output.dtype != np.float64:
+        return "no reference", f"output stays {output.dtype}"
+    if not np.all(np.isfinite(output)):
+        return "no reference", "output is not finite"
+    seed = random.uniform(0.5, 1.5, output.shape) * random.choice([-1, 1], output.shape)
+    try:
+        onnx.checker.check_model(onnx.load(path), full_check=True)
+    except Exception as error:  # noqa: BLE001
+        return "wrong", f"checker: {error}"[:300]
+    try:
+        results = evaluate(onnx.load(path), {**job.feeds, f"seed_{job.output}": seed})
+    except Exception as error:  # noqa: BLE001
+        return "gradient does not run", f"{type(error).__name__}: {error}"[:300]
+    gradient = results[f"grad_{job.wrt}"]
+    x = job.feeds[job.wrt]
+    if gradient.shape != x.shape:
+        return "wrong", f"shape {gradient.shape} for {x.shape}"
+
+    def value(point):
+        return float(np.sum(seed * forward.run(None, {**job.feeds, job.wrt: point})[at]))
+
+    here = value(x)
+    smooth = 0
+    for trial in range(8):
+        direction = random.standard_normal(x.shape)
+        if trial % 2:
+            # A few elements alone, so that one wrong element cannot hide.
+            direction = np.where(random.uniform(size=x.shape) < max(0.2, 1 / x.size), direction, 0)
+        ahead, behind = value(x + STEP * direction), value(x - STEP * direction)
+        numeric = (ahead - behind) / (2 * STEP)
+        if not math.isfinite(numeric):
+            continue
+        scale = max(1.0, abs(numeric), float(np.sum(np.abs(gradient * direction))))
+        kinked = abs(ahead - 2 * here + behind) / STEP > 1e-3 * scale
+        if kinked:
+            continue
+        smooth += 1
+        exact = float(np.sum(gradient * direction))
+        if not abs(exact - numeric) <= 2e-5 * scale:
+            return "wrong", f"{exact} instead of {numeric}"
+    return ("pass", "") if smooth else ("no reference", "not smooth at any point tried")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default=".")
+    parser.add_argument("--write", action="store_true")
+    parser.add_argument("--verbose", action="store_true")
+    arguments = parser.parse_args()
+    random = np.random.default_rng(1)
+    with tempfile.TemporaryDirectory() as folder:
+        jobs = list(jobs_of(collect(arguments.only), folder))
+        descriptions = []
+        for number, job in enumerate(jobs):
+            path = os.path.join(folder, f"{number}.onnx")
+            onnx.save(job.wide, path)
+            descriptions.append({"model": path, "out": os.path.join(folder, f"{number}.grad.onnx"), "of": job.output, "wrt": job.wrt, "seed": True})
+        with open(os.path.join(folder, "jobs.json"), "w") as file:
+            json.dump(descriptions, file)
+        subprocess.run(["node", str(HERE / "differentiate.mjs"), os.path.join(folder, "jobs.json")], check=True)
+        with open(os.path.join(folder, "results.json")) as file:
+            results = json.load(file)
+        for job, description, result in zip(jobs, descriptions, results):
+            if result["ok"]:
+                job.status, job.detail = compare(job, description["out"], random)
+            else:
+                named = result["kind"] in ("UnsupportedError",)
+                job.status = "refused" if named else "failed"
+                job.detail = result["error"] if named else f"{result['kind']}: {result['error']}"
+                if not named and arguments.verbose:
+                    job.detail += result.get("stack", "")
+    report(jobs, arguments)
+
+
+def report(jobs, arguments):
+    totals = collections.Counter(job.status for job in jobs)
+    for job in jobs:
+        if job.status not in ("pass", "refused") or (arguments.verbose and job.status == "refused"):
+            print(f"{job.status}: {job.case.name} wrt {job.wrt} ({job.variant}): {job.detail}")
+    print(json.dumps({"onnx": onnx.__version__, **totals}))
+    if arguments.write:
+        write_table(jobs, totals)
+    if totals["wrong"] or totals["failed"] or totals["gradient does not run"]:
+        raise SystemExit(1)
+
+
+def write_table(jobs, totals):
+    rows = collections.defaultdict(collections.Counter)
+    reasons = collections.defaultdict(set)
+    for job in jobs:
+        nodes = job.case.model.graph.node
+        name = nodes[0].op_type if len(nodes) == 1 else re.sub(r"^test_|_expanded.*", "", job.case.name).split("_")[0] + " (expanded)"
+        rows[name][job.status] += 1
+        if job.status != "pass":
+            reasons[name].add(re.sub(r'^.*?node "[^"]*": ', "", job.detail)[:110].replace("|", "/").replace("\n", " "))
+    lines = [
+        "# Gradients of the ONNX operator test-suite", "",
+        "Written by `python tests/parity/gradient/onnx_node_suite.py --write`: every node case of the `onnx` package "
+        f"(version {onnx.__version__}) that has a floating-point input and output, differentiated with respect to each of its "
+        "floating-point inputs and compared with float64 central differences; where integers steer the operator, once with them as "
+        "inputs and once as constants. *Refused*: a named error instead of a gradient. "
+        "*No reference*: the reference evaluator cannot run the case in float64, or the output is not smooth where it was tried.", "",
+        f"**{totals['pass']} pass, {totals['refused']} refused, {totals['wrong'] + totals['failed'] + totals['gradient does not run']} wrong, {totals['no reference']} without reference.**", "",
+        "| operator | pass | refused | wrong | no reference | why not |", "|---|---|---|---|---|---|",
+    ]
+    for name in sorted(rows):
+        row = rows[name]
+        bad = row["wrong"] + row["failed"] + row["gradient does not run"]
+        lines.append(f"| {name} | {row['pass']} | {row['refused']} | {bad} | {row['no reference']} | {'; '.join(sorted(reasons[name])[:2])} |")
+    (ROOT / "docs").mkdir(exist_ok=True)
+    (ROOT / "docs" / "gradient-coverage.md").write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()
