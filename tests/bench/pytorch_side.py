@@ -1,0 +1,101 @@
+"""The PyTorch side of the benchmarks: one JSON request per line on stdin, one reply per line on stdout.
+
+{"do": "facts"}; {"do": "train", "case": "toy" | "digits"}: milliseconds of one training iteration (Algorithm 1);
+{"do": "sample", "case": ..., "batch": n}: milliseconds of K + kappa flow steps of a batch (Algorithm 2). Eager PyTorch,
+no graph kept through the flow; the networks and the flow are those that the tests compare ours with.
+"""
+
+import json
+import os
+import sys
+import time
+
+import numpy as np
+import torch
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "training"))
+from algorithm1 import Mlp, Resnet28, loss_of  # noqa: E402
+
+
+class Setting:
+    """One estimator, its optimizer, its data and its prior."""
+
+    def __init__(self, network, lr, ema, batch, steps, refinement, eta, dequantisation):
+        self.network, self.batch, self.steps, self.refinement, self.eta = network, batch, steps, refinement, eta
+        self.optimizer = torch.optim.Adam(network.parameters(), lr=lr)
+        self.ema, self.average = ema, [p.detach().clone() for p in network.parameters()]
+        self.dequantisation = dequantisation
+
+    def flow(self, x, steps):
+        for _ in range(steps):
+            x.requires_grad_()
+            (gradient,) = torch.autograd.grad(self.network(x).sum(), x)
+            x = x.detach() - self.eta * gradient + 0.01 * torch.randn_like(gradient)
+        return x
+
+    def train(self):
+        data = self.data(self.batch)
+        if self.dequantisation:
+            data = data + self.dequantisation * torch.randn_like(data)
+        samples = self.flow(self.prior(self.batch), self.steps)
+        loss = loss_of("lr-kl", self.network(data), self.network(samples))
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        if self.ema:
+            with torch.no_grad():
+                for average, parameter in zip(self.average, self.network.parameters()):
+                    average.mul_(self.ema).add_(parameter, alpha=1 - self.ema)
+        loss.item()
+
+    def sample(self, batch):
+        self.flow(self.prior(batch), self.steps + self.refinement).clamp(-1, 1)
+
+
+class Toy(Setting):
+    def __init__(self):
+        super().__init__(Mlp(), 5e-5, 0, 1024, 200, 0, 1, 0)
+
+    def data(self, batch):
+        t = 1.5 * np.pi * (1 + 2 * torch.rand(batch))
+        return torch.stack((t * torch.cos(t), t * torch.sin(t)), 1) / 10 + 0.02 * torch.randn(batch, 2)
+
+    def prior(self, batch):
+        return torch.randn(batch, 2)
+
+
+class Digits(Setting):
+    def __init__(self):
+        super().__init__(Resnet28(), 3e-4, 0.99, 64, 30, 10, 3, 0.03)
+        self.images = torch.randint(0, 256, (60000, 1, 28, 28), dtype=torch.uint8)
+        self.mean, self.factor = torch.zeros(784), 0.01 * torch.randn(784, 784)
+
+    def data(self, batch):
+        return self.images[torch.randint(0, 60000, (batch,))].float() / 127.5 - 1
+
+    def prior(self, batch):
+        return (self.mean + torch.randn(batch, 784) @ self.factor).clamp(-1, 1).reshape(batch, 1, 28, 28)
+
+
+SETTINGS = {}
+
+
+def setting(case):
+    if case not in SETTINGS:
+        SETTINGS[case] = {"toy": Toy, "digits": Digits}[case]()
+    return SETTINGS[case]
+
+
+def answer(request):
+    if request["do"] == "facts":
+        return {"torch": torch.__version__.split("+")[0], "threads": torch.get_num_threads()}
+    chosen = setting(request["case"])
+    start = time.perf_counter()
+    chosen.train() if request["do"] == "train" else chosen.sample(request["batch"])
+    return {"milliseconds": (time.perf_counter() - start) * 1000}
+
+
+if __name__ == "__main__":
+    torch.manual_seed(0)
+    for line in sys.stdin:
+        print(json.dumps(answer(json.loads(line))), flush=True)

@@ -1,0 +1,94 @@
+/** What the side-by-side benchmarks share: the PyTorch process, interleaved rounds, ratios, and the sections of docs/benchmarks.md. */
+import { spawn, spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { cpus, totalmem } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { parseArgs } from 'node:util';
+import { writeFileAtomic } from '../../runtimes/node/dist/index.js';
+
+const root = join(import.meta.dirname, '../..');
+
+/** Options of every benchmark: `--python` (else RATIOFLOW_PYTHON, else python3), `--rounds`, `--dry` (write no document). */
+export function options(rounds) {
+  const { values } = parseArgs({ options: { python: { type: 'string' }, rounds: { type: 'string', default: String(rounds) }, dry: { type: 'boolean', default: false } } });
+  return { python: values.python ?? process.env.RATIOFLOW_PYTHON ?? 'python3', rounds: Number(values.rounds), dry: values.dry };
+}
+
+/**
+ * Starts the PyTorch side; it stays alive, so that only its work is timed, by its own clock.
+ * @returns `ask(request)` → reply, both JSON; `close()`; null where Python has no torch
+ */
+export async function startPytorch(python) {
+  if (spawnSync(python, ['-c', 'import torch, numpy']).status !== 0) return null;
+  const child = spawn(python, [join(import.meta.dirname, 'pytorch_side.py')], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  const ask = async (request) => {
+    child.stdin.write(`${JSON.stringify(request)}\n`);
+    const { value, done } = await lines.next();
+    if (done) throw new Error(`The PyTorch process ended at ${JSON.stringify(request)}.`);
+    return JSON.parse(value);
+  };
+  return { ask, close: () => child.stdin.end(), facts: await ask({ do: 'facts' }) };
+}
+
+/** Threads of one engine that wait actively would slow the other down: a moment of quiet before each turn. */
+const quiet = () => new Promise((resolve) => setTimeout(resolve, 300));
+
+/** Wall time of an asynchronous piece of work in milliseconds. */
+export async function timed(work) {
+  const start = performance.now();
+  await work();
+  return performance.now() - start;
+}
+
+/**
+ * Rounds of A, B, B, A, A, B …: both sides see the same machine.
+ * @param sides two functions that return the milliseconds of one unit of work
+ */
+export async function interleave(rounds, [a, b]) {
+  for (const side of [a, b]) for (let warm = 0; warm < 2; warm++) await side();
+  const times = [[], []];
+  for (let round = 0; round < rounds; round++) {
+    for (const side of round % 2 === 0 ? [0, 1] : [1, 0]) {
+      await quiet();
+      times[side].push(await [a, b][side]());
+    }
+  }
+  return { a: summary(times[0]), b: summary(times[1]), ratio: summary(times[0].map((time, i) => time / times[1][i])) };
+}
+
+/** Least, middle and largest. */
+export function summary(values) {
+  const sorted = [...values].sort((x, y) => x - y);
+  return { min: sorted[0], median: (sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2, max: sorted.at(-1) };
+}
+
+export const ratio = ({ min, median, max }) => `${min.toFixed(2)} / **${median.toFixed(2)}** / ${max.toFixed(2)}`;
+export const percent = ({ min, median, max }) => [min, median, max].map((value) => `${((value - 1) * 100).toFixed(1)} %`).join(' / ');
+export const milliseconds = ({ median }) => (median < 10 ? median.toFixed(2) : median.toFixed(0));
+
+/** What the figures depend on; no names of machines or paths. */
+export function machine(pytorch, ...more) {
+  const { version } = JSON.parse(readFileSync(join(root, 'node_modules/onnxruntime-node/package.json'), 'utf8'));
+  return [
+    `${cpus().length} cores (${cpus()[0].model.trim()}), ${(totalmem() / 2 ** 30).toFixed(0)} GiB, ${process.platform}-${process.arch}`,
+    `Node ${process.versions.node}, onnxruntime-node ${version}`,
+    pytorch ? `PyTorch ${pytorch.facts.torch} (${pytorch.facts.threads} threads, eager)` : 'no PyTorch here',
+    ...more,
+  ].join('; ');
+}
+
+/** A Markdown table. */
+export const table = (head, rows) => [head, head.map(() => '---'), ...rows].map((row) => `| ${row.join(' | ')} |`).join('\n');
+
+/** Puts a benchmark's text between its two marks in docs/benchmarks.md. */
+export async function writeSection(name, text) {
+  const path = join(root, 'docs/benchmarks.md');
+  const [begin, end] = [`<!-- ${name}: written by tests/bench/${name}.mjs -->`, `<!-- end of ${name} -->`];
+  const document = await readFile(path, 'utf8');
+  const [from, to] = [document.indexOf(begin), document.indexOf(end)];
+  if (from < 0 || to < from) throw new Error(`docs/benchmarks.md lacks the marks ${begin} and ${end}.`);
+  await writeFileAtomic(path, `${document.slice(0, from + begin.length)}\n${text}\n${document.slice(to)}`);
+}

@@ -1,0 +1,58 @@
+/**
+ * One training iteration of ours against the same iteration in eager PyTorch, side by side in one run on the CPU: the toy
+ * set-up (mlp, batch 1024, K = 200) and the digits (resnet28, batch 64, K = 30), from the shipped configurations.
+ * `npx tsc -b && node tests/bench/training.mjs --python <python with torch> [--rounds 10] [--dry]`; writes docs/benchmarks.md.
+ */
+import { join } from 'node:path';
+import { createRuntime } from '../../runtimes/node/dist/index.js';
+import { loadConfig } from '../../trainer/dist/config/load.js';
+import { train } from '../../trainer/dist/loop/train.js';
+import { assemble } from '../../trainer/dist/run/assemble.js';
+import { interleave, machine, milliseconds, options, ratio, startPytorch, table, writeSection } from './side-by-side.mjs';
+
+const { python, rounds, dry } = options(10);
+const pytorch = await startPytorch(python);
+if (!pytorch) {
+  console.error(`${python} has no torch: give a Python that has, with --python or RATIOFLOW_PYTHON.`);
+  process.exit(1);
+}
+
+const cases = [
+  { name: 'toy', title: 'toy: mlp, batch 1024, K = 200', config: 'swiss-roll', repeat: 3 },
+  { name: 'digits', title: 'digits: resnet28, batch 64, K = 30', config: 'digits', repeat: 1 },
+];
+const rows = [];
+let learning = '';
+for (const { name, title, config: file, repeat } of cases) {
+  const config = await loadConfig(join(import.meta.dirname, `../../trainer/configs/${file}.yaml`));
+  const run = await assemble(config, createRuntime());
+  learning = run.tensorflow.description;
+  const iterations = train(run, 0, Infinity);
+  let flow = 0;
+  const ours = async () => {
+    let sum = 0;
+    for (let i = 0; i < repeat; i++) {
+      const { value } = await iterations.next();
+      sum += value.milliseconds;
+      flow = value.flowMilliseconds / value.milliseconds;
+    }
+    return sum / repeat;
+  };
+  const theirs = async () => {
+    let sum = 0;
+    for (let i = 0; i < repeat; i++) sum += (await pytorch.ask({ do: 'train', case: name })).milliseconds;
+    return sum / repeat;
+  };
+  const result = await interleave(rounds, [ours, theirs]);
+  rows.push([title, milliseconds(result.a), milliseconds(result.b), ratio(result.ratio), `${(flow * 100).toFixed(0)} %`]);
+  console.log(rows.at(-1).join(' | '));
+  await iterations.return();
+  await run.dispose();
+}
+pytorch.close();
+const text = `${table(['one training iteration', 'ours, ms', 'PyTorch, ms', 'ratio min / median / max', 'of ours, the flow'], rows)}
+
+${rounds} interleaved rounds. ${machine(pytorch, `learning: ${learning}`)}.`;
+console.log(`\n${text}`);
+if (!dry) await writeSection('training', text);
+process.exit(0);
