@@ -10,3 +10,4 @@ export { chasmDemo } from './demos/chasm.js';
 export type { DemoOptions, DemoResult } from './demos/demo.js';
 export { digitsDemo } from './demos/digits.js';
 export { toyDemo, toyNames, type ToyName } from './demos/toy.js';
+export { scatterPlot, type ScatterPlot } from './pictures/plane-plots.js';

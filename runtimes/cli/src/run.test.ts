@@ -133,7 +133,8 @@ describe('ratioflow sample', () => {
 
   it.each([
     [['--out', 'x.jpg'], 'The output x.jpg ends in .jpg; allowed: .png, .npy, or a folder, with / at its end.'],
-    [['--out', 'x.png'], 'Samples of shape [2] are no images; the output x.png must end in .npy.'],
+    [['--out', 'x/'], 'Samples of shape [2] are no images; the output x/ must end in .npy or .png.'],
+    [['--out', 'x.png', '--film'], 'A film strip of points has no picture: the output x.png must end in .npy.'],
     [['--out', 'x.npy', '--x0', 'absent.npy'], 'absent.npy cannot be read: there is no such file.'],
     [['--out', 'x.npy', '--count', '9999999999'], 'count is 9999999999; allowed: an integer from 1 to 4294967296.'],
   ])('refuses %j in one line', async (args, message) => {

@@ -14,7 +14,7 @@ export type OutputFormat = 'png' | 'npy' | 'folder';
 
 /**
  * What a path asks for: `.png`, `.npy`, or a folder, which ends in a slash, exists, or has no extension.
- * @throws {ArgumentError} for another extension, or pictures of samples that are no images
+ * @throws {ArgumentError} for another extension, or pictures of samples that are neither images nor points of the plane
  */
 export async function outputFormat(path: string, sampleShape: readonly number[]): Promise<OutputFormat> {
   const extension = /\.([A-Za-z0-9]+)$/.exec(path)?.[1]?.toLowerCase();
@@ -22,7 +22,9 @@ export async function outputFormat(path: string, sampleShape: readonly number[])
   const format = isFolder ? 'folder' : extension;
   if (format !== 'png' && format !== 'npy' && format !== 'folder') throw new ArgumentError(`The output ${path} ends in .${extension}; allowed: .png, .npy, or a folder, with / at its end.`);
   const isImage = sampleShape.length === 3 && (sampleShape[0] === 1 || sampleShape[0] === 3);
-  if (format !== 'npy' && !isImage) throw new ArgumentError(`Samples of shape [${sampleShape.join(', ')}] are no images; the output ${path} must end in .npy.`);
+  // Points of the plane have a picture too, but drawing it is somebody else's work.
+  const isPlane = sampleShape.length === 1 && sampleShape[0] === 2 && format === 'png';
+  if (format !== 'npy' && !isImage && !isPlane) throw new ArgumentError(`Samples of shape [${sampleShape.join(', ')}] are no images; the output ${path} must end in .npy${sampleShape.join() === '2' ? ' or .png' : ''}.`);
   return format;
 }
 

@@ -64,7 +64,6 @@ async function tools(): Promise<Finding[]> {
   const pythons = windows ? [['python', '--version'], ['py', '-3', '--version']] : [['python3', '--version'], ['python', '--version']];
   const wanted: [string, string[][], string][] = [
     ['C++ compiler', compilers, windows ? 'install the Visual Studio Build Tools with the C++ workload' : process.platform === 'darwin' ? 'xcode-select --install' : 'apt install g++ (Debian, Ubuntu), dnf install gcc-c++ (Fedora)'],
-    ...(windows ? [] : [['make', [['make', '--version']], 'apt install make (Debian, Ubuntu), dnf install make (Fedora)'] as [string, string[][], string]]),
     ['Python', pythons, 'install Python 3.9 or newer from https://www.python.org or your system\'s packages'],
   ];
   return Promise.all(wanted.map(async ([name, candidates, remedy]) => {

@@ -30,7 +30,7 @@ interface Options {
 export const sampleCommand = (context: Context): Command => new Command('sample')
   .description('draw samples from a bundle')
   .argument('<bundle>', 'folder of the bundle')
-  .requiredOption('-o, --out <path>', 'where to: grid.png, array.npy (float32, [count, C, H, W] or [count, D]), or folder/ for one PNG per image, named by index')
+  .requiredOption('-o, --out <path>', 'where to: grid.png (a scatter plot for points of the plane), array.npy (float32, [count, C, H, W] or [count, D]), or folder/ for one PNG per image, named by index')
   .option('--count <n>', 'number of samples (default: those in --x0, else 64; with --film 8)', integerFrom(1))
   .addOption(new Option('--seed <s>', 'integer from 0 to 2^64 - 1; a seed means the same samples on every device and in every language').argParser(seed).default(0n, '0'))
   .option('--first <i>', 'index of the first sample: --first 100 --count 50 makes samples 100 to 149 of the seed, on any machine', integerFrom(0), 0)
@@ -57,6 +57,8 @@ async function run(bundle: string, options: Options, context: Context): Promise<
     const { sampleShape, valueRange } = model.manifest;
     // Before the work, not after it.
     const format = await node.outputFormat(options.out, sampleShape);
+    const isPlane = sampleShape.length === 1 && format === 'png';
+    if (options.film && isPlane) throw new ArgumentError(`A film strip of points has no picture: the output ${options.out} must end in .npy.`);
     if (options.film && format === 'folder') throw new ArgumentError(`A film strip is one file; the output ${options.out} must end in .png or .npy.`);
     const x0 = options.x0 === undefined ? undefined : await node.readNpy(options.x0);
     const noise = options.noise === undefined ? undefined : await node.readNpy(options.noise);
@@ -71,7 +73,7 @@ async function run(bundle: string, options: Options, context: Context): Promise<
       ...(options.columns !== undefined && { columns: options.columns }),
     };
     const { tensor, statistics } = options.film ? await makeFilm(model, settings, options, context) : await draw(model, settings, options, context);
-    const files = options.film ? await saveFilm(options.out, format, tensor, picture) : await node.saveSamples(options.out, tensor, { ...picture, first: options.first, signal: context.signal });
+    const files = isPlane ? await savePlot(options.out, model.manifest.name, tensor) : options.film ? await saveFilm(options.out, format, tensor, picture) : await node.saveSamples(options.out, tensor, { ...picture, first: options.first, signal: context.signal });
     for (const warning of statistics.warnings) context.note(`warning: ${warning}`);
     const last = options.first + settings.count! - 1;
     context.print(`${settings.count} ${settings.count === 1 ? 'sample' : 'samples'} (seed ${options.seed}, ${options.first} to ${last}) in ${files.length === 1 ? files[0]! : `${options.out} (${files.length} files)`}`);
@@ -79,6 +81,13 @@ async function run(bundle: string, options: Options, context: Context): Promise<
   } finally {
     await model.dispose();
   }
+}
+
+/** Points of the plane as a scatter plot. */
+async function savePlot(path: string, title: string, { shape, data }: Tensor): Promise<string[]> {
+  const [{ scatterPlot }, { writeFileAtomic }] = await Promise.all([import('@ratioflow/trainer'), import('@ratioflow/node')]);
+  await writeFileAtomic(path, (await scatterPlot({ title, subtitle: `${shape[0]} samples`, samples: data as Float32Array })).png);
+  return [path];
 }
 
 type Made = { readonly tensor: Tensor; readonly statistics: Awaited<ReturnType<Model['sample']>>['statistics'] };
