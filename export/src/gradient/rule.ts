@@ -145,6 +145,11 @@ export function applyAlong(context: RuleContext, value: Value, axis: number, mat
   return reshapeTo(context, flat, [...shape.slice(0, axis), to, ...inner], [value]);
 }
 
+/** Refuses matrices that would not fit into memory, before they are made. */
+export function checkMatrixSize({ where }: Pick<RuleContext, 'where'>, from: number, to: number): void {
+  if (from * to > 2 ** 24) throw new UnsupportedError(`${where}: its gradient would need a constant matrix of ${from} × ${to} elements.`);
+}
+
 /** Joins all axes after `axis` into one. */
 function flattenInner(context: RuleContext, value: Value, axis: number): Value {
   const shape = shapeOf(value);

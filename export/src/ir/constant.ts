@@ -65,7 +65,8 @@ export function floats(dtype: DataType, values: readonly number[], dims: readonl
 export function numbersOf(constant: Constant): number[] {
   const { data, dtype } = constant;
   if (!(data instanceof Uint8Array)) throw new GraphError(`The elements of this ${dtype} constant are not in memory.`);
-  const copy = data.slice().buffer;
+  // A copy at offset 0: the bytes may lie anywhere in a file. (slice() would not copy a Node Buffer.)
+  const copy = new Uint8Array(data).buffer;
   switch (dtype) {
     case 'float32': return Array.from(new Float32Array(copy));
     case 'float64': return Array.from(new Float64Array(copy));

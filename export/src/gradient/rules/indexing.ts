@@ -3,7 +3,7 @@ import { UnsupportedError } from '../../errors.js';
 import { shapeOf } from '../../ir/builder.js';
 import type { Value } from '../../ir/types.js';
 import { intOf, knownInts, normalizeAxis, stringOf } from '../../ops/operator.js';
-import { applyAlong, fullLike, requiredInput, requiredOutput, reshapeTo, shapeVector, type Rule, type RuleContext } from '../rule.js';
+import { applyAlong, checkMatrixSize, fullLike, requiredInput, requiredOutput, reshapeTo, shapeVector, type Rule, type RuleContext } from '../rule.js';
 import { padTo } from './padding.js';
 
 /** Sums at repeated indices need ScatterElements with a reduction. */
@@ -62,6 +62,7 @@ function gatherConstantly(context: RuleContext, axis: number, indices: readonly 
   const shape = shapeOf(x);
   const lined = reshapeTo(context, gradient, [...shape.slice(0, axis), indices.length, ...shape.slice(axis + 1)], [x, gradient]);
   if (new Set(indices).size < indices.length) {
+    checkMatrixSize(context, indices.length, extent);
     return applyAlong(context, lined, axis, indices.map((index) => Array.from({ length: extent }, (_, i) => Number(i === index))));
   }
   const only = shape.map((_, i) => Number(i === axis));
@@ -70,7 +71,9 @@ function gatherConstantly(context: RuleContext, axis: number, indices: readonly 
     if (indices.length === extent) return lined;
     return padTo(context, lined, only.map((own) => own * first), only.map((own) => own * (extent - first - indices.length)));
   }
-  const sources = Array.from({ length: extent }, (_, i) => (indices.includes(i) ? indices.indexOf(i) : indices.length));
+  checkMatrixSize(context, extent, 1);
+  const places = new Map(indices.map((index, i) => [index, i]));
+  const sources = Array.from({ length: extent }, (_, i) => places.get(i) ?? indices.length);
   const padded = sources.includes(indices.length) ? padTo(context, lined, only.map(() => 0), only) : lined;
   return builder.op('Gather', [padded, builder.ints(sources)], { axis });
 }

@@ -3,7 +3,7 @@ import { UnsupportedError } from '../../errors.js';
 import { shapeOf } from '../../ir/builder.js';
 import type { Value } from '../../ir/types.js';
 import { knownInts, normalizeAxis } from '../../ops/operator.js';
-import { applyAlong, requiredInput, type RuleContext } from '../rule.js';
+import { applyAlong, checkMatrixSize, requiredInput, type RuleContext } from '../rule.js';
 
 /** Adds zeros. */
 export function padTo({ builder }: RuleContext, value: Value, before: readonly number[], after: readonly number[]): Value {
@@ -70,6 +70,7 @@ export function mirroredPadGradient(context: RuleContext, mode: string): Value {
     const [before, after] = [amounts.before[axis]!, amounts.after[axis]!];
     if (before === 0 && after === 0) continue;
     if (typeof extent !== 'number' || before < 0 || after < 0) throw new UnsupportedError(`${where}: ${mode} padding of a symbolic axis, and cropping with it, cannot be differentiated.`);
+    checkMatrixSize(context, extent + before + after, extent);
     const matrix = sourcesOf(mode, extent, before, after, where).map((source) => Array.from({ length: extent }, (_, i) => Number(i === source)));
     result = applyAlong(context, result, axis, matrix);
   }

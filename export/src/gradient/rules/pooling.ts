@@ -9,7 +9,7 @@ import { dataTypeCodes, type Value } from '../../ir/types.js';
 import type { Window } from '../../ops/convolution.js';
 import { intOf } from '../../ops/operator.js';
 import { poolExtent, poolWindow } from '../../ops/pooling.js';
-import { applyAlong, fullLike, requiredInput, requiredOutput, type Rule, type RuleContext } from '../rule.js';
+import { applyAlong, checkMatrixSize, fullLike, requiredInput, requiredOutput, type Rule, type RuleContext } from '../rule.js';
 import { inverseCount, spread } from './reductions.js';
 
 const spatialAxes = (x: Value): number[] => shapeOf(x).map((_, axis) => axis).slice(2);
@@ -36,6 +36,7 @@ function spreadWindows(context: RuleContext, gradient: Value, divisor: 'all' | '
   return spatial.reduce<Value>((value, extent, at) => {
     const windows = poolExtent(extent, window, at, ceil, where);
     if (typeof extent !== 'number' || typeof windows !== 'number') throw new UnsupportedError(`${where}: needs static spatial extents, got [${spatial.join(', ')}].`);
+    checkMatrixSize(context, windows, extent);
     return applyAlong(context, value, at + 2, windowMatrix(window, at, extent, windows, divisor));
   }, gradient);
 }

@@ -4,7 +4,7 @@ import { dtypeOf, shapeOf } from '../../ir/builder.js';
 import type { Node, Value } from '../../ir/types.js';
 import { floatOf, intOf, stringOf } from '../../ops/operator.js';
 import { resizedAxes } from '../../ops/resizing.js';
-import { applyAlong, requiredInput, requiredOutput, type Rule, type RuleContext } from '../rule.js';
+import { applyAlong, checkMatrixSize, requiredInput, requiredOutput, type Rule, type RuleContext } from '../rule.js';
 
 interface Sampling {
   readonly mode: string;
@@ -99,9 +99,9 @@ const resize: Rule = (context) => {
   if (pooled) return [pooled];
   return [axes.reduce<Value>((value, axis, at) => {
     const [from, to, scale] = [shape[axis]!, resized[axis]!, scales?.[at]];
-    if (from === to && (scale === undefined || scale === 1)) return value;
-    if (scale === 1) return value;
+    if (scale === 1 || (from === to && scale === undefined)) return value;
     if (typeof from !== 'number' || typeof to !== 'number') throw new UnsupportedError(`${where}: resizing of symbolic extents (axis ${axis}: ${from} to ${to}) cannot be differentiated.`);
+    checkMatrixSize(context, from, to);
     return applyAlong(context, value, axis, samplingMatrix(from, to, scale ?? to / from, sampling, where));
   }, context.gradient)];
 };

@@ -4,7 +4,7 @@ import { shapeOf } from '../../ir/builder.js';
 import type { Dim, Value } from '../../ir/types.js';
 import { intOf, intsOf, knownInts, normalizeAxis, stringOf } from '../../ops/operator.js';
 import { sliceRange } from '../../ops/shaping.js';
-import { extentVector, fullLike, requiredInput, reshapeTo, unbroadcast, type Rule, type RuleContext } from '../rule.js';
+import { checkMatrixSize, extentVector, fullLike, requiredInput, reshapeTo, unbroadcast, type Rule, type RuleContext } from '../rule.js';
 import { constantPadGradient, mirroredPadGradient, padTo } from './padding.js';
 
 /** The gradient takes the shape of the input back. */
@@ -110,6 +110,7 @@ function sliceRule(context: RuleContext): Value[] {
       after[axis] = extent - start - length;
       continue;
     }
+    checkMatrixSize(context, extent, 1);
     // Element i of the input received output (i − start) / step, or nothing: the zero that is appended.
     const sources = Array.from({ length: extent }, (_, i) => {
       const k = (i - start) / step;
