@@ -1,6 +1,10 @@
 export { GraphError, ModelFormatError, UnsupportedError } from './errors.js';
 export { convertLayersModel, type ConvertedModel, type ConvertOptions } from './convert/convert-model.js';
-export type { Converted, LayerContext, LayerConverter, Parameter } from './convert/layer-converter.js';
+export type { Converted, LayerContext, LayerConverter, Parameter, ParameterOptions } from './convert/layer-converter.js';
+export { convertGraphModel, type ConvertGraphOptions } from './convert/convert-graph-model.js';
+export type { TfjsArtifacts, WeightSpec } from './convert/graph/artifacts.js';
+export type { GraphTensor, NodeContext, NodeConverter } from './convert/graph/graph-tensor.js';
+export { readTfjsModel, type TfjsModel } from './convert/read-tfjs-model.js';
 export { gradient, type GradientOptions } from './gradient/gradient.js';
 export { backpropagate } from './gradient/backpropagate.js';
 export { differentiableOperators } from './gradient/rules/table.js';

@@ -50,7 +50,7 @@ export async function convertLayersModel(network: LayersModel, options: ConvertO
   refuseMasks(network.layers);
 
   for (const [index, input] of network.inputs.entries()) {
-    const name = network.inputNames[index] ?? input.name;
+    const name = network.inputNames[index] ?? input.sourceLayer.name;
     const shape = inputShape(name, input.shape, options);
     const image = isImage(shape.length);
     const ordered = image ? toChannelsFirst(shape.length).map((axis) => shape[axis]!) : shape;
@@ -98,7 +98,7 @@ export async function convertLayersModel(network: LayersModel, options: ConvertO
     return 'value' in result ? [result] : result;
   };
 
-  const names = outputNames(network.outputs.map((output, index) => network.outputNames[index] ?? output.name), builder.graph.inputs.map(({ name }) => name));
+  const names = outputNames(network.outputs.map((output, index) => network.outputNames[index] ?? output.sourceLayer.name), builder.graph.inputs.map(({ name }) => name));
   network.outputs.forEach((output, index) => {
     const converted = convertTensor(output);
     const wanted = isImage(shapeOf(converted.value).length) ? 'channels-first' : 'plain';

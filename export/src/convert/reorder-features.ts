@@ -21,7 +21,7 @@ const binary = new Set(['Add', 'Div', 'Max', 'Min', 'Mul', 'Pow', 'PRelu', 'Sub'
 const lengthOf = (value: Value): number | undefined => value.shape?.every((dim) => typeof dim === 'number') ? (value.shape as number[]).reduce((a, b) => a * b, 1) : undefined;
 const fixedTail = (value: Value): number[] | undefined => {
   const tail = value.shape?.slice(1);
-  return tail?.every((dim) => typeof dim === 'number') ? (tail as number[]) : undefined;
+  return tail?.every((dim) => typeof dim === 'number') ? (tail) : undefined;
 };
 
 /** What is to be done once a region has been found fit. */

@@ -1,0 +1,200 @@
+/** Operators of GraphModels that move elements, and the integers that steer them. */
+import { UnsupportedError } from '../../errors.js';
+import { shapeOf } from '../../ir/builder.js';
+import type { Dim } from '../../ir/types.js';
+import { axisIn, channelsFirst, fixed, plain, tfjsShape, toChannelsFirst, type Converted } from '../layout.js';
+import { padValue, permute, reshape as reshapeConverted } from '../lowering/reshape.js';
+import { computed, converted, extents, input, integers, shapeOfTensor, valueTensor, type GraphTensor, type NodeContext, type NodeConverter } from './graph-tensor.js';
+
+const identity: NodeConverter = (context, inputs) => input(context, inputs, 0);
+
+const shape: NodeConverter = (context, inputs) => ({ kind: 'extents', content: shapeOfTensor(input(context, inputs, 0)), scalar: false });
+
+/** Keeps the batch axis where the target does; else a plain Reshape. */
+const reshape: NodeConverter = (context, inputs) => {
+  const target = extents(context, inputs, 1, 'shape');
+  const source = input(context, inputs, 0);
+  if (source.kind === 'extents') return { ...source, scalar: target.length === 0 };
+  return converted(reshaped(context, computed(context, inputs), target));
+};
+
+function reshaped(context: NodeContext, x: Converted, target: readonly Dim[]): Converted {
+  const { builder, where } = context;
+  const [batch, ...rest] = tfjsShape(x);
+  const inner = rest.every((dim) => typeof dim === 'number') ? (rest).reduce((a, b) => a * b, 1) : undefined;
+  const [first, ...others] = target;
+  const known = others.filter((dim) => dim !== -1);
+  const product = known.every((dim) => typeof dim === 'number') ? (known).reduce((a, b) => a * b, 1) : undefined;
+  const open = others.includes(-1);
+  const keepsBatch = target.length > 0 && inner !== undefined && product !== undefined
+    && (first === batch || (first === -1 && !open)) && (open ? inner % product === 0 : inner === product);
+  if (keepsBatch) return reshapeConverted(builder, x, others as number[], where);
+  if (target.filter((dim) => typeof dim !== 'number' || dim === -1).length > 1) throw new UnsupportedError(`${where}: a shape [${target.join(', ')}] with several open extents is not supported; fix them with \`inputShapes\`.`);
+  const value = builder.op('Reshape', [plain(builder, x), builder.ints(target.map((dim) => (typeof dim === 'number' ? dim : -1)))]);
+  if (!value.shape) throw new UnsupportedError(`${where}: the extents after reshaping [${tfjsShape(x).join(', ')}] to [${target.join(', ')}] cannot be told, which is not supported.`);
+  return { value, layout: 'plain' };
+}
+
+const squeeze: NodeConverter = (context, inputs) => {
+  const tensor = input(context, inputs, 0);
+  const dims = shapeOfTensor(tensor);
+  const given = context.attributes.ints('squeeze_dims', context.attributes.ints('axis')).map((axis) => (axis < 0 ? axis + dims.length : axis));
+  const axes = given.length > 0 ? given : dims.flatMap((dim, axis) => (dim === 1 ? [axis] : []));
+  if (tensor.kind === 'extents') return { ...tensor, scalar: true };
+  return converted(reshaped(context, computed(context, inputs), dims.filter((_, axis) => !axes.includes(axis))));
+};
+
+const expandDims: NodeConverter = (context, inputs) => {
+  const tensor = input(context, inputs, 0);
+  const dims = [...shapeOfTensor(tensor)];
+  const [given] = integers(context, inputs, 1, 'axis');
+  if (tensor.kind === 'extents') return { ...tensor, scalar: false };
+  dims.splice(given! < 0 ? given! + dims.length + 1 : given!, 0, 1);
+  return converted(reshaped(context, computed(context, inputs), dims));
+};
+
+const transpose: NodeConverter = (context, inputs) => converted(permute(context.builder, computed(context, inputs), integers(context, inputs, 1, 'permutation')));
+
+const concat: NodeConverter = (context, inputs) => {
+  const parts = inputs.slice(0, -1);
+  if (parts.every((tensor) => tensor.kind !== 'value') && parts.some((tensor) => tensor.kind === 'extents')) {
+    return { kind: 'extents', content: parts.flatMap((_, index) => extents(context, parts, index, 'part')), scalar: false };
+  }
+  const values = parts.map((_, index) => computed(context, parts, index));
+  const image = values.some(({ layout }) => layout === 'channels-first');
+  const aligned = values.map((value) => (image ? channelsFirst(context, value) : plain(context.builder, value)));
+  const layout = image ? 'channels-first' : 'plain';
+  const [axis] = integers(context, inputs, inputs.length - 1, 'axis');
+  return valueTensor(context.builder.op('Concat', aligned, { axis: axisIn({ value: aligned[0]!, layout }, axis!, context.where) }), layout);
+};
+
+const pack: NodeConverter = (context, inputs) => {
+  if (inputs.every((tensor) => tensor.kind !== 'value') && inputs.some((tensor) => tensor.kind === 'extents')) {
+    return { kind: 'extents', content: inputs.flatMap((_, index) => extents(context, inputs, index, 'part')), scalar: false };
+  }
+  const axis = context.attributes.int('axis', 0);
+  const values = inputs.map((_, index) => plain(context.builder, computed(context, inputs, index)));
+  const at = axis < 0 ? axis + shapeOf(values[0]!).length + 1 : axis;
+  return valueTensor(context.builder.op('Concat', values.map((value) => context.builder.op('Unsqueeze', [value, context.builder.ints([at])])), { axis: at }));
+};
+
+const pad = (mode: string | undefined): NodeConverter => (context, inputs) => {
+  const x = computed(context, inputs);
+  const flat = integers(context, inputs, 1, 'paddings');
+  const amounts = Array.from({ length: flat.length / 2 }, (_, axis): [number, number] => [flat[2 * axis]!, flat[2 * axis + 1]!]);
+  if (mode === undefined) return converted(padValue(context.builder, x, amounts, inputs[2] ? { fill: scalarOf(context, inputs, 2) } : {}));
+  const name = context.attributes.string('mode').toUpperCase();
+  if (name !== 'REFLECT') context.attributes.refuse('mode', name, '"REFLECT"');
+  return converted(padValue(context.builder, x, amounts, { mode: 'reflect' }));
+};
+
+function scalarOf(context: NodeContext, inputs: readonly GraphTensor[], index: number): number {
+  const tensor = input(context, inputs, index);
+  if (tensor.kind !== 'constant' || tensor.data.length !== 1) throw new UnsupportedError(`${context.where}: its value ${index} is not a constant number, which is not supported.`);
+  return tensor.data[0]!;
+}
+
+/** begin:end:stride per axis, with TensorFlow's masks. */
+const stridedSlice: NodeConverter = (context, inputs) => {
+  const { attributes, where } = context;
+  for (const name of ['ellipsis_mask', 'new_axis_mask']) if (attributes.int(name, 0) !== 0) attributes.refuse(name, attributes.int(name), '0');
+  const tensor = input(context, inputs, 0);
+  const dims = shapeOfTensor(tensor);
+  const [begin, end] = [integers(context, inputs, 1, 'begin'), integers(context, inputs, 2, 'end')];
+  const strides = inputs[3] ? integers(context, inputs, 3, 'strides') : begin.map(() => 1);
+  const has = (name: string, axis: number): boolean => (attributes.int(name, 0) & (1 << axis)) !== 0;
+  const drops = begin.flatMap((_, axis) => (has('shrink_axis_mask', axis) ? [axis] : []));
+  const spans = begin.map((from, axis) => {
+    const stride = strides[axis]!;
+    if (has('shrink_axis_mask', axis)) return { from, to: from === -1 ? 2 ** 31 - 1 : from + 1, stride: 1 };
+    return { from: has('begin_mask', axis) ? (stride > 0 ? 0 : 2 ** 31 - 1) : from, to: has('end_mask', axis) ? (stride > 0 ? 2 ** 31 - 1 : -(2 ** 31)) : end[axis]!, stride };
+  });
+  if (tensor.kind === 'extents') {
+    const [span] = spans;
+    if (span!.stride !== 1) throw new UnsupportedError(`${where}: strides = [${strides.join(', ')}] on a shape are not supported (supported: 1).`);
+    return { kind: 'extents', content: tensor.content.slice(span!.from, span!.to), scalar: drops.length > 0 };
+  }
+  const x = computed(context, inputs);
+  const moved = spans.map((span, axis) => ({ ...span, axis })).filter(({ from, to, stride }) => from !== 0 || to !== 2 ** 31 - 1 || stride !== 1);
+  const { builder } = context;
+  const value = moved.length === 0 ? x.value : builder.op('Slice', [
+    x.value, builder.ints(moved.map(({ from }) => from)), builder.ints(moved.map(({ to }) => to)), builder.ints(moved.map(({ axis }) => axisIn(x, axis, where))), builder.ints(moved.map(({ stride }) => stride)),
+  ]);
+  const sliced: Converted = { value, layout: x.layout };
+  return converted(drops.length === 0 ? sliced : reshaped(context, sliced, tfjsShape(sliced).filter((_, axis) => !drops.includes(axis) || axis >= dims.length)));
+};
+
+const slice: NodeConverter = (context, inputs) => {
+  const { builder, where } = context;
+  const x = computed(context, inputs);
+  const [begin, sizes] = [integers(context, inputs, 1, 'begin'), extents(context, inputs, 2, 'size')];
+  const dims = tfjsShape(x);
+  const axes = begin.flatMap((from, axis) => (from !== 0 || (sizes[axis] !== -1 && sizes[axis] !== dims[axis]) ? [axis] : []));
+  if (axes.length === 0) return converted(x);
+  const ends = axes.map((axis) => (sizes[axis] === -1 ? 2 ** 31 - 1 : begin[axis]! + fixed(sizes[axis], where)));
+  return valueTensor(builder.op('Slice', [x.value, builder.ints(axes.map((axis) => begin[axis]!)), builder.ints(ends), builder.ints(axes.map((axis) => axisIn(x, axis, where))), builder.ints(axes.map(() => 1))]), x.layout);
+};
+
+/** `Split` (axis, x) into equal parts, `SplitV` (x, sizes, axis). */
+const split = (sized: boolean): NodeConverter => (context, inputs) => {
+  const { builder, where } = context;
+  const x = computed(context, inputs, sized ? 0 : 1);
+  const [tfjsAxis] = integers(context, inputs, sized ? 2 : 0, 'axis');
+  const axis = axisIn(x, tfjsAxis!, where);
+  const extent = fixed(shapeOf(x.value)[axis], where);
+  const count = context.attributes.int('num_split', sized ? 0 : undefined);
+  const given = sized ? integers(context, inputs, 1, 'sizes') : Array.from({ length: count }, () => extent / count);
+  const rest = extent - given.filter((size) => size >= 0).reduce((a, b) => a + b, 0);
+  let from = 0;
+  return given.map((size) => {
+    const to = from + (size < 0 ? rest : size);
+    const part = builder.op('Slice', [x.value, builder.ints([from]), builder.ints([to]), builder.ints([axis]), builder.ints([1])]);
+    from = to;
+    return valueTensor(part, x.layout);
+  });
+};
+
+const gather: NodeConverter = (context, inputs) => {
+  const tensor = input(context, inputs, 0);
+  const [axis] = inputs[2] ? integers(context, inputs, 2, 'axis') : [0];
+  if (tensor.kind === 'extents') {
+    const at = integers(context, inputs, 1, 'indices');
+    return { kind: 'extents', content: at.map((index) => tensor.content.at(index)!), scalar: shapeOfTensor(inputs[1]!).length === 0 };
+  }
+  const { builder } = context;
+  const value = builder.op('Gather', [plain(builder, computed(context, inputs)), plain(builder, computed(context, inputs, 1))], { axis: axis! < 0 ? axis! + shapeOfTensor(tensor).length : axis! });
+  return valueTensor(value);
+};
+
+const tile: NodeConverter = (context, inputs) => {
+  const x = computed(context, inputs);
+  const repeats = integers(context, inputs, 1, 'multiples');
+  const ordered = x.layout === 'plain' ? repeats : toChannelsFirst(repeats.length).map((axis) => repeats[axis]!);
+  return repeats.every((count) => count === 1) ? converted(x) : valueTensor(context.builder.op('Tile', [x.value, context.builder.ints(ordered)]), x.layout);
+};
+
+const size = (context: NodeContext, inputs: readonly GraphTensor[]): GraphTensor => {
+  const dims = shapeOfTensor(input(context, inputs, 0)).map((dim) => fixed(dim, context.where));
+  return { kind: 'extents', content: [dims.reduce((a, b) => a * b, 1)], scalar: true };
+};
+
+export const shapingNodes: Readonly<Record<string, NodeConverter>> = {
+  CheckNumerics: identity, Identity: identity, IdentityN: (_, inputs) => inputs, PreventGradient: identity, Snapshot: identity, StopGradient: identity,
+  PlaceholderWithDefault: identity,
+  ConcatV2: concat,
+  ExpandDims: expandDims,
+  Gather: gather, GatherV2: gather,
+  MirrorPad: pad('reflect'), Pad: pad(undefined), PadV2: pad(undefined),
+  Pack: pack,
+  Rank: (context, inputs) => ({ kind: 'extents', content: [shapeOfTensor(input(context, inputs, 0)).length], scalar: true }),
+  Reshape: reshape,
+  Shape: shape,
+  Size: size,
+  Slice: slice,
+  Split: split(false), SplitV: split(true),
+  Squeeze: squeeze,
+  StridedSlice: stridedSlice,
+  Tile: tile,
+  Transpose: transpose,
+};
+

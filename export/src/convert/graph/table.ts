@@ -1,0 +1,13 @@
+/** Converters of TensorFlow operators, by name. What is not here is refused by name. */
+import { convolutionNodes } from './convolution.js';
+import { elementwiseNodes } from './elementwise.js';
+import type { NodeConverter } from './graph-tensor.js';
+import { computingNodes } from './computing.js';
+import { shapingNodes } from './shaping.js';
+
+export const nodeConverters: Readonly<Record<string, NodeConverter>> = {
+  ...computingNodes,
+  ...convolutionNodes,
+  ...elementwiseNodes,
+  ...shapingNodes,
+};

@@ -1,0 +1,204 @@
+/** GraphModels against tfjs: operators, whole classifiers, quantised weights, bad input. */
+import { convertGraphModel } from '@ratioflow/export';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { loadTensorFlow } from '../../../trainer/src/backend/load-tensorflow.js';
+import type { TensorFlow } from '../../../trainer/src/backend/tensorflow.js';
+import { expectGraphParity, GraphWriter } from './graph-writer.js';
+import { normals, operators } from './parity.js';
+
+let tf: TensorFlow;
+beforeAll(async () => {
+  ({ tf } = await loadTensorFlow());
+});
+
+const image = [-1, 8, 9, 4];
+
+/** A graph of one input and one chain of nodes. */
+function graphOf(build: (writer: GraphWriter, x: string) => string, shape: readonly number[] = image): GraphWriter {
+  const writer = new GraphWriter();
+  writer.output('y', build(writer, writer.input('x', shape)));
+  return writer;
+}
+
+const paddings = ['SAME', 'VALID'];
+const conv = { strides: [1, 1, 1, 1], dilations: [1, 1, 1, 1], data_format: 'NHWC' };
+
+describe('convolution and pooling', () => {
+  it.each(paddings.flatMap((padding) => [1, 2].map((stride) => ({ padding, stride }))))('%j', async ({ padding, stride }) => {
+    const attributes = { ...conv, padding, strides: [1, stride, stride, 1] };
+    for (const size of [2, 3]) {
+      expect(operators(await expectGraphParity(tf, graphOf((w, x) => w.node('Conv2D', [x, w.random(size, size, 4, 5)], attributes))))).toEqual(['Conv']);
+      await expectGraphParity(tf, graphOf((w, x) => w.node('DepthwiseConv2dNative', [x, w.random(size, size, 4, 2)], attributes)));
+      for (const op of ['MaxPool', 'AvgPool']) await expectGraphParity(tf, graphOf((w, x) => w.node(op, [x], { ...attributes, ksize: [1, size, size, 1] })));
+      await expectGraphParity(tf, graphOf((w, x) => w.node('Conv2DBackpropInput', [w.ints(2, 8 * stride, 9 * stride, 3), w.random(size, size, 3, 4), x], { ...attributes, padding: 'SAME' }), [2, 8, 9, 4]));
+    }
+  });
+  it('dilation, explicit padding, fused tails', async () => {
+    await expectGraphParity(tf, graphOf((w, x) => w.node('Conv2D', [x, w.random(3, 3, 4, 5)], { ...conv, padding: 'SAME', dilations: [1, 2, 2, 1] })));
+    await expectGraphParity(tf, graphOf((w, x) => w.node('Conv2D', [x, w.random(3, 3, 4, 5)], { ...conv, padding: 'EXPLICIT', explicit_paddings: [0, 0, 1, 0, 2, 1, 0, 0] })));
+    for (const activation of ['Relu', 'Relu6', 'Elu', 'Sigmoid']) {
+      const attributes = { ...conv, padding: 'SAME', fused_ops: ['BiasAdd', activation], num_args: 1 };
+      await expectGraphParity(tf, graphOf((w, x) => w.node('_FusedConv2D', [x, w.random(3, 3, 4, 5), w.random(5)], attributes)));
+      await expectGraphParity(tf, graphOf((w, x) => w.node('FusedDepthwiseConv2dNative', [x, w.random(3, 3, 4, 1), w.random(4)], attributes)));
+      await expectGraphParity(tf, graphOf((w, x) => w.node('_FusedMatMul', [x, w.random(6, 5), w.random(5)], { fused_ops: ['BiasAdd', activation], num_args: 1 }), [-1, 6]));
+    }
+    await expectGraphParity(tf, graphOf((w, x) => w.node('_FusedConv2D', [x, w.random(3, 3, 4, 5), w.random(5), w.random(5)], { ...conv, padding: 'SAME', fused_ops: ['BiasAdd', 'Prelu'], num_args: 2 })));
+  });
+  it('batch normalisation', async () => {
+    const graph = graphOf((w, x) => w.node('FusedBatchNormV3', [x, w.positive(4), w.random(4), w.random(4), w.positive(4)], { epsilon: { f: 0.01 }, is_training: false }));
+    expect(operators(await expectGraphParity(tf, graph))).toEqual(['BatchNormalization']);
+  });
+});
+
+describe('elementwise', () => {
+  it.each(['Abs', 'Ceil', 'Cos', 'Elu', 'Erf', 'Exp', 'Floor', 'LeakyRelu', 'Neg', 'Reciprocal', 'Relu', 'Relu6', 'Round', 'Selu', 'Sigmoid', 'Sign', 'Sin', 'Softmax', 'LogSoftmax', 'Softplus', 'Square', 'Tanh'])('%s', async (op) => {
+    expect(operators(await expectGraphParity(tf, graphOf((w, x) => w.node(op, [x], op === 'LeakyRelu' ? { alpha: { f: 0.3 } } : {}))))).not.toContain('Transpose');
+  });
+  it.each(['Log', 'Log1p', 'Rsqrt', 'Sqrt'])('%s of positive numbers', async (op) => {
+    await expectGraphParity(tf, graphOf((w, x) => w.node(op, [w.node('Abs', [x])])));
+  });
+  it.each(['Add', 'AddV2', 'Sub', 'Mul', 'RealDiv', 'Maximum', 'Minimum', 'SquaredDifference', 'BiasAdd', 'Prelu'])('%s with broadcast constants', async (op) => {
+    const shapes = op === 'BiasAdd' ? [[4]] : [[4], [9, 1], [8, 1, 4], [1, 8, 9, 4], [1, 1, 1, 4], [1]];
+    for (const shape of shapes) expect(operators(await expectGraphParity(tf, graphOf((w, x) => w.node(op, [x, w.positive(...shape)]))))).not.toContain('Transpose');
+    if (op !== 'BiasAdd' && op !== 'Prelu') await expectGraphParity(tf, graphOf((w, x) => w.node(op, [x, w.node('Exp', [x])])));
+  });
+  it('comparison, selection, sums, clipping, casts', async () => {
+    await expectGraphParity(tf, graphOf((w, x) => w.node('SelectV2', [w.node('Greater', [x, w.random(4)]), x, w.node('Neg', [x])])));
+    await expectGraphParity(tf, graphOf((w, x) => w.node('AddN', [x, x, w.node('Exp', [x])])));
+    await expectGraphParity(tf, graphOf((w, x) => w.node('ClipByValue', [x, w.constant(Float32Array.of(-0.5), []), w.constant(Float32Array.of(0.7), [])])));
+    await expectGraphParity(tf, graphOf((w, x) => w.node('Cast', [w.node('Cast', [x], { DstT: { type: 'DT_INT32' } })], { DstT: { type: 'DT_FLOAT' } })));
+  });
+});
+
+describe('shapes', () => {
+  const chains: [string, (w: GraphWriter, x: string) => string][] = [
+    ['Reshape', (w, x) => w.node('Reshape', [x, w.ints(-1, 72, 4)])],
+    ['Reshape to rows', (w, x) => w.node('Reshape', [x, w.ints(-1, 4)])],
+    ['flattening by a shape that is computed', (w, x) => {
+      const batch = w.node('StridedSlice', [w.node('Shape', [x]), w.ints(0), w.ints(1), w.ints(1)], { shrink_axis_mask: 1 });
+      return w.node('Reshape', [x, w.node('Pack', [batch, w.int(-1)], { axis: 0 })]);
+    }],
+    ['Squeeze', (w, x) => w.node('Squeeze', [w.node('Mean', [x, w.ints(1, 2)], { keep_dims: true })], { squeeze_dims: [1, 2] })],
+    ['ExpandDims', (w, x) => w.node('ExpandDims', [w.node('Mean', [x, w.ints(3)]), w.int(-1)])],
+    ['Transpose', (w, x) => w.node('Transpose', [x, w.ints(0, 2, 1, 3)])],
+    ['ConcatV2', (w, x) => w.node('ConcatV2', [x, w.node('Neg', [x]), w.int(3)])],
+    ['ConcatV2 along rows', (w, x) => w.node('ConcatV2', [x, w.node('Neg', [x]), w.int(-3)])],
+    ['Pack', (w, x) => w.node('Pack', [x, w.node('Neg', [x])], { axis: 1 })],
+    ['Pad', (w, x) => w.node('Pad', [x, w.constant(Int32Array.of(0, 0, 1, 2, 0, 3, 1, 0), [4, 2])])],
+    ['PadV2', (w, x) => w.node('PadV2', [x, w.constant(Int32Array.of(0, 0, 1, 2, 0, 3, 1, 0), [4, 2]), w.constant(Float32Array.of(0.5), [])])],
+    ['MirrorPad', (w, x) => w.node('MirrorPad', [x, w.constant(Int32Array.of(0, 0, 1, 2, 0, 3, 0, 0), [4, 2])], { mode: 'REFLECT' })],
+    ['StridedSlice', (w, x) => w.node('StridedSlice', [x, w.ints(0, 1, 8, 0), w.ints(0, 7, 2, 4), w.ints(1, 2, -2, 1)], { begin_mask: 1, end_mask: 1 })],
+    ['StridedSlice that drops an axis', (w, x) => w.node('StridedSlice', [x, w.ints(0, 3), w.ints(0, 4), w.ints(1, 1)], { begin_mask: 1, end_mask: 1, shrink_axis_mask: 2 })],
+    ['Slice', (w, x) => w.node('Slice', [x, w.ints(0, 2, 0, 1), w.ints(-1, 3, 9, 2)])],
+    ['Split', (w, x) => `${w.node('Split', [w.int(3), x], { num_split: 2 })}:1`],
+    ['SplitV', (w, x) => `${w.node('SplitV', [x, w.ints(3, -1), w.int(1)], { num_split: 2 })}:1`],
+    ['Tile', (w, x) => w.node('Tile', [x, w.ints(1, 2, 1, 3)])],
+    ['GatherV2', (w, x) => w.node('GatherV2', [x, w.ints(3, 1, 1), w.int(2)])],
+    ['DepthToSpace', (w, x) => w.node('DepthToSpace', [x], { block_size: 2, data_format: 'NHWC' })],
+  ];
+  it.each(chains)('%s', async (_, build) => {
+    await expectGraphParity(tf, graphOf(build));
+  });
+  it.each(['Mean', 'Sum', 'Max', 'Min', 'Prod'])('%s', async (op) => {
+    for (const axes of [[1, 2], [3], [1], [-1, 1], [1, 2, 3], [2, 1]]) {
+      for (const keep_dims of [true, false]) await expectGraphParity(tf, graphOf((w, x) => w.node(op, [x, w.ints(...axes)], { keep_dims })));
+    }
+  });
+  it('ArgMax', async () => {
+    await expectGraphParity(tf, graphOf((w, x) => w.node('ArgMax', [x, w.int(3)])));
+  });
+  it.each(['ResizeBilinear', 'ResizeNearestNeighbor'])('%s', async (op) => {
+    for (const grid of [{}, { align_corners: true }, { half_pixel_centers: true }]) {
+      for (const size of [[16, 18], [5, 13], [8, 9], [1, 20]]) await expectGraphParity(tf, graphOf((w, x) => w.node(op, [x, w.ints(...size)], grid)));
+    }
+  });
+  it('matrix products', async () => {
+    for (const transpose_b of [true, false]) await expectGraphParity(tf, graphOf((w, x) => w.node('MatMul', [x, transpose_b ? w.random(5, 6) : w.random(6, 5)], { transpose_b }), [-1, 6]));
+    await expectGraphParity(tf, graphOf((w, x) => w.node('BatchMatMulV2', [x, x], { adj_y: true }), [-1, 5, 6]));
+  });
+});
+
+/** MobileNet V1 and V2, ResNet and EfficientNet in small: stem, blocks, head. */
+function classifier(): GraphWriter {
+  const writer = new GraphWriter();
+  const norm = (x: string, channels: number): string => writer.node('FusedBatchNormV3', [x, writer.positive(channels), writer.random(channels), writer.random(channels), writer.positive(channels)], { epsilon: { f: 0.001 } });
+  const kernel = (...shape: number[]): string => writer.constant(normals(shape.reduce((a, b) => a * b, 1)).map((value) => value / Math.sqrt(shape[0]! * shape[1]! * shape[2]!)), shape);
+  const x = writer.input('image', [-1, 33, 33, 3]);
+  const padded = writer.node('Pad', [x, writer.constant(Int32Array.of(0, 0, 1, 1, 1, 1, 0, 0), [4, 2])]);
+  let y = writer.node('Relu6', [norm(writer.node('Conv2D', [padded, kernel(3, 3, 3, 8)], { ...conv, strides: [1, 2, 2, 1], padding: 'VALID' }), 8)]);
+  y = writer.node('MaxPool', [y], { ksize: [1, 3, 3, 1], strides: [1, 2, 2, 1], padding: 'SAME' });
+  // Depthwise separable, with a fused tail.
+  y = writer.node('FusedDepthwiseConv2dNative', [y, kernel(3, 3, 8, 1), writer.random(8)], { ...conv, padding: 'SAME', fused_ops: ['BiasAdd', 'Relu6'], num_args: 1 });
+  y = writer.node('_FusedConv2D', [y, kernel(1, 1, 8, 12), writer.random(12)], { ...conv, padding: 'SAME', fused_ops: ['BiasAdd'], num_args: 1 });
+  // Residual block.
+  const inner = writer.node('_FusedConv2D', [y, kernel(3, 3, 12, 12), writer.random(12)], { ...conv, padding: 'SAME', fused_ops: ['BiasAdd', 'Relu'], num_args: 1 });
+  y = writer.node('Relu', [writer.node('AddV2', [y, norm(writer.node('Conv2D', [inner, kernel(3, 3, 12, 12)], { ...conv, padding: 'SAME' }), 12)])]);
+  // Squeeze and excitation after swish.
+  y = writer.node('Mul', [y, writer.node('Sigmoid', [y])]);
+  const squeezed = writer.node('Reshape', [writer.node('Mean', [y, writer.ints(1, 2)], { keep_dims: false }), writer.ints(-1, 1, 1, 12)]);
+  const gate = writer.node('Sigmoid', [writer.node('BiasAdd', [writer.node('Conv2D', [squeezed, kernel(1, 1, 12, 12)], { ...conv, padding: 'SAME' }), writer.random(12)])]);
+  y = writer.node('Mul', [y, gate]);
+  y = writer.node('AvgPool', [y], { ksize: [1, 3, 3, 1], strides: [1, 2, 2, 1], padding: 'VALID' });
+  // Flattened, as in VGG, by a computed shape.
+  const batch = writer.node('StridedSlice', [writer.node('Shape', [y]), writer.ints(0), writer.ints(1), writer.ints(1)], { shrink_axis_mask: 1 });
+  const flat = writer.node('Reshape', [y, writer.node('Pack', [batch, writer.int(4 * 4 * 12)], { axis: 0 })]);
+  const hidden = writer.node('_FusedMatMul', [flat, writer.random(4 * 4 * 12, 20)], {});
+  writer.output('features', hidden);
+  writer.output('probabilities', writer.node('Softmax', [writer.node('BiasAdd', [writer.node('MatMul', [hidden, writer.random(20, 7)]), writer.random(7)])]));
+  return writer;
+}
+
+describe('whole graphs', () => {
+  it('a classifier in channels first, without transposes', async () => {
+    const model = await expectGraphParity(tf, classifier());
+    expect(operators(model)).not.toContain('Transpose');
+    expect(operators(model)).not.toContain('Pad');
+    expect(model.graph.inputs.map(({ name, shape }) => [name, shape])).toEqual([['image', ['N', 3, 33, 33]]]);
+  });
+
+  it('quantised weights', async () => {
+    const writer = new GraphWriter();
+    const x = writer.input('x', [-1, 4]);
+    const stored = Uint8Array.from({ length: 12 }, (_, index) => (index * 37) % 256);
+    const eight = writer.constant(new Float32Array(12), [4, 3], { dtype: 'uint8', scale: 0.013, min: -1.5 }, stored);
+    const sixteen = writer.constant(new Float32Array(12), [4, 3], { dtype: 'uint16', scale: 0.0001, min: -0.7 }, Uint16Array.from(stored, (value) => value * 251));
+    const halves = writer.constant(new Float32Array(12), [4, 3], { dtype: 'float16' }, Uint16Array.of(0x3c00, 0xc000, 0x3555, 0x0001, 0x8000, 0x7bff, 0x2e66, 0xb800, 0x3800, 0x0400, 0x83ff, 0x4248));
+    [eight, sixteen, halves].forEach((weight, index) => writer.output(`y${index}`, writer.node('MatMul', [x, weight])));
+    await expectGraphParity(tf, writer);
+  });
+
+  it('open extents are fixed by the caller', async () => {
+    const graph = graphOf((w, x) => w.node('Conv2D', [x, w.random(3, 3, 2, 3)], { ...conv, strides: [1, 2, 2, 1], padding: 'SAME' }), [-1, -1, -1, 2]);
+    expect(() => convertGraphModel(graph.artifacts())).toThrow(/Input "x": axis 1 of \[-1, -1, -1, 2\] has no fixed extent; give it in `inputShapes`/);
+    await expectGraphParity(tf, graph, { inputShapes: { x: [7, 6, 2] }, shapes: [[2, 7, 6, 2]] });
+  });
+});
+
+describe('bad input', () => {
+  const artifacts = (change: (writer: GraphWriter, x: string) => string): ReturnType<GraphWriter['artifacts']> => graphOf(change).artifacts();
+  it('names node and operator', () => {
+    expect(() => convertGraphModel(artifacts((w, x) => w.node('NonMaxSuppressionV5', [x])))).toThrow(/Node "NonMaxSuppressionV5_1" \(NonMaxSuppressionV5\): operators of this kind are not supported; pass a converter/);
+    expect(() => convertGraphModel(artifacts((w, x) => w.node('Conv2D', [x, x], { ...conv, padding: 'SAME' })))).toThrow(/Node "Conv2D_1" \(Conv2D\): its kernel is not a constant/);
+    expect(() => convertGraphModel(artifacts((w, x) => w.node('Conv2D', [x, w.random(3, 3, 2, 4)], { ...conv, padding: 'SAME' })))).toThrow(/input of 4 channels and a kernel for 2/);
+    expect(() => convertGraphModel(artifacts((w, x) => w.node('Conv2D', [x, w.random(3, 3, 4, 4)], { ...conv, padding: 'FULL' })))).toThrow(/padding = "FULL" is not supported/);
+    expect(() => convertGraphModel(artifacts((w, x) => w.node('Reshape', [x, w.node('Cast', [x], { DstT: { type: 'DT_INT32' } })])))).toThrow(/its shape is computed from data/);
+  });
+  it('cycles, unknown nodes, nodes twice, no graph at all', () => {
+    const good = artifacts((w, x) => w.node('Relu', [x]));
+    const withNodes = (nodes: object[]): typeof good => ({ ...good, modelTopology: { node: nodes } });
+    const [placeholder] = (good.modelTopology as { node: object[] }).node;
+    expect(() => convertGraphModel(withNodes([placeholder!, { name: 'Relu_1', op: 'AddV2', input: ['x', 'b'] }, { name: 'b', op: 'Neg', input: ['Relu_1'] }]))).toThrow(/cycle through node "Relu_1"/);
+    expect(() => convertGraphModel(withNodes([placeholder!, { name: 'Relu_1', op: 'Relu', input: ['y'] }]))).toThrow(/no node "y", which node "Relu_1" names/);
+    expect(() => convertGraphModel(withNodes([placeholder!, placeholder!]))).toThrow(/two nodes "x"/);
+    expect(() => convertGraphModel(withNodes([placeholder!]))).toThrow(/no node "Relu_1", which the signature names/);
+    expect(() => convertGraphModel({ ...good, modelTopology: {} })).toThrow(/no list of nodes/);
+  });
+  it('weights that do not match', () => {
+    const good = artifacts((w, x) => w.node('MatMul', [x, w.random(4, 3)]));
+    expect(() => convertGraphModel({ ...good, weightData: good.weightData.slice(4) })).toThrow(/take 48 bytes, its weight data has 44/);
+    expect(() => convertGraphModel({ ...good, weightSpecs: [{ ...good.weightSpecs[0]!, name: 'other' }] })).toThrow(/Node "const_0" \(Const\): the weights hold nothing of this name/);
+    expect(() => convertGraphModel({ ...good, weightSpecs: [{ ...good.weightSpecs[0]!, shape: [-4, 3] }] })).toThrow(/has the shape \[-4,3\]/);
+    expect(() => convertGraphModel({ ...good, weightSpecs: [{ ...good.weightSpecs[0]!, dtype: 'string' }] })).toThrow(/stored as "string"/);
+    expect(() => convertGraphModel({ ...good, weightSpecs: [{ ...good.weightSpecs[0]!, quantization: { dtype: 'uint8' } }] })).toThrow(/take 12 bytes/);
+  });
+});
