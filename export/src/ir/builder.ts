@@ -232,10 +232,10 @@ export function* valuesOf(graph: Graph): Generator<Value> {
   for (const node of graph.nodes) for (const value of node.outputs) if (value) yield value;
 }
 
+/** Elements of a small numeric constant in C order, as far as inference needs them. */
 export function contentOf(constant: Constant): number[] | undefined {
-  const integer = constant.dtype === 'int64' || constant.dtype === 'int32';
-  if (!integer || constant.dims.length > 1 || elementCount(constant.dims) > contentLimit || !(constant.data instanceof Uint8Array)) return undefined;
-  return numbersOf(constant);
+  const numeric = ['int64', 'int32', 'bool', 'float32', 'float64'].includes(constant.dtype);
+  return numeric && elementCount(constant.dims) <= contentLimit && constant.data instanceof Uint8Array ? numbersOf(constant) : undefined;
 }
 
 function trimAbsent(inputs: readonly Input[]): Input[] {

@@ -20,19 +20,33 @@ const variadic = (inputs: [number, number], dtype?: DataType, combine?: Combine)
     const shape = broadcastShapes(node.inputs.map((input) => input?.shape), where);
     const found = sameDtype(node, node.inputs.map((_, index) => index), where);
     const [a, b] = [node.inputs[0]?.content, node.inputs[1]?.content];
-    return [{ dtype: dtype ?? found, shape, content: combine && node.inputs.length === 2 && a && b && !(found ?? '').startsWith('float') ? combineContents(a, b, combine) : undefined }];
+    return [{ dtype: dtype ?? found, shape, content: combine && node.inputs.length === 2 && a && b ? combineContents(a, b, numeric(combine, found)) : undefined }];
   },
 });
 
-type Combine = (a: MaybeDim, b: MaybeDim) => MaybeDim;
+type Combine = (a: MaybeDim, b: MaybeDim, floating: boolean) => MaybeDim;
+
+/** The same on floating-point numbers, rounded as they are. */
+const numeric = (combine: Combine, dtype: DataType | undefined): Combine => {
+  if (!dtype?.includes('float')) return combine;
+  return (a, b) => {
+    if (dtype !== 'float32' && dtype !== 'float64') return undefined;
+    const result = combine(a, b, true);
+    return typeof result === 'number' && dtype === 'float32' ? Math.fround(result) : result;
+  };
+};
+
+/** Arithmetic on numbers, and on symbols where integers allow it. */
+const arithmetic = (plain: (a: number, b: number) => number, symbolic: (a: MaybeDim, b: MaybeDim) => MaybeDim): Combine => (a, b, floating) =>
+  (floating && typeof a === 'number' && typeof b === 'number' ? plain(a, b) : symbolic(a, b));
 
 function combineContents(a: readonly MaybeDim[], b: readonly MaybeDim[], combine: Combine): MaybeDim[] | undefined {
   if (a.length !== b.length && a.length !== 1 && b.length !== 1) return undefined;
-  return Array.from({ length: Math.max(a.length, b.length) }, (_, index) => combine(a[a.length === 1 ? 0 : index], b[b.length === 1 ? 0 : index]));
+  return Array.from({ length: Math.max(a.length, b.length) }, (_, index) => combine(a[a.length === 1 ? 0 : index], b[b.length === 1 ? 0 : index], false));
 }
 
 /** Integer division as ONNX has it: towards zero. */
-const integerQuotient: Combine = (a, b) => (typeof a === 'number' && typeof b === 'number' ? (b === 0 ? undefined : Math.trunc(a / b)) : quotient(a, b));
+const integerQuotient = (a: MaybeDim, b: MaybeDim): MaybeDim => (typeof a === 'number' && typeof b === 'number' ? (b === 0 ? undefined : Math.trunc(a / b)) : quotient(a, b));
 const extreme = (pick: (a: number, b: number) => number): Combine => (a, b) => (typeof a === 'number' && typeof b === 'number' ? pick(a, b) : a === b ? a : undefined);
 /** Truth as 1 and 0. Extents are never negative; other unknown integers may be. */
 const equality: Combine = (a, b) => {
@@ -43,9 +57,27 @@ const equality: Combine = (a, b) => {
 };
 const remainder: Combine = (a, b) => (typeof a === 'number' && typeof b === 'number' && b > 0 && a >= 0 ? a % b : undefined);
 
+/** Truncates floating-point numbers that become integers; names of extents are integers already. */
+function castContent(item: MaybeDim, from: DataType | undefined, to: DataType | undefined): MaybeDim {
+  const integers: readonly (DataType | undefined)[] = ['int64', 'int32'];
+  if (typeof item !== 'number') return integers.includes(from) || !String(item).includes('?=') ? item : undefined;
+  if (to === 'bool') return Number(item !== 0);
+  return integers.includes(to) ? Math.trunc(item) : to === 'float32' ? Math.fround(item) : to === 'float64' ? item : undefined;
+}
+
+/** Rounds what is a number; a whole extent stays what it is. */
+const rounding = (round: (x: number) => number): Operator => ({
+  inputs: [1, 1],
+  attributes: {},
+  infer: (node) => {
+    const { dtype, shape, content } = inputOf(node, 0);
+    return [{ dtype, shape, content: content?.map((item) => (typeof item === 'number' ? round(item) : item.includes('?=') ? undefined : item)) }];
+  },
+});
+
 export const elementwiseOperators: Readonly<Record<string, Operator>> = {
   Abs: unary(), Acos: unary(), Acosh: unary(), Asin: unary(), Asinh: unary(), Atan: unary(), Atanh: unary(),
-  Ceil: unary(), Cos: unary(), Cosh: unary(), Erf: unary(), Exp: unary(), Floor: unary(), HardSwish: unary(),
+  Ceil: rounding(Math.ceil), Cos: unary(), Cosh: unary(), Erf: unary(), Exp: unary(), Floor: rounding(Math.floor), HardSwish: unary(),
   Log: unary(), Mish: unary(), Neg: unary(), Reciprocal: unary(), Relu: unary(), Round: unary(), Sigmoid: unary(),
   Sign: unary(), Sin: unary(), Sinh: unary(), Softplus: unary(), Softsign: unary(), Sqrt: unary(), Tan: unary(), Tanh: unary(),
   Celu: unary({ alpha: 'float' }),
@@ -73,13 +105,13 @@ export const elementwiseOperators: Readonly<Record<string, Operator>> = {
     infer: (node) => {
       const x = inputOf(node, 0);
       const dtype = elementTypeNames[intOf(node, 'to', 0) as DataTypeCode];
-      return [{ dtype, shape: x.shape, content: dtype === 'int64' || dtype === 'int32' ? x.content : undefined }];
+      return [{ dtype, shape: x.shape, content: x.content?.map((item) => castContent(item, x.dtype, dtype)) }];
     },
   },
-  Add: variadic([2, 2], undefined, sum),
-  Sub: variadic([2, 2], undefined, (a, b) => sum(a, b, -1)),
-  Mul: variadic([2, 2], undefined, (a, b) => product([a, b])),
-  Div: variadic([2, 2], undefined, integerQuotient),
+  Add: variadic([2, 2], undefined, arithmetic((a, b) => a + b, (a, b) => sum(a, b))),
+  Sub: variadic([2, 2], undefined, arithmetic((a, b) => a - b, (a, b) => sum(a, b, -1))),
+  Mul: variadic([2, 2], undefined, arithmetic((a, b) => a * b, (a, b) => product([a, b]))),
+  Div: variadic([2, 2], undefined, arithmetic((a, b) => a / b, integerQuotient)),
   Pow: { ...variadic([2, 2]), infer: (node, where) => [{ dtype: inputOf(node, 0).dtype, shape: broadcastShapes(node.inputs.map((input) => input?.shape), where) }] },
   PRelu: { ...variadic([2, 2]), infer: (node, where) => [{ dtype: sameDtype(node, [0, 1], where), shape: inputOf(node, 0).shape }] },
   Mod: { ...variadic([2, 2], undefined, remainder), attributes: { fmod: 'int' } },

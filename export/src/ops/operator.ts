@@ -1,7 +1,7 @@
 /** What we know of an operator: arity, attributes, and how the types of its outputs follow from its inputs. */
 import { GraphError } from '../errors.js';
 import type { Attribute, DataType, Dim, Node, Shape, Value } from '../ir/types.js';
-import { anonymous, isAnonymous, type MaybeDim } from './symbolic.js';
+import { anonymous, isAnonymous, product, type MaybeDim } from './symbolic.js';
 
 export type AttributeKind = 'float' | 'int' | 'string' | 'tensor' | 'graph' | 'floats' | 'ints' | 'strings';
 
@@ -32,11 +32,12 @@ export function settle(name: string, type: OutputType | undefined, annotation?: 
   return { dtype, shape, ...(content && { content }) };
 }
 
-/** Elements of a short integer vector: what is known of them, and a name for each of the others. */
+/** Elements of a small integer tensor in C order: what is known of them, and a name for each of the others. */
 function settleContent(name: string, dtype: DataType | undefined, shape: Shape | undefined, content: readonly MaybeDim[] | undefined): readonly Dim[] | undefined {
-  const extent = shape?.length === 0 ? 1 : shape?.[0];
-  const short = (dtype === 'int64' || dtype === 'int32' || dtype === 'bool') && shape && shape.length <= 1 && typeof extent === 'number' && extent <= contentLimit;
-  const known = content && content.length <= contentLimit ? content : short ? Array.from({ length: extent }, () => undefined) : undefined;
+  const count = shape && product(shape);
+  if (typeof count !== 'number' || count > contentLimit) return undefined;
+  const integer = dtype === 'int64' || dtype === 'int32' || dtype === 'bool';
+  const known = content?.length === count ? content : integer ? Array.from({ length: count }, () => undefined) : undefined;
   return known?.map((dim, index) => dim ?? anonymous(name, index, 'content'));
 }
 

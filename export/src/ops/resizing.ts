@@ -23,8 +23,15 @@ export const resizingOperators: Readonly<Record<string, Operator>> = {
       const axes = resizedAxes(node, shape.length, where);
       const policy = node.attributes.get('keep_aspect_ratio_policy');
       const sizes = policy?.type === 'string' && policy.value !== 'stretch' ? undefined : node.inputs[3]?.content;
-      // The scales are floating-point numbers, whose values inference does not track: rules look them up.
-      const result: MaybeDim[] = shape.map((dim, axis) => (axes.includes(axis) ? sizes?.[axes.indexOf(axis)] : dim));
+      const scales = node.inputs[2]?.content;
+      const result = shape.map((dim, axis): MaybeDim => {
+        const at = axes.indexOf(axis);
+        if (at < 0) return dim;
+        const scale = scales?.[at];
+        if (sizes) return sizes[at];
+        if (scale === 1) return dim;
+        return typeof scale !== 'number' ? undefined : typeof dim === 'number' ? Math.floor(Math.fround(dim * scale)) : Number.isInteger(scale) ? product([dim, scale]) : undefined;
+      });
       return [{ dtype, shape: result }];
     },
   },

@@ -20,7 +20,7 @@ export const shapingOperators: Readonly<Record<string, Operator>> = {
   Reshape: {
     inputs: [2, 2],
     attributes: { allowzero: 'int' },
-    infer: (node, where) => [{ dtype: inputOf(node, 0).dtype, shape: reshaped(node, where), content: contentKept(node) }],
+    infer: (node, where) => [{ dtype: inputOf(node, 0).dtype, shape: reshaped(node, where), content: inputOf(node, 0).content }],
   },
   Flatten: {
     inputs: [1, 1],
@@ -59,7 +59,7 @@ export const shapingOperators: Readonly<Record<string, Operator>> = {
       const rank = x.shape.length + given.length;
       const axes = new Set(given.map((axis) => normalizeAxis(axis, rank, where)));
       const rest = [...x.shape];
-      return [{ dtype: x.dtype, shape: Array.from({ length: rank }, (_, axis) => (axes.has(axis) ? 1 : rest.shift()!)), content: rank <= 1 ? x.content : undefined }];
+      return [{ dtype: x.dtype, shape: Array.from({ length: rank }, (_, axis) => (axes.has(axis) ? 1 : rest.shift()!)), content: x.content }];
     },
   },
   Transpose: {
@@ -73,7 +73,7 @@ export const shapingOperators: Readonly<Record<string, Operator>> = {
       if ([...perm].sort((a, b) => a - b).join() !== shape.map((_, axis) => axis).join()) {
         throw new GraphError(`${where}: [${perm.join(', ')}] is no permutation of the axes of ${showShape(shape)}.`);
       }
-      return [{ dtype: x.dtype, shape: perm.map((axis) => shape[axis]!) }];
+      return [{ dtype: x.dtype, shape: perm.map((axis) => shape[axis]!), content: x.content && permuted(x.content, shape, perm) }];
     },
   },
   Concat: {
@@ -83,10 +83,10 @@ export const shapingOperators: Readonly<Record<string, Operator>> = {
       const dtype = sameDtype(node, node.inputs.map((_, index) => index), where);
       const shapes = node.inputs.map((input) => input?.shape);
       const contents = node.inputs.map((input) => input?.content);
-      const content = contents.every((part) => part !== undefined) ? contents.flat() : undefined;
       const first = shapes[0];
-      if (!first || shapes.some((shape) => !shape)) return [{ dtype, shape: undefined, content }];
+      if (!first || shapes.some((shape) => !shape)) return [{ dtype, shape: undefined }];
       const axis = normalizeAxis(intOf(node, 'axis', 0), first.length, where);
+      const content = axis === 0 && contents.every((part) => part !== undefined) ? contents.flat() : undefined;
       for (const shape of shapes as Shape[]) {
         const fits = shape.length === first.length && shape.every((dim, i) => i === axis || typeof dim !== 'number' || typeof first[i] !== 'number' || dim === first[i]);
         if (!fits) throw new GraphError(`${where}: shapes ${shapes.map(showShape).join(', ')} do not join along axis ${axis}.`);
@@ -183,10 +183,6 @@ export function splitSizes(node: Node, outputCount: number, extent: MaybeDim, wh
   return Array.from({ length: outputCount }, (_, i) => Math.max(0, Math.min(size, extent - i * size)));
 }
 
-function contentKept(node: Node): readonly MaybeDim[] | undefined {
-  return node.inputs[1]?.shape?.[0] === 1 || node.inputs[1]?.shape?.[0] === 0 ? node.inputs[0]?.content : undefined;
-}
-
 function reshaped(node: Node, where: string): readonly MaybeDim[] | undefined {
   const x = inputOf(node, 0).shape;
   const steering = inputOf(node, 1);
@@ -220,7 +216,8 @@ function sliced(node: Node, where: string): OutputType {
   if (!x.shape) return { dtype: x.dtype, shape: undefined };
   if (!axes) return { dtype: x.dtype, shape: x.shape.map(() => undefined) };
   const shape: MaybeDim[] = [...x.shape];
-  let content: readonly MaybeDim[] | undefined = x.shape.length === 1 ? x.content : undefined;
+  let content: readonly MaybeDim[] | undefined = x.content;
+  const extents = x.shape.every((dim) => typeof dim === 'number') ? [...x.shape] : undefined;
   for (const [i, given] of axes.entries()) {
     const axis = normalizeAxis(given, shape.length, where);
     const [dim, start, end, step] = [shape[axis], starts?.[i], ends?.[i], steps?.[i]];
@@ -232,12 +229,24 @@ function sliced(node: Node, where: string): OutputType {
     }
     const [from, count] = sliceRange(dim, start, end, step);
     shape[axis] = count;
-    if (content) {
-      const source: readonly MaybeDim[] = content;
-      content = Array.from({ length: count }, (_, k) => source[from + k * step]);
-    }
+    if (content && extents) content = picked(content, extents, axis, Array.from({ length: count }, (_, k) => from + k * step));
+    if (extents) extents[axis] = count;
   }
   return { dtype: x.dtype, shape, content };
+}
+
+/** Elements at `indices` along one axis. */
+function picked(content: readonly MaybeDim[], extents: readonly number[], axis: number, indices: readonly number[]): MaybeDim[] {
+  const inner = extents.slice(axis + 1).reduce((a, b) => a * b, 1);
+  const outer = extents.slice(0, axis).reduce((a, b) => a * b, 1);
+  return Array.from({ length: outer }, (_, o) => indices.flatMap((index) => content.slice((o * extents[axis]! + index) * inner, (o * extents[axis]! + index + 1) * inner))).flat();
+}
+
+/** Elements in the order that a transposition gives them. */
+function permuted(content: readonly MaybeDim[], shape: Shape, perm: readonly number[]): MaybeDim[] | undefined {
+  if (!shape.every((dim) => typeof dim === 'number')) return undefined;
+  const strides = shape.map((_, axis) => shape.slice(axis + 1).reduce((a, b) => a * b, 1));
+  return perm.reduce<number[]>((offsets, axis) => offsets.flatMap((offset) => Array.from({ length: shape[axis]! }, (_, i) => offset + i * strides[axis]!)), [0]).map((offset) => content[offset]);
 }
 
 /** Where a slice of an axis begins and how many elements it has. */

@@ -2,7 +2,7 @@
 import { GraphError } from '../errors.js';
 import { float32, int64, numbersOf, type Constant } from '../ir/constant.js';
 import type { Node } from '../ir/types.js';
-import type { OutputType } from './operator.js';
+import { contentLimit, type OutputType } from './operator.js';
 
 /** The constant that a Constant node holds, when it is a tensor. */
 export function tensorOf(node: Node): Constant | undefined {
@@ -29,15 +29,15 @@ export function constantOfNode(node: Node): Constant | undefined {
 export function contentFromTensorAttribute(node: Node): OutputType {
   const tensor = tensorOf(node);
   if (tensor) {
-    const small = (tensor.dtype === 'int64' || tensor.dtype === 'int32') && tensor.dims.length <= 1 && (tensor.dims[0] ?? 1) <= 64;
-    return { dtype: tensor.dtype, shape: tensor.dims, content: small && tensor.data instanceof Uint8Array ? numbersOf(tensor) : undefined };
+    const small = tensor.dims.reduce((a, b) => a * b, 1) <= contentLimit && tensor.dtype !== 'string' && tensor.data instanceof Uint8Array;
+    return { dtype: tensor.dtype, shape: tensor.dims, content: small ? numbersOf(tensor) : undefined };
   }
   for (const attribute of node.attributes.values()) {
     switch (attribute.type) {
       case 'int': return { dtype: 'int64', shape: [], content: [attribute.value] };
       case 'ints': return { dtype: 'int64', shape: [attribute.value.length], content: attribute.value };
-      case 'float': return { dtype: 'float32', shape: [] };
-      case 'floats': return { dtype: 'float32', shape: [attribute.value.length] };
+      case 'float': return { dtype: 'float32', shape: [], content: [Math.fround(attribute.value)] };
+      case 'floats': return { dtype: 'float32', shape: [attribute.value.length], content: attribute.value };
       case 'string': return { dtype: 'string', shape: [] };
       case 'strings': return { dtype: 'string', shape: [attribute.value.length] };
       case 'tensor': case 'graph': case 'opaque': break;
