@@ -6,7 +6,7 @@
 import { join } from 'node:path';
 import * as ort from 'onnxruntime-node';
 import { createRuntime } from '../../runtimes/node/dist/index.js';
-import { normals, openBundle, purposes } from '../../sdk/dist/index.js';
+import { normals, openBundle, purposes, resolveExternalData } from '../../sdk/dist/index.js';
 import { loadConfig } from '../../trainer/dist/config/load.js';
 import { assemble } from '../../trainer/dist/run/assemble.js';
 import { bundleOf } from '../../trainer/dist/run/run-bundle.js';
@@ -18,7 +18,8 @@ if (!pytorch) console.log(`${python} has no torch: sampling is not compared with
 
 /** Bare session runs: x₀ and all noise made beforehand, one run of the graph. */
 async function bareSampler(files, { eta, nu, K, kappa, sampleShape }, batch) {
-  const session = await ort.InferenceSession.create(files.get('sampler.onnx'), { externalData: [{ path: 'weights.bin', data: files.get('weights.bin') }], logSeverityLevel: 3 });
+  const { model, externalData } = await resolveExternalData('sampler.onnx', files.get('sampler.onnx'), (path) => Promise.resolve(files.get(path)));
+  const session = await ort.InferenceSession.create(model, { externalData: Array.from(externalData, ([path, data]) => ({ path, data })), logSeverityLevel: 3 });
   const elements = sampleShape.reduce((a, b) => a * b, 1);
   const noise = new Float32Array((K + kappa) * batch * elements);
   for (let k = 0; k < K + kappa; k++) noise.set(normals({ seed: 1, purpose: purposes.flow, step: k, count: batch, elements }), k * batch * elements);

@@ -18,31 +18,23 @@ if (!pytorch) {
 }
 
 const cases = [
-  { name: 'toy', title: 'toy: mlp, batch 1024, K = 200', config: 'swiss-roll', repeat: 3 },
-  { name: 'digits', title: 'digits: resnet28, batch 64, K = 30', config: 'digits', repeat: 1 },
+  { name: 'toy', title: 'toy: mlp, batch 1024, K = 200', config: 'swiss-roll' },
+  { name: 'digits', title: 'digits: resnet28, batch 64, K = 30', config: 'digits' },
 ];
 const rows = [];
 let learning = '';
-for (const { name, title, config: file, repeat } of cases) {
+for (const { name, title, config: file } of cases) {
   const config = await loadConfig(join(import.meta.dirname, `../../trainer/configs/${file}.yaml`));
   const run = await assemble(config, createRuntime());
   learning = run.tensorflow.description;
   const iterations = train(run, 0, Infinity);
   let flow = 0;
   const ours = async () => {
-    let sum = 0;
-    for (let i = 0; i < repeat; i++) {
-      const { value } = await iterations.next();
-      sum += value.milliseconds;
-      flow = value.flowMilliseconds / value.milliseconds;
-    }
-    return sum / repeat;
+    const { value } = await iterations.next();
+    flow = value.flowMilliseconds / value.milliseconds;
+    return value.milliseconds;
   };
-  const theirs = async () => {
-    let sum = 0;
-    for (let i = 0; i < repeat; i++) sum += (await pytorch.ask({ do: 'train', case: name })).milliseconds;
-    return sum / repeat;
-  };
+  const theirs = async () => (await pytorch.ask({ do: 'train', case: name })).milliseconds;
   const result = await interleave(rounds, [ours, theirs]);
   rows.push([title, milliseconds(result.a), milliseconds(result.b), ratio(result.ratio), `${(flow * 100).toFixed(0)} %`]);
   console.log(rows.at(-1).join(' | '));
