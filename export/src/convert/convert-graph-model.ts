@@ -113,9 +113,9 @@ function nodeOf(nodes: ReadonlyMap<string, GraphNode>, name: string, user: strin
 
 /** Inputs and outputs by the signature; without one, placeholders and nodes that nobody reads. */
 function endpoints({ signature, userDefinedMetadata }: TfjsArtifacts, nodes: ReadonlyMap<string, GraphNode>): { inputs: Endpoint[]; outputs: Endpoint[] } {
-  const found = (signature ?? (userDefinedMetadata as { signature?: object } | undefined)?.signature) as Record<'inputs' | 'outputs', Record<string, { name?: string }> | undefined> | undefined;
-  const named = (entries: Record<string, { name?: string }> | undefined): Endpoint[] => Object.entries(entries ?? {}).map(([name, entry]) => {
-    const [node, index] = splitOutput(entry.name ?? name);
+  const found = (signature ?? (userDefinedMetadata as { signature?: object } | undefined)?.signature) as Partial<Record<'inputs' | 'outputs', Record<string, { name?: string } | null>>> | null | undefined;
+  const named = (entries: Record<string, { name?: string } | null> | undefined): Endpoint[] => Object.entries(entries ?? {}).map(([name, entry]) => {
+    const [node, index] = splitOutput(entry?.name ?? name);
     return { name, node, index };
   });
   const read = new Set([...nodes.values()].flatMap((node) => node.inputs.map(([name]) => name)));

@@ -35,9 +35,11 @@ export function foldTransposes(graph: Graph, parameters: readonly Parameter[]): 
   const arranged = new Map<Value, (data: Float32Array) => Float32Array>();
   for (let changed = true; changed;) {
     changed = false;
+    let links = linksOf(graph);
     for (const node of graph.nodes.filter((candidate) => candidate.opType === 'Transpose')) {
-      const links = linksOf(graph);
-      if (cancel(graph, links, node) || absorbFlatten(graph, links, node, arranged) || absorbUnflatten(graph, links, node, arranged)) changed = true;
+      if (!cancel(graph, links, node) && !absorbFlatten(graph, links, node, arranged) && !absorbUnflatten(graph, links, node, arranged)) continue;
+      changed = true;
+      links = linksOf(graph);
     }
     removeUnread(graph);
   }

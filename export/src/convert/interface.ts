@@ -28,7 +28,8 @@ export function inputShape(name: string, shape: readonly (number | null)[], opti
 export function inputType(name: string, dtype: string | undefined): DataType {
   switch (dtype) {
     case undefined: case 'float32': return 'float32';
-    case 'int32': return 'int32';
+    // What tfjs takes for bytes, too.
+    case 'int32': case 'uint8': return 'int32';
     case 'bool': return 'bool';
     default: throw new UnsupportedError(`Input ${JSON.stringify(name)} is of type ${dtype}, which is not supported.`);
   }

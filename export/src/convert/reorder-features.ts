@@ -84,8 +84,9 @@ function elements(constant: Constant): Float32Array {
 
 /** Place in the order of `from` (extents) of each element in the order of its axes permuted by `perm`. */
 function orderOf(from: readonly number[], perm: readonly number[]): number[] {
-  const places = Float32Array.from({ length: from.reduce((a, b) => a * b, 1) }, (_, index) => index);
-  return places.length >= 2 ** 24 ? [] : Array.from(permuted(places, from, perm).data);
+  const length = from.reduce((a, b) => a * b, 1);
+  // Beyond this float32 does not count: such a Transpose stays.
+  return length >= 2 ** 24 ? [] : Array.from(permuted(Float32Array.from({ length }, (_, index) => index), from, perm).data);
 }
 
 const keepsBatch = (perm: readonly number[]): boolean => perm[0] === 0;

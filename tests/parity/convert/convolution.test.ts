@@ -65,10 +65,19 @@ describe.each(paddings)('padding %s', (padding) => {
   });
 });
 
+it('signals, given and returned with channels first on demand', async () => {
+  const network = tf.sequential({ layers: [
+    tf.layers.conv1d({ inputShape: [12, 3], filters: 4, kernelSize: 3, activation: 'relu' }), tf.layers.maxPooling1d({ poolSize: 2 }),
+    tf.layers.batchNormalization({}), tf.layers.prelu({ sharedAxes: [1] }), tf.layers.conv1d({ filters: 2, kernelSize: 2, padding: 'same' }), tf.layers.layerNormalization({}),
+  ] });
+  expect(operators(await expectParity(tf, network, { channelsFirst: 'all', imageRank: 3 }))).not.toContain('Transpose');
+  expect(operators(await expectParity(tf, network)).filter((opType) => opType === 'Transpose')).toHaveLength(2);
+});
+
 it('global pooling', async () => {
   for (const make of ['globalAveragePooling2d', 'globalMaxPooling2d'] as const) {
     for (const dataFormat of ['channelsLast', 'channelsFirst'] as const) {
-      const model = await expectParity(tf, networkOf(tf, tf.layers[make]({ dataFormat }), [5, 6, 3]), { images: dataFormat === 'channelsLast' });
+      const model = await expectParity(tf, networkOf(tf, tf.layers[make]({ dataFormat }), [5, 6, 3]), { imageRank: dataFormat === 'channelsLast' ? 4 : Infinity });
       expect(operators(model)).not.toContain('Transpose');
     }
   }
@@ -91,7 +100,7 @@ it('channels first in tfjs itself', async () => {
     tf.layers.flatten({ dataFormat }),
     tf.layers.dense({ units: 3 }),
   ] });
-  expect(operators(await expectParity(tf, network, { images: false })).filter((opType) => opType === 'Transpose').length).toBeLessThanOrEqual(1);
+  expect(operators(await expectParity(tf, network, { imageRank: Infinity })).filter((opType) => opType === 'Transpose').length).toBeLessThanOrEqual(1);
 });
 
 it('refuses what tfjs itself does not do', async () => {

@@ -73,7 +73,7 @@ describe('elementwise', () => {
 describe('shapes', () => {
   const chains: [string, (w: GraphWriter, x: string) => string][] = [
     ['Reshape', (w, x) => w.node('Reshape', [x, w.ints(-1, 72, 4)])],
-    ['Reshape to rows', (w, x) => w.node('Reshape', [x, w.ints(-1, 4)])],
+    ['Reshape to rows and back', (w, x) => w.node('Reshape', [w.node('Neg', [w.node('Reshape', [x, w.ints(-1, 4)])]), w.ints(-1, 8, 9, 4)])],
     ['flattening by a shape that is computed', (w, x) => {
       const batch = w.node('StridedSlice', [w.node('Shape', [x]), w.ints(0), w.ints(1), w.ints(1)], { shrink_axis_mask: 1 });
       return w.node('Reshape', [x, w.node('Pack', [batch, w.int(-1)], { axis: 0 })]);
@@ -92,6 +92,7 @@ describe('shapes', () => {
     ['Slice', (w, x) => w.node('Slice', [x, w.ints(0, 2, 0, 1), w.ints(-1, 3, 9, 2)])],
     ['Split', (w, x) => `${w.node('Split', [w.int(3), x], { num_split: 2 })}:1`],
     ['SplitV', (w, x) => `${w.node('SplitV', [x, w.ints(3, -1), w.int(1)], { num_split: 2 })}:1`],
+    ['Unpack', (w, x) => `${w.node('Unpack', [x], { axis: 2, num: 9 })}:3`],
     ['Tile', (w, x) => w.node('Tile', [x, w.ints(1, 2, 1, 3)])],
     ['GatherV2', (w, x) => w.node('GatherV2', [x, w.ints(3, 1, 1), w.int(2)])],
     ['DepthToSpace', (w, x) => w.node('DepthToSpace', [x], { block_size: 2, data_format: 'NHWC' })],

@@ -1,5 +1,5 @@
 /** Writes TensorFlow graphs node by node, and compares converted ones with tfjs. */
-import { convertGraphModel, writeModel, type ConvertGraphOptions, type Model, type TfjsArtifacts, type WeightSpec } from '@ratioflow/export';
+import { assertEmissionProfile, convertGraphModel, writeModel, type ConvertGraphOptions, type Model, type TfjsArtifacts, type WeightSpec } from '@ratioflow/export';
 import type { Tensor } from '@tensorflow/tfjs';
 import * as ort from 'onnxruntime-node';
 import { expect } from 'vitest';
@@ -85,12 +85,11 @@ export class GraphWriter {
 export interface GraphParityOptions extends ConvertGraphOptions {
   /** Extents of the inputs. @default those of the placeholders, with a batch of 2 */
   readonly shapes?: readonly (readonly number[])[];
-  readonly images?: boolean;
 }
 
 /** Asserts that the converted graph computes what tfjs computes; returns the converted model. */
 export async function expectGraphParity(tf: TensorFlow, writer: GraphWriter, options: GraphParityOptions = {}): Promise<Model> {
-  const { shapes, images = true, ...convert } = options;
+  const { shapes, ...convert } = options;
   const artifacts = writer.artifacts();
   const graph = await tf.loadGraphModel(tf.io.fromMemory(artifacts));
   const inputs = graph.inputs.map(({ shape }, index) => {
@@ -101,9 +100,10 @@ export async function expectGraphParity(tf: TensorFlow, writer: GraphWriter, opt
   const executed = graph.execute(Object.fromEntries(graph.inputs.map(({ name }, index) => [name, inputs[index]!])), names);
   const expected: Tensor[] = Array.isArray(executed) ? executed : [executed];
   const model = convertGraphModel(artifacts, convert);
+  assertEmissionProfile('the converted graph', model);
   const arranged = (tensor: Tensor): { data: Float32Array | Int32Array; shape: readonly number[] } => {
     const array = { data: tensor.dataSync<'float32'>(), shape: tensor.shape };
-    return images && tensor.rank >= 4 ? toChannelsFirst(array) : array;
+    return tensor.rank >= 4 ? toChannelsFirst(array) : array;
   };
   for (const graphOptimizationLevel of ['disabled', 'all'] as const) {
     const session = await ort.InferenceSession.create(writeModel(model), { graphOptimizationLevel, logSeverityLevel: 3 });

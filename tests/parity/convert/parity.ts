@@ -1,6 +1,6 @@
 /** Compares converted networks on ONNX Runtime with the networks themselves. */
 import { fillNormals } from '@ratioflow/sdk';
-import { convertLayersModel, writeModel, type ConvertOptions, type Model } from '@ratioflow/export';
+import { assertEmissionProfile, convertLayersModel, writeModel, type ConvertOptions, type Model } from '@ratioflow/export';
 import type { LayersModel, SymbolicTensor, Tensor } from '@tensorflow/tfjs';
 import * as ort from 'onnxruntime-node';
 import { expect } from 'vitest';
@@ -43,8 +43,8 @@ export function toChannelsFirst({ data, shape }: NumberArray): NumberArray {
 export interface ParityOptions extends ConvertOptions {
   /** Values of the inputs. @default standard normals for a batch of 2 */
   readonly inputs?: readonly Tensor[];
-  /** Whether tensors of rank 4 and 5 are images, which ONNX has channels first. @default true */
-  readonly images?: boolean;
+  /** Tensors from this rank on have channels first in ONNX. @default 4 */
+  readonly imageRank?: number;
   /** @default 1e-5 */
   readonly tolerance?: number;
 }
@@ -53,7 +53,7 @@ const levels = ['disabled', 'all'] as const;
 
 /** Asserts that the converted network computes what the network predicts; returns the converted model. */
 export async function expectParity(tf: TensorFlow, network: LayersModel, options: ParityOptions = {}): Promise<Model> {
-  const { inputs: given, images = true, tolerance = 1e-5, ...convert } = options;
+  const { inputs: given, imageRank = 4, tolerance = 1e-5, ...convert } = options;
   randomizeWeights(tf, network);
   const inputs = given ?? network.inputs.map(({ shape }) => {
     const extents = shape.map((dim) => dim ?? 2);
@@ -64,8 +64,9 @@ export async function expectParity(tf: TensorFlow, network: LayersModel, options
   const { model } = await convertLayersModel(network, convert);
   const arranged = (tensor: Tensor): NumberArray => {
     const array: NumberArray = { data: tensor.dataSync<'float32'>(), shape: tensor.shape };
-    return images && tensor.rank >= 4 ? toChannelsFirst(array) : array;
+    return tensor.rank >= imageRank ? toChannelsFirst(array) : array;
   };
+  assertEmissionProfile('the converted network', model);
   const bytes = writeModel(model);
   for (const graphOptimizationLevel of levels) {
     const session = await ort.InferenceSession.create(bytes, { graphOptimizationLevel, logSeverityLevel: 3 });

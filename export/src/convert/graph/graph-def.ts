@@ -14,16 +14,18 @@ export function readGraphDef(topology: unknown): Map<string, GraphNode> {
   const list = (topology as { node?: unknown } | null)?.node;
   if (!Array.isArray(list)) throw new ModelFormatError('The model topology holds no list of nodes: is this a GraphModel?');
   const nodes = new Map<string, GraphNode>();
-  for (const item of list as Partial<Record<'name' | 'op' | 'input' | 'attr', unknown>>[]) {
-    const { name, op, input = [], attr = {} } = item;
-    if (typeof name !== 'string' || typeof op !== 'string' || !Array.isArray(input) || !input.every((text) => typeof text === 'string')) {
-      throw new ModelFormatError(`The model topology holds a node without name, operator or inputs: ${JSON.stringify({ name, op })}.`);
+  for (const item of list as unknown[]) {
+    const { name, op, input = [], attr = {} } = (item ?? {}) as Partial<Record<'name' | 'op' | 'input' | 'attr', unknown>>;
+    if (typeof name !== 'string' || typeof op !== 'string' || !Array.isArray(input) || !input.every((text) => typeof text === 'string') || !isRecord(attr) || !Object.values(attr).every(isRecord)) {
+      throw new ModelFormatError(`The model topology holds a node without name, operator, inputs or attributes: ${JSON.stringify({ name, op })}.`);
     }
     if (nodes.has(name)) throw new ModelFormatError(`The model topology holds two nodes ${JSON.stringify(name)}.`);
     nodes.set(name, { name, op, inputs: (input).filter((text) => !text.startsWith('^')).map(splitOutput), attr: attr as GraphNode['attr'] });
   }
   return nodes;
 }
+
+const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** `node`, `node:1` or `node:output:0`. */
 export function splitOutput(text: string): readonly [string, number] {

@@ -78,6 +78,19 @@ const pack: NodeConverter = (context, inputs) => {
   return valueTensor(context.builder.op('Concat', values.map((value) => context.builder.op('Unsqueeze', [value, context.builder.ints([at])])), { axis: at }));
 };
 
+const unpack: NodeConverter = (context, inputs) => {
+  const { builder, attributes, where } = context;
+  const x = computed(context, inputs);
+  const dims = tfjsShape(x);
+  const given = attributes.int('axis', 0);
+  const axis = given < 0 ? given + dims.length : given;
+  const at = axisIn(x, axis, where);
+  return Array.from({ length: fixed(dims[axis], where) }, (_, index) => {
+    const value = builder.op('Slice', [x.value, builder.ints([index]), builder.ints([index + 1]), builder.ints([at]), builder.ints([1])]);
+    return converted(reshaped(context, { value, layout: x.layout }, dims.filter((_extent, other) => other !== axis)));
+  });
+};
+
 const pad = (mode: string | undefined): NodeConverter => (context, inputs) => {
   const x = computed(context, inputs);
   const flat = integers(context, inputs, 1, 'paddings');
@@ -196,5 +209,6 @@ export const shapingNodes: Readonly<Record<string, NodeConverter>> = {
   StridedSlice: stridedSlice,
   Tile: tile,
   Transpose: transpose,
+  Unpack: unpack,
 };
 

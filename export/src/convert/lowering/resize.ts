@@ -21,7 +21,7 @@ export function resize(builder: GraphBuilder, x: Value, sizes: readonly number[]
   const repeats = grid !== 'align-corners' && sizes.every((size, axis) => size % extents[axis]! === 0);
   if (repeats) return resized(builder, x, sizes, { mode: 'nearest', coordinate_transformation_mode: 'asymmetric', nearest_mode: 'floor' });
   // Engines round at the edges between pixels in their own ways; indices leave nothing to rounding.
-  return extents.reduce((image, extent, axis) => gatherAxis(builder, image, axis + 2, nearestIndices(extent, sizes[axis]!, grid)), x);
+  return extents.reduce((image, extent, axis) => gatherAxis(builder, image, axis + 2, nearestIndices(extent, sizes[axis]!, grid, where)), x);
 }
 
 function resized(builder: GraphBuilder, x: Value, sizes: readonly number[], attributes: Readonly<Record<string, string>>): Value {

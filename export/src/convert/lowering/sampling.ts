@@ -7,7 +7,8 @@ const f = Math.fround;
 export type Grid = 'asymmetric' | 'align-corners' | 'half-pixel';
 
 /** Indices that nearest-neighbour resizing picks. */
-export function nearestIndices(extent: number, size: number, grid: Grid): number[] {
+export function nearestIndices(extent: number, size: number, grid: Grid, where: string): number[] {
+  if (size < 1 || size > 2 ** 20) throw new UnsupportedError(`${where}: resizing ${extent} to ${size} is not supported.`);
   const aligned = grid === 'align-corners' && size > 1;
   const scale = f(aligned ? (extent - 1) / (size - 1) : extent / size);
   return Array.from({ length: size }, (_, index) => {
