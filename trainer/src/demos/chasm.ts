@@ -13,6 +13,7 @@ import type { Scene } from '../pictures/scene.js';
 import { squareAround } from '../pictures/points.js';
 import { assemble, type Assembly } from '../run/assemble.js';
 import { memoryModel } from '../run/memory-model.js';
+import { progressMeter } from '../run/progress.js';
 import { bundleOf } from '../run/run-bundle.js';
 import type { DemoOptions, DemoResult } from './demo.js';
 import { fieldOf } from './field.js';
@@ -93,18 +94,18 @@ function spreadAround(particles: Float32Array, distance: number): number {
 export async function chasmDemo(options: DemoOptions): Promise<DemoResult> {
   const { out, signal, onProgress } = options;
   await mkdir(out, { recursive: true });
-  const runtime = createRuntime();
+  // Networks this small gain nothing from a second thread.
+  const runtime = createRuntime({ threads: 1 });
   const findings: string[] = [];
-  const total = { done: 0, of: 0 };
   const plan = [experiment(near.distance, near.steps, false, options), experiment(far.distance, far.steps, false, options), experiment(far.distance, far.steps, true, options)] as const;
-  total.of = plan.reduce((sum, { config }) => sum + config.training.iterations, 0);
+  const measure = progressMeter(plan.reduce((sum, { config }) => sum + config.training.iterations, 0));
+  let done = 0;
 
   const learn = async ({ config, steps }: Experiment, look: (iteration: number, flowed: Flowed, assembly: Assembly) => void | Promise<void>, at: readonly number[]): Promise<void> => {
     const assembly = await assemble(config, runtime);
     try {
       for await (const metrics of train(assembly, 0, config.training.iterations, signal)) {
-        total.done++;
-        onProgress?.({ ...metrics, iteration: total.done, of: total.of, iterationsPerSecond: 1000 / metrics.milliseconds, secondsLeft: ((total.of - total.done) * metrics.milliseconds) / 1000 });
+        onProgress?.(measure(metrics, ++done));
         if (at.includes(metrics.iteration)) await look(metrics.iteration, await flowParticles(assembly, steps), assembly);
       }
     } finally {

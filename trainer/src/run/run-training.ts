@@ -7,22 +7,15 @@ import { stringify } from 'yaml';
 import { parseConfig } from '../config/load.js';
 import type { TrainingConfig } from '../config/schema.js';
 import { ConfigError, TrainingError } from '../errors.js';
-import { train, type IterationMetrics } from '../loop/train.js';
+import { train } from '../loop/train.js';
 import type { PriorState } from '../priors/prior.js';
 import { assemble, type Assembly } from './assemble.js';
 import { readLatestCheckpoint, writeCheckpoint, type Checkpoint } from './checkpoint.js';
 import { openMetrics, type MetricsRecord } from './metrics.js';
 import { previewOf } from './preview.js';
+import { progressMeter, type TrainingProgress } from './progress.js';
 import { bundleOf } from './run-bundle.js';
 import { decodeSafetensors, encodeSafetensors } from './safetensors.js';
-
-/** What a run reports while it goes on. */
-export interface TrainingProgress extends IterationMetrics {
-  readonly of: number;
-  /** Over the last iterations. */
-  readonly iterationsPerSecond: number;
-  readonly secondsLeft: number;
-}
 
 export interface RunOptions {
   /** Folder of the run. */
@@ -123,15 +116,12 @@ async function iterate(assembly: Assembly, options: RunOptions, metrics: Metrics
     }
     await writeCheckpoint(out, { iteration: done, arrays, metadata: { name: config.name, seed: config.seed } }, config.checkpoints.keep);
   };
-  const recent: number[] = [];
+  const measure = progressMeter(to);
   try {
     for await (const result of train(assembly, from, to, signal)) {
       done = result.iteration;
       metrics.add(result);
-      recent.push(result.milliseconds);
-      if (recent.length > 20) recent.shift();
-      const iterationsPerSecond = (1000 * recent.length) / recent.reduce((a, b) => a + b, 0);
-      onProgress?.({ ...result, of: to, iterationsPerSecond, secondsLeft: (to - done) / iterationsPerSecond });
+      onProgress?.(measure(result));
       if (done % config.checkpoints.every === 0 || done === to) await save();
       if (config.previews.every > 0 && (done % config.previews.every === 0 || done === to)) {
         await preview(assembly, out, done, signal);
