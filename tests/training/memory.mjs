@@ -4,7 +4,7 @@
  */
 import { loadSources } from '../support/load-sources.mjs';
 
-const [warmUp, iterations] = [200, 500];
+const [warmUp, iterations] = [100, 500];
 const { load, close } = await loadSources();
 
 /** The parts of a run: a multi-layer perceptron as configured, or a small convolution, whose flow makes a session per iteration. */
@@ -45,13 +45,16 @@ bridge: ${name === 'mlp-tfjs' ? 'tfjs' : 'onnxruntime'}
 
 const parts = await partsOf(process.argv[2]);
 const { train } = await load('trainer/src/loop/train.ts');
-const measure = () => {
-  globalThis.gc();
+/** After two collections: what finalisers of the first let go is gone with the second. */
+const measure = async () => {
+  for (let round = 0; round < 2; round++) {
+    globalThis.gc();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
   return { tensors: parts.tensorflow.tf.memory().numTensors, resident: process.memoryUsage.rss() };
 };
 let before;
-for await (const { iteration } of train(parts, 0, warmUp + iterations)) if (iteration === warmUp) before = measure();
-await new Promise((resolve) => setTimeout(resolve, 100));
-console.log(JSON.stringify({ before, after: measure() }));
+for await (const { iteration } of train(parts, 0, warmUp + iterations)) if (iteration === warmUp) before = await measure();
+console.log(JSON.stringify({ before, after: await measure() }));
 await close();
 process.exit(0);
