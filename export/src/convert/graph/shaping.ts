@@ -18,7 +18,8 @@ const reshape: NodeConverter = (context, inputs) => {
   return converted(reshaped(context, computed(context, inputs), target));
 };
 
-function reshaped(context: NodeContext, x: Converted, target: readonly Dim[]): Converted {
+/** A reshaped tensor; −1 and names of symbolic extents stand for what is open. */
+export function reshaped(context: NodeContext, x: Converted, target: readonly Dim[]): Converted {
   const { builder, where } = context;
   const [batch, ...rest] = tfjsShape(x);
   const inner = rest.every((dim) => typeof dim === 'number') ? (rest).reduce((a, b) => a * b, 1) : undefined;
@@ -78,19 +79,6 @@ const pack: NodeConverter = (context, inputs) => {
   return valueTensor(context.builder.op('Concat', values.map((value) => context.builder.op('Unsqueeze', [value, context.builder.ints([at])])), { axis: at }));
 };
 
-const unpack: NodeConverter = (context, inputs) => {
-  const { builder, attributes, where } = context;
-  const x = computed(context, inputs);
-  const dims = tfjsShape(x);
-  const given = attributes.int('axis', 0);
-  const axis = given < 0 ? given + dims.length : given;
-  const at = axisIn(x, axis, where);
-  return Array.from({ length: fixed(dims[axis], where) }, (_, index) => {
-    const value = builder.op('Slice', [x.value, builder.ints([index]), builder.ints([index + 1]), builder.ints([at]), builder.ints([1])]);
-    return converted(reshaped(context, { value, layout: x.layout }, dims.filter((_extent, other) => other !== axis)));
-  });
-};
-
 const pad = (mode: string | undefined): NodeConverter => (context, inputs) => {
   const x = computed(context, inputs);
   const flat = integers(context, inputs, 1, 'paddings');
@@ -106,78 +94,6 @@ function scalarOf(context: NodeContext, inputs: readonly GraphTensor[], index: n
   if (tensor.kind !== 'constant' || tensor.data.length !== 1) throw new UnsupportedError(`${context.where}: its value ${index} is not a constant number, which is not supported.`);
   return tensor.data[0]!;
 }
-
-/** begin:end:stride per axis, with TensorFlow's masks. */
-const stridedSlice: NodeConverter = (context, inputs) => {
-  const { attributes, where } = context;
-  for (const name of ['ellipsis_mask', 'new_axis_mask']) if (attributes.int(name, 0) !== 0) attributes.refuse(name, attributes.int(name), '0');
-  const tensor = input(context, inputs, 0);
-  const dims = shapeOfTensor(tensor);
-  const [begin, end] = [integers(context, inputs, 1, 'begin'), integers(context, inputs, 2, 'end')];
-  const strides = inputs[3] ? integers(context, inputs, 3, 'strides') : begin.map(() => 1);
-  const has = (name: string, axis: number): boolean => (attributes.int(name, 0) & (1 << axis)) !== 0;
-  const drops = begin.flatMap((_, axis) => (has('shrink_axis_mask', axis) ? [axis] : []));
-  const spans = begin.map((from, axis) => {
-    const stride = strides[axis]!;
-    if (has('shrink_axis_mask', axis)) return { from, to: from === -1 ? 2 ** 31 - 1 : from + 1, stride: 1 };
-    return { from: has('begin_mask', axis) ? (stride > 0 ? 0 : 2 ** 31 - 1) : from, to: has('end_mask', axis) ? (stride > 0 ? 2 ** 31 - 1 : -(2 ** 31)) : end[axis]!, stride };
-  });
-  if (tensor.kind === 'extents') {
-    const [span] = spans;
-    if (span!.stride !== 1) throw new UnsupportedError(`${where}: strides = [${strides.join(', ')}] on a shape are not supported (supported: 1).`);
-    return { kind: 'extents', content: tensor.content.slice(span!.from, span!.to), scalar: drops.length > 0 };
-  }
-  const x = computed(context, inputs);
-  const moved = spans.map((span, axis) => ({ ...span, axis })).filter(({ from, to, stride }) => from !== 0 || to !== 2 ** 31 - 1 || stride !== 1);
-  const { builder } = context;
-  const value = moved.length === 0 ? x.value : builder.op('Slice', [
-    x.value, builder.ints(moved.map(({ from }) => from)), builder.ints(moved.map(({ to }) => to)), builder.ints(moved.map(({ axis }) => axisIn(x, axis, where))), builder.ints(moved.map(({ stride }) => stride)),
-  ]);
-  const sliced: Converted = { value, layout: x.layout };
-  return converted(drops.length === 0 ? sliced : reshaped(context, sliced, tfjsShape(sliced).filter((_, axis) => !drops.includes(axis) || axis >= dims.length)));
-};
-
-const slice: NodeConverter = (context, inputs) => {
-  const { builder, where } = context;
-  const x = computed(context, inputs);
-  const [begin, sizes] = [integers(context, inputs, 1, 'begin'), extents(context, inputs, 2, 'size')];
-  const dims = tfjsShape(x);
-  const axes = begin.flatMap((from, axis) => (from !== 0 || (sizes[axis] !== -1 && sizes[axis] !== dims[axis]) ? [axis] : []));
-  if (axes.length === 0) return converted(x);
-  const ends = axes.map((axis) => (sizes[axis] === -1 ? 2 ** 31 - 1 : begin[axis]! + fixed(sizes[axis], where)));
-  return valueTensor(builder.op('Slice', [x.value, builder.ints(axes.map((axis) => begin[axis]!)), builder.ints(ends), builder.ints(axes.map((axis) => axisIn(x, axis, where))), builder.ints(axes.map(() => 1))]), x.layout);
-};
-
-/** `Split` (axis, x) into equal parts, `SplitV` (x, sizes, axis). */
-const split = (sized: boolean): NodeConverter => (context, inputs) => {
-  const { builder, where } = context;
-  const x = computed(context, inputs, sized ? 0 : 1);
-  const [tfjsAxis] = integers(context, inputs, sized ? 2 : 0, 'axis');
-  const axis = axisIn(x, tfjsAxis!, where);
-  const extent = fixed(shapeOf(x.value)[axis], where);
-  const count = context.attributes.int('num_split', sized ? 0 : undefined);
-  const given = sized ? integers(context, inputs, 1, 'sizes') : Array.from({ length: count }, () => extent / count);
-  const rest = extent - given.filter((size) => size >= 0).reduce((a, b) => a + b, 0);
-  let from = 0;
-  return given.map((size) => {
-    const to = from + (size < 0 ? rest : size);
-    const part = builder.op('Slice', [x.value, builder.ints([from]), builder.ints([to]), builder.ints([axis]), builder.ints([1])]);
-    from = to;
-    return valueTensor(part, x.layout);
-  });
-};
-
-const gather: NodeConverter = (context, inputs) => {
-  const tensor = input(context, inputs, 0);
-  const [axis] = inputs[2] ? integers(context, inputs, 2, 'axis') : [0];
-  if (tensor.kind === 'extents') {
-    const at = integers(context, inputs, 1, 'indices');
-    return { kind: 'extents', content: at.map((index) => tensor.content.at(index)!), scalar: shapeOfTensor(inputs[1]!).length === 0 };
-  }
-  const { builder } = context;
-  const value = builder.op('Gather', [plain(builder, computed(context, inputs)), plain(builder, computed(context, inputs, 1))], { axis: axis! < 0 ? axis! + shapeOfTensor(tensor).length : axis! });
-  return valueTensor(value);
-};
 
 const tile: NodeConverter = (context, inputs) => {
   const x = computed(context, inputs);
@@ -196,19 +112,14 @@ export const shapingNodes: Readonly<Record<string, NodeConverter>> = {
   PlaceholderWithDefault: identity,
   ConcatV2: concat,
   ExpandDims: expandDims,
-  Gather: gather, GatherV2: gather,
   MirrorPad: pad('reflect'), Pad: pad(undefined), PadV2: pad(undefined),
   Pack: pack,
   Rank: (context, inputs) => ({ kind: 'extents', content: [shapeOfTensor(input(context, inputs, 0)).length], scalar: true }),
   Reshape: reshape,
   Shape: shape,
   Size: size,
-  Slice: slice,
-  Split: split(false), SplitV: split(true),
   Squeeze: squeeze,
-  StridedSlice: stridedSlice,
   Tile: tile,
   Transpose: transpose,
-  Unpack: unpack,
 };
 

@@ -4,10 +4,12 @@ import { elementwiseNodes } from './elementwise.js';
 import type { NodeConverter } from './graph-tensor.js';
 import { computingNodes } from './computing.js';
 import { shapingNodes } from './shaping.js';
+import { slicingNodes } from './slicing.js';
 
 export const nodeConverters: Readonly<Record<string, NodeConverter>> = {
   ...computingNodes,
   ...convolutionNodes,
   ...elementwiseNodes,
   ...shapingNodes,
+  ...slicingNodes,
 };
