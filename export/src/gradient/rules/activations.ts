@@ -63,6 +63,28 @@ function tanhGeluSlope({ add, sub, mul, of }: Calculator, x: Value): Value {
   return mul(add(add(t, 1), mul(mul(x, sub(1, mul(t, t))), inner)), 0.5);
 }
 
+/**
+ * A row of attention that is masked altogether comes out of Softmax as no numbers, which the model then replaces by
+ * Where. Its gradient there is zero, but zero times no number is none: such outputs are replaced here too.
+ */
+function withoutGaps({ builder }: RuleContext, y: Value): Value {
+  const same = new Set([y]);
+  const conditions = new Map<Value, Value>();
+  for (const node of builder.graph.nodes) {
+    const [first, second, third] = node.inputs;
+    if (!node.inputs.some((value) => value && same.has(value))) continue;
+    const output = node.outputs[0];
+    if (output && (node.opType === 'Cast' || node.opType === 'Identity')) same.add(output);
+    else if (output && node.opType === 'IsNaN') conditions.set(output, first!);
+    else if (output && node.opType === 'Where') {
+      // Where(IsNaN(y), 0, y) is just what is needed.
+      if (third === y && first && conditions.get(first) === y && second && builder.constantNumbers(second)?.every((value) => value === 0)) return output;
+      return builder.op('Where', [builder.op('IsNaN', [y]), builder.scalar(0, y), y]);
+    }
+  }
+  return y;
+}
+
 export const activationRules: Readonly<Record<string, Rule>> = {
   Relu: (context) => [times(context, kinkedSlope(context, requiredOutput(context), 0))],
   LeakyRelu: (context) => {
@@ -124,7 +146,7 @@ export const activationRules: Readonly<Record<string, Rule>> = {
   Softmax: (context) => {
     // dx = y ⊙ (g − Σ g ⊙ y)
     const { builder, node } = context;
-    const y = requiredOutput(context);
+    const y = withoutGaps(context, requiredOutput(context));
     const weighted = builder.op('ReduceSum', [times(context, y), builder.ints([intOf(node, 'axis', -1)])], { keepdims: 1 });
     return [builder.op('Mul', [y, builder.op('Sub', [context.gradient, weighted])])];
   },

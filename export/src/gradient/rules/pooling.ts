@@ -84,16 +84,27 @@ const maxPool: Rule = (context) => {
   const kernel = node.attributes.get('kernel_shape');
   const window = poolWindow({ ...node, attributes: new Map([...node.attributes].filter(([name]) => name !== 'auto_pad')) }, spatial, where);
   if (kernel?.type !== 'ints') throw new UnsupportedError(`${where}: lacks kernel_shape.`);
-  const overlapping = window.kernel.some((extent, axis) => (extent - 1) * window.dilations[axis]! + 1 > window.strides[axis]!);
-  if (overlapping && builder.opset < 16) throw new UnsupportedError(`${where}: overlapping windows need ScatterElements with sums, which came with opset 16; the model is of opset ${builder.opset}.`);
+  // Windows so many apart do not overlap.
+  const apart = window.kernel.map((extent, axis) => Math.ceil(((extent - 1) * window.dilations[axis]! + 1) / window.strides[axis]!));
+  const overlapping = apart.some((distance) => distance > 1);
   // The node that is there gains its second output, so that no maximum is searched twice.
   const indices = node.outputs[1] ?? builder.value(`${node.outputs[0]!.name}_indices`, { dtype: 'int64', shape: node.outputs[0]!.shape });
   if (!node.outputs[1]) node.outputs = [node.outputs[0]!, indices];
   const flat = (value: Value): Value => builder.op('Reshape', [value, builder.ints([-1])]);
   const zeros = flat(fullLike(context, x, 0));
-  const scattered = builder.op('ScatterElements', [zeros, flat(indices), flat(gradient)], { axis: 0, ...(overlapping && { reduction: 'add' }) });
+  // Sums at repeated indices came with opset 16; before, windows that do not overlap are scattered apart and added.
+  const scattered = overlapping && builder.opset < 16
+    ? phasesOf(apart).map((phase) => {
+      const part = (value: Value): Value => builder.op('Slice', [value, builder.ints(phase), builder.ints(phase.map(() => 2 ** 31 - 1)), builder.ints(phase.map((_, axis) => axis + 2)), builder.ints(apart)]);
+      return builder.op('ScatterElements', [zeros, flat(part(indices)), flat(part(gradient))], { axis: 0 });
+    }).reduce((sum, part) => builder.op('Add', [sum, part]))
+    : builder.op('ScatterElements', [zeros, flat(indices), flat(gradient)], { axis: 0, ...(overlapping && { reduction: 'add' }) });
   return [Object.assign(builder.op('Reshape', [scattered, builder.reshapeTarget(x)]), { shape: x.shape })];
 };
+
+/** Every combination of offsets below these numbers. */
+const phasesOf = (counts: readonly number[]): number[][] =>
+  counts.reduce<number[][]>((phases, count) => phases.flatMap((phase) => Array.from({ length: count }, (_, offset) => [...phase, offset])), [[]]);
 
 /** y = (Σ |x|^p)^(1/p): dx = sign(x) |x|^(p−1) ⊙ spread(g y^(1−p)). */
 function lpGradient(context: RuleContext, spreadOut: (value: Value) => Value): Value {

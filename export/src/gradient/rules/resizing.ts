@@ -101,6 +101,10 @@ const resize: Rule = (context) => {
     const [from, to, scale] = [shape[axis]!, resized[axis]!, scales?.[at]];
     if (scale === 1 || (from === to && scale === undefined)) return value;
     if (typeof from !== 'number' || typeof to !== 'number') throw new UnsupportedError(`${where}: resizing of symbolic extents (axis ${axis}: ${from} to ${to}) cannot be differentiated.`);
+    // Whether the corners are those of the rounded or of the exact extent is where engines differ.
+    if (sampling.coordinates === 'align_corners' && scale !== undefined && !Number.isInteger(from * scale)) {
+      throw new UnsupportedError(`${where}: align_corners with a scale of ${scale}, which makes no whole number of ${from}, cannot be differentiated. Give sizes instead.`);
+    }
     checkMatrixSize(context, from, to);
     return applyAlong(context, value, axis, samplingMatrix(from, to, scale ?? to / from, sampling, where));
   }, context.gradient)];
@@ -143,6 +147,6 @@ export const resizingRules: Readonly<Record<string, Rule>> = {
   },
   SpaceToDepth: (context) => {
     const { builder, node, gradient } = context;
-    return [Object.assign(builder.op('DepthToSpace', [gradient], { blocksize: intOf(node, 'blocksize', 1), mode: 'DCR' }), { shape: requiredInput(context, 0).shape })];
+    return [Object.assign(builder.op('DepthToSpace', [gradient], { blocksize: intOf(node, 'blocksize', 1), mode: stringOf(node, 'mode', 'DCR') }), { shape: requiredInput(context, 0).shape })];
   },
 };
