@@ -33,6 +33,7 @@ export async function writeFileAtomic(path: string, content: Uint8Array | string
 const reasons: Readonly<Record<string, string>> = {
   ENOSPC: 'the disk is full.',
   EDQUOT: 'the disk quota is used up.',
+  EFBIG: 'it is larger than the system allows a file to be.',
   EACCES: 'permission denied.',
   EPERM: 'the operation is not permitted.',
   EROFS: 'the file system is read-only.',

@@ -41,6 +41,8 @@ function checkTogether({ data, prior }: TrainingConfig, where: string): void {
   const images = data.name === 'mnist';
   if (prior.kind === 'ddp' && !images) throw new ConfigError(`${where}: prior = "ddp" needs a set of images, data.name is ${show(data.name)}; use gaussian or uniform.`);
   if (prior.kind !== 'gaussian' && prior.deviation !== undefined) throw new ConfigError(`${where}: prior.deviation = ${prior.deviation} belongs to the prior gaussian, not to ${prior.kind}.`);
+  if (data.name !== 'gaussian' && (data.mean !== undefined || data.variance !== undefined)) throw new ConfigError(`${where}: data.mean and data.variance belong to the set gaussian, not to ${data.name}.`);
+  if (data.name !== 'mnist' && (data.split !== undefined || data.folder !== undefined)) throw new ConfigError(`${where}: data.split and data.folder belong to mnist; ${data.name} has no files.`);
   if (data.name === 'gaussian' && (!data.mean || data.variance === undefined)) throw new ConfigError(`${where}: data.name = "gaussian" needs data.mean and data.variance.`);
 }
 

@@ -16,7 +16,8 @@ export async function digitsDemo(options: DemoOptions): Promise<DemoResult> {
   const { out, seed, iterations, signal, onMessage } = options;
   const config = await loadConfig(configFile, [
     ...(seed === undefined ? [] : [`seed=${seed}`]),
-    ...(iterations === undefined ? [] : [`training.iterations=${iterations}`]),
+    // A longer run takes its last, smaller steps later.
+    ...(iterations === undefined ? [] : [`training.iterations=${iterations}`, `training.decayAt=[${Math.ceil((iterations * 5) / 6)}]`]),
   ]);
   const { bundle } = await startRun(config, options);
   const model = await open(bundle);

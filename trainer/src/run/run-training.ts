@@ -3,6 +3,7 @@ import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeBundle } from '@ratioflow/export';
 import { createRuntime, writeFileAtomic } from '@ratioflow/node';
+import { FormatError } from '@ratioflow/sdk';
 import { stringify } from 'yaml';
 import { parseConfig } from '../config/load.js';
 import type { TrainingConfig } from '../config/schema.js';
@@ -171,7 +172,13 @@ async function readPrior(out: string): Promise<PriorState | undefined> {
   const path = join(out, priorFile);
   const bytes = await readFile(path).catch(() => null);
   if (!bytes) return undefined;
-  const { arrays } = decodeSafetensors(bytes, path);
-  const [mean, factor] = [arrays.get('mean'), arrays.get('factor')];
-  return mean && factor ? { kind: 'ddp', mean: mean.data, factor: factor.data } : undefined;
+  try {
+    const { arrays } = decodeSafetensors(bytes, path);
+    const [mean, factor] = [arrays.get('mean'), arrays.get('factor')];
+    return mean && factor ? { kind: 'ddp', mean: mean.data, factor: factor.data } : undefined;
+  } catch (error) {
+    // It is only a cache: what is damaged is computed again from the data.
+    if (error instanceof FormatError) return undefined;
+    throw error;
+  }
 }
