@@ -140,8 +140,10 @@ function ordered(nodes: ReadonlyMap<string, GraphNode>, outputs: readonly Endpoi
       continue;
     }
     if (given.has(name) || state.get(name) === 'done') continue;
-    if (state.get(name) === 'open') throw new GraphError(`The graph has a cycle through node ${JSON.stringify(name)}.`);
     const node = nodeOf(nodes, name, user);
+    // TensorFlow 1 writes its loops as cycles through these.
+    if (['Enter', 'Exit', 'LoopCond', 'NextIteration'].includes(node.op)) throw new UnsupportedError(`${new Attributes(node).where}: loops are not supported.`);
+    if (state.get(name) === 'open') throw new GraphError(`The graph has a cycle through node ${JSON.stringify(name)}.`);
     state.set(name, 'open');
     stack.push({ name, user, leaving: true }, ...node.inputs.map(([source]) => ({ name: source, user: `node ${JSON.stringify(name)}`, leaving: false })).reverse());
   }

@@ -191,6 +191,7 @@ describe('bad input', () => {
     const withNodes = (nodes: object[]): typeof good => ({ ...good, modelTopology: { node: nodes } });
     const [placeholder] = (good.modelTopology as { node: object[] }).node;
     expect(() => convertGraphModel(withNodes([placeholder!, { name: 'Relu_1', op: 'AddV2', input: ['x', 'b'] }, { name: 'b', op: 'Neg', input: ['Relu_1'] }]))).toThrow(/cycle through node "Relu_1"/);
+    expect(() => convertGraphModel(withNodes([placeholder!, { name: 'Relu_1', op: 'Exit', input: ['x'] }]))).toThrow(/Node "Relu_1" \(Exit\): loops are not supported/);
     expect(() => convertGraphModel(withNodes([placeholder!, { name: 'Relu_1', op: 'Relu', input: ['y'] }]))).toThrow(/no node "y", which node "Relu_1" names/);
     expect(() => convertGraphModel(withNodes([placeholder!, placeholder!]))).toThrow(/two nodes "x"/);
     expect(() => convertGraphModel(withNodes([placeholder!]))).toThrow(/no node "Relu_1", which the signature names/);
@@ -203,5 +204,31 @@ describe('bad input', () => {
     expect(() => convertGraphModel({ ...good, weightSpecs: [{ ...good.weightSpecs[0]!, shape: [-4, 3] }] })).toThrow(/has the shape \[-4,3\]/);
     expect(() => convertGraphModel({ ...good, weightSpecs: [{ ...good.weightSpecs[0]!, dtype: 'string' }] })).toThrow(/stored as "string"/);
     expect(() => convertGraphModel({ ...good, weightSpecs: [{ ...good.weightSpecs[0]!, quantization: { dtype: 'uint8' } }] })).toThrow(/take 12 bytes/);
+  });
+  it('anything else is an error of ours, or converts', () => {
+    const whole = JSON.stringify(classifier().artifacts().modelTopology);
+    const { weightSpecs, weightData, signature } = classifier().artifacts();
+    const strange = [null, -1, 1e300, '', 'x', [], {}, [null], { size: '-5' }, true];
+    let seed = 1;
+    const next = (bound: number): number => (seed = (seed * 48271) % 2147483647) % bound;
+    let refused = 0;
+    for (let round = 0; round < 400; round++) {
+      const topology = JSON.parse(whole) as { node: Record<string, unknown>[] };
+      // Walks to a random place and puts something strange there.
+      let place: Record<string, unknown> = topology.node[next(topology.node.length)]!;
+      for (let depth = next(6); depth > 0; depth--) {
+        const children = Object.values(place).filter((child): child is Record<string, unknown> => typeof child === 'object' && child !== null);
+        place = children.length > 0 ? children[next(children.length)]! : place;
+      }
+      const keys = Object.keys(place);
+      if (keys.length > 0) place[keys[next(keys.length)]!] = strange[next(strange.length)];
+      try {
+        convertGraphModel({ modelTopology: topology, weightSpecs, weightData, signature: signature! });
+      } catch (error) {
+        expect(['GraphError', 'ModelFormatError', 'UnsupportedError'], `${String(error)} ${(error as Error).stack ?? ''} ${JSON.stringify(place)}`).toContain((error as Error).name);
+        refused++;
+      }
+    }
+    expect(refused).toBeGreaterThan(100);
   });
 });

@@ -59,25 +59,29 @@ function decode(spec: WeightSpec, bytes: Uint8Array): DecodedWeight {
   }
   if (quantization.dtype === 'float16') {
     if (dtype !== 'float32') throw new ModelFormatError(`Weight ${JSON.stringify(name)} of type ${dtype} is quantised as float16, which only float32 can be.`);
-    return { dtype, dims, data: mapped(new Uint16Array(bytes.buffer), Float32Array, halves()) };
+    return { dtype, dims, data: mapped(new Uint16Array(bytes.buffer), Float32Array, halfTable()) };
   }
   const { scale, min } = quantization;
   if (typeof scale !== 'number' || typeof min !== 'number') throw new ModelFormatError(`Weight ${JSON.stringify(name)} is quantised as ${quantization.dtype} without scale and min.`);
   const stored = quantization.dtype === 'uint8' ? bytes : new Uint16Array(bytes.buffer);
-  const table = Float64Array.from({ length: quantization.dtype === 'uint8' ? 2 ** 8 : 2 ** 16 }, (_, value) => (dtype === 'int32' ? Math.round(value * scale + min) : value * scale + min));
-  if (dtype === 'float32') return { dtype, dims, data: mapped(stored, Float32Array, table) };
-  if (dtype === 'int32') return { dtype, dims, data: mapped(stored, Int32Array, table) };
+  if (dtype === 'float32') return { dtype, dims, data: mapped(stored, Float32Array, (value) => value * scale + min) };
+  if (dtype === 'int32') return { dtype, dims, data: mapped(stored, Int32Array, (value) => Math.round(value * scale + min)) };
   throw new UnsupportedError(`Weight ${JSON.stringify(name)} of type ${dtype} is quantised as ${quantization.dtype}, which is not supported.`);
 }
 
-/** Each stored element's place in a table of all values. */
-function mapped<A extends Float32Array | Int32Array>(stored: Uint8Array | Uint16Array, ArrayType: new (length: number) => A, table: Float64Array): A {
+/** What each stored element stands for. */
+function mapped<A extends Float32Array | Int32Array>(stored: Uint8Array | Uint16Array, ArrayType: new (length: number) => A, map: (value: number) => number): A {
   const result = new ArrayType(stored.length);
-  for (let index = 0; index < stored.length; index++) result[index] = table[stored[index]!]!;
+  for (let index = 0; index < stored.length; index++) result[index] = map(stored[index]!);
   return result;
 }
 
-const halves = (): Float64Array => Float64Array.from({ length: 2 ** 16 }, (_, bits) => fromHalf(bits));
+/** A reader of halves, by a table that is made once. */
+let halves: Float64Array | undefined;
+function halfTable(): (bits: number) => number {
+  const table = halves ??= Float64Array.from({ length: 2 ** 16 }, (_, bits) => fromHalf(bits));
+  return (bits) => table[bits]!;
+}
 
 /** IEEE half → number. */
 function fromHalf(bits: number): number {
