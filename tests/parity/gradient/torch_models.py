@@ -3,7 +3,7 @@
 Exports small networks, one or more per family of operators, with both of PyTorch's exporters and a dynamic batch, has
 `gradient` differentiate the files, runs them with ONNX Runtime and compares with autograd at two batch sizes.
 
-Usage: python torch_models.py [--only REGEX] [--opset N] [--double] [--exporter dynamo|script|both]
+Usage: python torch_models.py [--only REGEX] [--opset N] [--double] [--exporter dynamo|script|both] [--torchvision]
 """
 import argparse
 import io
@@ -20,6 +20,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
+from onnx.reference import ReferenceEvaluator
 from torch import nn
 from torch.nn import functional as F
 
@@ -210,6 +211,17 @@ def cases():
     yield "grid sample", Function(lambda x: F.grid_sample(x, torch.linspace(-1, 1, 32, dtype=x.dtype).view(1, 4, 4, 2).expand(x.shape[0], -1, -1, -1), align_corners=False)), image
 
 
+def torchvision_cases():
+    """The common families, with random weights."""
+    from torchvision import models
+    size = {"inception_v3": 96, "vit_b_32": 64, "swin_t": 64}
+    for name in ["resnet18", "vgg11_bn", "densenet121", "mobilenet_v2", "mobilenet_v3_small", "efficientnet_b0", "convnext_tiny", "inception_v3", "googlenet", "shufflenet_v2_x0_5", "squeezenet1_1", "vit_b_32", "swin_t"]:
+        options = {"init_weights": True, "transform_input": False} if name in ("inception_v3", "googlenet") else {}
+        if name == "vit_b_32":
+            options["image_size"] = 64
+        yield name, getattr(models, name)(**options), (3, size.get(name, 64), size.get(name, 64))
+
+
 def export(model, x, exporter, opset):
     buffer = io.BytesIO()
     if exporter == "script":
@@ -234,7 +246,8 @@ def main():
     parser.add_argument("--opset", type=int, default=18)
     parser.add_argument("--double", action="store_true")
     parser.add_argument("--exporter", default="both")
-    parser.add_argument("--keep")
+    parser.add_argument("--keep", help="folder for the models; a temporary one if absent")
+    parser.add_argument("--torchvision", action="store_true", help="torchvision's families instead of the small networks")
     arguments = parser.parse_args()
     dtype = torch.float64 if arguments.double else torch.float32
     tolerance = 1e-9 if arguments.double else 1e-4
@@ -244,7 +257,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         folder = arguments.keep or folder
         os.makedirs(folder, exist_ok=True)
-        for name, model, shape in cases():
+        for name, model, shape in torchvision_cases() if arguments.torchvision else cases():
             if not re.search(arguments.only, name):
                 continue
             model = model.to(dtype).eval()
@@ -279,6 +292,17 @@ def main():
         raise SystemExit(1)
 
 
+def run(path, options, feeds):
+    """By ONNX Runtime, or where it has no kernel for the element type, by the reference evaluator."""
+    try:
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # noqa: BLE001
+        if "NOT_IMPLEMENTED" not in str(error):
+            raise
+        return ReferenceEvaluator(path).run(["y", "grad_x"], feeds)
+    return session.run(["y", "grad_x"], feeds)
+
+
 def check(job, result, dtype, tolerance):
     if not result["ok"]:
         return ("refused" if result["kind"] == "UnsupportedError" else "failed"), f"{result['error']}"
@@ -295,11 +319,11 @@ def check(job, result, dtype, tolerance):
         seed = torch.randn_like(y)
         (expected,) = torch.autograd.grad(y, x, seed)
         try:
-            session = onnxruntime.InferenceSession(job["out"], options, providers=["CPUExecutionProvider"])
-            output, gradient = session.run(["y", "grad_x"], {"x": x.detach().numpy(), "seed_y": seed.numpy()})
+            output, gradient = run(job["out"], options, {"x": x.detach().numpy(), "seed_y": seed.numpy()})
         except Exception as error:  # noqa: BLE001
-            return ("no kernel" if "NOT_IMPLEMENTED" in str(error) else "does not run"), str(error)[:300]
-        if not np.allclose(output, y.detach().numpy(), rtol=1e-3, atol=1e-4):
+            return "does not run", str(error)[:300]
+        # In float64 an exporter may have stored constants and attributes in single precision: then nothing can agree.
+        if not np.abs(output - y.detach().numpy()).max() <= tolerance * 10 * max(1.0, float(y.detach().abs().max())):
             return "export differs", "the exported network itself differs from PyTorch"
         if gradient.shape != tuple(expected.shape):
             return "wrong", f"shape {gradient.shape} for {tuple(expected.shape)}"
