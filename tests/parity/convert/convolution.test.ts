@@ -1,5 +1,6 @@
 /** Convolution and pooling layers over many combinations of attributes, against tfjs. */
 import { convertLayersModel } from '@ratioflow/export';
+import type { SymbolicTensor } from '@tensorflow/tfjs';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { loadTensorFlow } from '../../../trainer/src/backend/load-tensorflow.js';
 import type { TensorFlow } from '../../../trainer/src/backend/tensorflow.js';
@@ -72,6 +73,19 @@ it('signals, given and returned with channels first on demand', async () => {
   ] });
   expect(operators(await expectParity(tf, network, { channelsFirst: 'all', imageRank: 3 }))).not.toContain('Transpose');
   expect(operators(await expectParity(tf, network)).filter((opType) => opType === 'Transpose')).toHaveLength(2);
+});
+
+it.each(combinations([1, 2, 3], [2, 3]))('zeros %i wide before pooling over %i', async (padding, poolSize) => {
+  for (const [make, activation, bias] of [['maxPooling2d', 'linear', -3], ['maxPooling2d', 'relu', 0], ['averagePooling2d', 'linear', -3]] as const) {
+    for (const strides of [1, 2]) {
+      const x = tf.input({ shape: [6, 7, 3] });
+      // Negative values show whether zeros were taken for nothing.
+      const values = tf.layers.activation({ activation }).apply(tf.layers.rescaling({ scale: 1, offset: bias }).apply(x)) as SymbolicTensor;
+      const y = tf.layers[make]({ poolSize, strides }).apply(tf.layers.zeroPadding2d({ padding }).apply(values)) as SymbolicTensor;
+      const folds = padding < poolSize && (make === 'averagePooling2d' || activation === 'relu');
+      expect(operators(await expectParity(tf, tf.model({ inputs: x, outputs: y }))).includes('Pad')).toBe(!folds);
+    }
+  }
 });
 
 it('global pooling', async () => {
