@@ -6,6 +6,7 @@ Exports small networks, one or more per family of operators, with both of PyTorc
 Usage: python torch_models.py [--only REGEX] [--opset N] [--double] [--exporter dynamo|script|both] [--torchvision]
 """
 import argparse
+import copy
 import io
 import json
 import os
@@ -214,7 +215,7 @@ def cases():
 def torchvision_cases():
     """The common families, with random weights."""
     from torchvision import models
-    size = {"inception_v3": 96, "vit_b_32": 64, "swin_t": 64}
+    size = {"inception_v3": 96, "googlenet": 128, "vgg11_bn": 224}
     for name in ["resnet18", "vgg11_bn", "densenet121", "mobilenet_v2", "mobilenet_v3_small", "efficientnet_b0", "convnext_tiny", "inception_v3", "googlenet", "shufflenet_v2_x0_5", "squeezenet1_1", "vit_b_32", "swin_t"]:
         options = {"init_weights": True, "transform_input": False} if name in ("inception_v3", "googlenet") else {}
         if name == "vit_b_32":
@@ -314,22 +315,45 @@ def check(job, result, dtype, tolerance):
     options.intra_op_num_threads = 1
     worst = 0.0
     for batch in (1, 4):
-        x = torch.randn(batch, *job["shape"], dtype=dtype, requires_grad=True)
-        y = job["network"](x)
-        seed = torch.randn_like(y)
-        (expected,) = torch.autograd.grad(y, x, seed)
+        found = sample(job["network"], (batch, *job["shape"]), dtype, tolerance)
+        if found is None:
+            return "no reference", "PyTorch's own gradients in float32 and float64 differ: kinks or ties at every input tried"
+        x, y, seed, expected = found
         try:
-            output, gradient = run(job["out"], options, {"x": x.detach().numpy(), "seed_y": seed.numpy()})
+            output, gradient = run(job["out"], options, {"x": x, "seed_y": seed})
         except Exception as error:  # noqa: BLE001
             return "does not run", str(error)[:300]
         # In float64 an exporter may have stored constants and attributes in single precision: then nothing can agree.
-        if not np.abs(output - y.detach().numpy()).max() <= tolerance * 10 * max(1.0, float(y.detach().abs().max())):
+        if not np.abs(output - y).max() <= tolerance * 10 * max(1.0, float(np.abs(y).max())):
             return "export differs", "the exported network itself differs from PyTorch"
-        if gradient.shape != tuple(expected.shape):
-            return "wrong", f"shape {gradient.shape} for {tuple(expected.shape)}"
-        error = np.abs(gradient - expected.numpy()).max() / max(np.abs(expected.numpy()).max(), 1e-30)
-        worst = max(worst, float(error))
+        if gradient.shape != expected.shape:
+            return "wrong", f"shape {gradient.shape} for {expected.shape}"
+        worst = max(worst, relative(gradient, expected))
     return ("pass", f"{worst:.1e}") if worst <= tolerance else ("wrong", f"relative error {worst:.1e}")
+
+
+def relative(value, expected):
+    return float(np.abs(value - expected).max() / max(np.abs(expected).max(), 1e-30))
+
+
+def sample(network, shape, dtype, tolerance):
+    """An input at which PyTorch agrees with itself: elsewhere rounding decides on which side of a kink an activation lies."""
+    for _ in range(8):
+        x = torch.randn(*shape, dtype=dtype, requires_grad=True)
+        y = network(x)
+        seed = torch.randn_like(y)
+        (expected,) = torch.autograd.grad(y, x, seed)
+        found = x.detach().numpy(), y.detach().numpy(), seed.numpy(), expected.numpy()
+        if dtype == torch.float64:
+            return found
+        precise = x.detach().double().requires_grad_()
+        try:
+            (exact,) = torch.autograd.grad(copy.deepcopy(network).double()(precise), precise, seed.double())
+        except RuntimeError:
+            return found  # a network with constants of one element type
+        if relative(expected.numpy(), exact.numpy()) < tolerance / 2:
+            return found
+    return None
 
 
 if __name__ == "__main__":
