@@ -315,20 +315,27 @@ def check(job, result, dtype, tolerance):
     options.intra_op_num_threads = 1
     worst = 0.0
     for batch in (1, 4):
-        found = sample(job["network"], (batch, *job["shape"]), dtype, tolerance)
-        if found is None:
-            return "no reference", "PyTorch's own gradients in float32 and float64 differ: kinks or ties at every input tried"
-        x, y, seed, expected = found
-        try:
-            output, gradient = run(job["out"], options, {"x": x, "seed_y": seed})
-        except Exception as error:  # noqa: BLE001
-            return "does not run", str(error)[:300]
-        # In float64 an exporter may have stored constants and attributes in single precision: then nothing can agree.
-        if not np.abs(output - y).max() <= tolerance * 10 * max(1.0, float(np.abs(y).max())):
-            return "export differs", "the exported network itself differs from PyTorch"
-        if gradient.shape != expected.shape:
-            return "wrong", f"shape {gradient.shape} for {expected.shape}"
-        worst = max(worst, relative(gradient, expected))
+        # Rounding decides on which side of a kink an activation lies, in ONNX Runtime differently from PyTorch. A rule
+        # that is wrong is wrong at every input; so the best of a few counts.
+        best = float("inf")
+        for _ in range(4):
+            found = sample(job["network"], (batch, *job["shape"]), dtype, tolerance)
+            if found is None:
+                return "no reference", "PyTorch's own gradients in float32 and float64 differ: kinks or ties at every input tried"
+            x, y, seed, expected = found
+            try:
+                output, gradient = run(job["out"], options, {"x": x, "seed_y": seed})
+            except Exception as error:  # noqa: BLE001
+                return "does not run", str(error)[:300]
+            # In float64 an exporter may have stored constants and attributes in single precision: then nothing can agree.
+            if not np.abs(output - y).max() <= tolerance * 10 * max(1.0, float(np.abs(y).max())):
+                return "export differs", "the exported network itself differs from PyTorch"
+            if gradient.shape != expected.shape:
+                return "wrong", f"shape {gradient.shape} for {expected.shape}"
+            best = min(best, relative(gradient, expected))
+            if best <= tolerance:
+                break
+        worst = max(worst, best)
     return ("pass", f"{worst:.1e}") if worst <= tolerance else ("wrong", f"relative error {worst:.1e}")
 
 
