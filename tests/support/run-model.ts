@@ -10,7 +10,7 @@ export async function runModel(
   model: Model | Uint8Array, feeds: Readonly<Record<string, Floats>>, optimization: (typeof optimizationLevels)[number] = 'all',
 ): Promise<Record<string, Floats>> {
   const bytes = model instanceof Uint8Array ? model : writeModel(model);
-  const session = await ort.InferenceSession.create(bytes, { graphOptimizationLevel: optimization, logSeverityLevel: 3 });
+  const session = await ort.InferenceSession.create(bytes, { graphOptimizationLevel: optimization, logSeverityLevel: 3, intraOpNumThreads: 1 });
   try {
     const results = await session.run(Object.fromEntries(Object.entries(feeds).map(([name, { data, shape }]) => [name, new ort.Tensor('float32', data, [...shape])])));
     return Object.fromEntries(Object.entries(results).map(([name, tensor]) => [name, { data: Float32Array.from(tensor.data as Float32Array), shape: [...tensor.dims] }]));

@@ -64,7 +64,8 @@ function flowGraph(estimator: Estimator, pairing: Pairing, parameters: readonly 
     return applyStep(inner, x, drift, inner.op('Gather', [noise, k], { axis: 0 }), eta, nu);
   });
   if (live.size > 0) hoistInvariants(builder, body.graph);
-  builder.output('x', builder.op('Loop', [count, null, x0], { body: body.graph }));
+  // An explicit condition: engines differ in what its absence means.
+  builder.output('x', builder.op('Loop', [count, builder.constant(boolean(true)), x0], { body: body.graph }));
   return newModel(builder.graph);
 }
 

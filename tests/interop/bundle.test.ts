@@ -1,0 +1,60 @@
+/** Bundles of every estimator and prior, judged by Python alone: checker, other engines, and sampling from a seed. */
+import { spawnSync } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { convertLayersModel, createBundle, writeBundle, type PriorSource } from '@ratioflow/export';
+import { createRuntime, open, writeNpy } from '@ratioflow/node';
+import { normals, purposes, type PairingName } from '@ratioflow/sdk';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { loadTensorFlow } from '../../trainer/src/backend/load-tensorflow.js';
+import { createEstimator, type EstimatorName } from '../../trainer/src/estimators/create-estimator.js';
+
+const python = [process.env['RATIOFLOW_PYTHON'], 'python3'].find(
+  (command) => command !== undefined && spawnSync(command, ['-c', 'import numpy, onnx, onnxruntime']).status === 0,
+);
+if (!python) console.log('skip: no Python with numpy, onnx and onnxruntime (set RATIOFLOW_PYTHON): bundles are not checked from Python');
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'ratioflow-interop-'));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+/** A made-up data-dependent prior: any lower factor will do. */
+function ddp(length: number): PriorSource {
+  const factor = normals({ seed: 5, purpose: purposes.testVectors, step: 0, count: length, elements: length });
+  for (let row = 0; row < length; row++) factor.fill(0, row * length + row + 1, (row + 1) * length);
+  return { kind: 'ddp', mean: new Float32Array(length).fill(-0.5), factor: factor.map((value) => value / length) };
+}
+
+const cases: { estimator: EstimatorName; sampleShape: number[]; pairing: PairingName; prior: PriorSource }[] = [
+  { estimator: 'mlp', sampleShape: [2], pairing: 'lr-kl', prior: { kind: 'gaussian', deviation: 0.3 } },
+  { estimator: 'mlp', sampleShape: [3], pairing: 'lsif-chi2', prior: { kind: 'uniform' } },
+  { estimator: 'resnet28', sampleShape: [1, 28, 28], pairing: 'lr-js', prior: ddp(784) },
+  { estimator: 'resnet28', sampleShape: [3, 10, 9], pairing: 'lr-logd', prior: { kind: 'uniform' } },
+];
+
+describe.skipIf(!python)('a bundle in Python', () => {
+  it.each(cases)('$estimator $sampleShape, $pairing, $prior.kind', async ({ estimator, sampleShape, pairing, prior }) => {
+    const { tf } = await loadTensorFlow();
+    const network = createEstimator(tf, estimator, sampleShape, 1n);
+    const bundle = join(folder, `${estimator}-${pairing}`);
+    const valueRange = sampleShape.length === 3 ? ([-1, 1] as const) : null;
+    await writeBundle(bundle, await createBundle({
+      name: estimator, estimator: (await convertLayersModel(network)).model, pairing, prior, eta: 0.5, nu: 0.05, K: 3, kappa: 2, valueRange, reference: createRuntime(),
+    }));
+    network.dispose();
+    const model = await open(bundle);
+    const { samples } = await model.sample({ count: 3, seed: 2n ** 63n + 5n });
+    await model.dispose();
+    const file = join(folder, 'samples.npy');
+    await writeNpy(file, samples);
+    const script = fileURLToPath(new URL('check_bundle.py', import.meta.url));
+    const run = spawnSync(python!, [script, bundle, file, String(2n ** 63n + 5n)], { encoding: 'utf8' });
+    expect(run.stderr).toBe('');
+    // Seven outputs, each at four optimisation levels and by the reference evaluator, and the samples.
+    expect(run.stdout.trim().split('\n')).toEqual(['{"checks": 36}']);
+  });
+});
