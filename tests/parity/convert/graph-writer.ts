@@ -106,7 +106,7 @@ export async function expectGraphParity(tf: TensorFlow, writer: GraphWriter, opt
     return tensor.rank >= 4 ? toChannelsFirst(array) : array;
   };
   for (const graphOptimizationLevel of ['disabled', 'all'] as const) {
-    const session = await ort.InferenceSession.create(writeModel(model), { graphOptimizationLevel, logSeverityLevel: 3 });
+    const session = await ort.InferenceSession.create(writeModel(model), { graphOptimizationLevel, logSeverityLevel: 3, intraOpNumThreads: 1 });
     const results = await session.run(Object.fromEntries(inputs.map((tensor, index) => {
       const { data, shape } = arranged(tensor);
       return [Object.keys(writer.inputs)[index]!, new ort.Tensor('float32', Float32Array.from(data), [...shape])];

@@ -69,7 +69,7 @@ export async function expectParity(tf: TensorFlow, network: LayersModel, options
   assertEmissionProfile('the converted network', model);
   const bytes = writeModel(model);
   for (const graphOptimizationLevel of levels) {
-    const session = await ort.InferenceSession.create(bytes, { graphOptimizationLevel, logSeverityLevel: 3 });
+    const session = await ort.InferenceSession.create(bytes, { graphOptimizationLevel, logSeverityLevel: 3, intraOpNumThreads: 1 });
     const feeds = Object.fromEntries(inputs.map((tensor, index) => {
       const { data, shape } = arranged(tensor);
       return [network.inputNames[index]!, tensor.dtype === 'int32' ? new ort.Tensor('int32', Int32Array.from(data), [...shape]) : new ort.Tensor('float32', Float32Array.from(data), [...shape])];
