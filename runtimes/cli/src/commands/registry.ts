@@ -1,9 +1,11 @@
 /** Every command, in the order of the help. A new one is a file in this folder and a line here. */
 import type { Command } from 'commander';
 import type { Context } from '../context.js';
+import { convertCommand } from './convert.js';
 import { demoCommand } from './demo.js';
 import { doctorCommand } from './doctor.js';
 import { exportCommand } from './export.js';
+import { gradientCommand } from './gradient.js';
 import { inspectCommand } from './inspect.js';
 import { sampleCommand } from './sample.js';
 import { trainCommand } from './train.js';
@@ -12,6 +14,8 @@ import { verifyCommand } from './verify.js';
 export const commands: readonly ((context: Context) => Command)[] = [
   trainCommand,
   exportCommand,
+  convertCommand,
+  gradientCommand,
   sampleCommand,
   verifyCommand,
   inspectCommand,
