@@ -77,8 +77,7 @@ async function create(graph: GraphSource, providers: readonly ProviderName[], op
       graphOptimizationLevel: options.optimization ?? 'all',
       // Warnings about initializers that an optimisation left over help nobody.
       logSeverityLevel: 3,
-      // Threads that wait sleep instead of spinning: on a machine that does anything else, spinning doubles the time.
-      extra: { session: { 'intra_op.allow_spinning': '0' } },
+      extra: { session: { 'intra_op.allow_spinning': spins(graph) ? '1' : '0' } },
       ...(options.threads !== undefined && { intraOpNumThreads: options.threads }),
     });
     return wrapSession(graph.name, session, provider!, capabilities[provider!]);
@@ -89,6 +88,18 @@ async function create(graph: GraphSource, providers: readonly ProviderName[], op
     return create(graph, rest, options, warnings);
   }
 }
+
+/**
+ * Whether threads that wait keep a core busy. In a small network an operator takes microseconds and waking a thread costs
+ * more; in a large one waking costs nothing, while spinning doubles the time on a machine that does anything else.
+ */
+function spins({ model, externalData }: GraphSource): boolean {
+  const size = Array.from(externalData?.values() ?? []).reduce((sum, bytes) => sum + bytes.byteLength, model.byteLength);
+  return size < smallNetwork;
+}
+
+/** Bytes of a network whose operators take microseconds. */
+const smallNetwork = 1 << 18;
 
 function checkThreads(threads: number | undefined): void {
   if (threads !== undefined && !(Number.isSafeInteger(threads) && threads >= 1 && threads <= 1024)) {
