@@ -10,7 +10,7 @@ import type { TensorFlow } from '../backend/tensorflow.js';
 import type { Bridge, FlowRequest, FlowSettings } from './bridge.js';
 import { flowNoise } from './flow-noise.js';
 
-/** Noise of the next chunk is drawn while the engine works on the present one; a quarter of the flow, at most so many values. */
+/** A flow runs in chunks, between which it can be aborted: a quarter of it each, with at most so many values of noise. */
 const chunksPerFlow = 4;
 const largestChunk = 1 << 22;
 

@@ -3,7 +3,7 @@ import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeBundle } from '@ratioflow/export';
 import { createRuntime, writeFileAtomic } from '@ratioflow/node';
-import { FormatError } from '@ratioflow/sdk';
+import { FormatError, type Runtime } from '@ratioflow/sdk';
 import { stringify } from 'yaml';
 import { parseConfig } from '../config/load.js';
 import type { TrainingConfig } from '../config/schema.js';
@@ -95,7 +95,7 @@ async function run(config: TrainingConfig, options: RunOptions, checkpoint: Chec
       await writeFileAtomic(join(out, configFile), stringify(config));
       onMessage?.(`Going on after iteration ${checkpoint.iteration} of ${config.training.iterations}.`);
     }
-    await iterate(assembly, options, await openMetrics(out, checkpoint?.iteration ?? 0), checkpoint?.iteration ?? 0);
+    await iterate(assembly, runtime, options, await openMetrics(out, checkpoint?.iteration ?? 0), checkpoint?.iteration ?? 0);
     const bundle = join(out, 'bundle');
     await writeBundle(bundle, await bundleOf(assembly, config.training.iterations, runtime));
     return { out, bundle, iterations: config.training.iterations };
@@ -104,7 +104,7 @@ async function run(config: TrainingConfig, options: RunOptions, checkpoint: Chec
   }
 }
 
-async function iterate(assembly: Assembly, options: RunOptions, metrics: MetricsRecord, from: number): Promise<void> {
+async function iterate(assembly: Assembly, runtime: Runtime, options: RunOptions, metrics: MetricsRecord, from: number): Promise<void> {
   const { config, pairing, learner } = assembly;
   const { out, signal, onProgress, onMessage } = options;
   const to = config.training.iterations;
@@ -125,7 +125,7 @@ async function iterate(assembly: Assembly, options: RunOptions, metrics: Metrics
       onProgress?.(measure(result));
       if (done % config.checkpoints.every === 0 || done === to) await save();
       if (config.previews.every > 0 && (done % config.previews.every === 0 || done === to)) {
-        await preview(assembly, out, done, signal);
+        await preview(assembly, runtime, out, done, signal);
         await metrics.draw(pairing, config.name);
       }
     }
@@ -143,9 +143,8 @@ async function iterate(assembly: Assembly, options: RunOptions, metrics: Metrics
   await metrics.draw(pairing, config.name);
 }
 
-async function preview(assembly: Assembly, out: string, iteration: number, signal: AbortSignal | undefined): Promise<void> {
+async function preview(assembly: Assembly, runtime: Runtime, out: string, iteration: number, signal: AbortSignal | undefined): Promise<void> {
   const { config, dataset } = assembly;
-  const runtime = createRuntime();
   const files = await bundleOf(assembly, iteration, runtime);
   const png = await previewOf(files, dataset, runtime, config.previews.count, `${config.name}, iteration ${iteration}`, signal);
   await writeFileAtomic(join(out, 'previews', `${String(iteration).padStart(8, '0')}.png`), png);
