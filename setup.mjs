@@ -13,7 +13,7 @@ import { withLock } from './trainer/native/lock.mjs';
 import { SetupProblem, readJson, writeWhole } from './trainer/native/tools.mjs';
 
 const root = import.meta.dirname;
-const packages = ['sdk', 'export', 'runtimes/node', 'trainer', 'runtimes/cli'];
+const packages = ['sdk', 'export', 'runtimes/node', 'runtimes/web', 'trainer', 'runtimes/cli'];
 const stateFile = join(root, 'node_modules', '.ratioflow', 'setup.json');
 const help = `node setup.mjs [option]
   installs the dependencies, TensorFlow's native library, and builds the packages; a second run does nothing

@@ -10,6 +10,7 @@ export default defineConfig({
       '@ratioflow/sdk': source('sdk/src/index.ts'),
       '@ratioflow/export': source('export/src/index.ts'),
       '@ratioflow/node': source('runtimes/node/src/index.ts'),
+      '@ratioflow/web': source('runtimes/web/src/index.ts'),
       '@ratioflow/trainer': source('trainer/src/index.ts'),
     },
   },

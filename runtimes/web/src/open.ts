@@ -1,0 +1,61 @@
+/**
+ * The shortest way from a URL, or from files that the user chose, to a model.
+ */
+import { openBundle, ArgumentError } from '@ratioflow/sdk';
+import type { LoadOptions, Model } from '@ratioflow/sdk';
+import { fileSource } from './file-source.js';
+import type { BundleFiles } from './file-source.js';
+import { checkProviders } from './providers.js';
+import { openRemote } from './remote.js';
+import { createRuntime } from './runtime.js';
+import type { RuntimeOptions } from './runtime.js';
+import { urlSource } from './url-source.js';
+import type { UrlSourceOptions } from './url-source.js';
+
+/** Options of `open`. */
+export interface OpenOptions extends RuntimeOptions, LoadOptions, UrlSourceOptions {
+  /**
+   * Where the engine runs: `true` in a web worker, so that the page never freezes; `false` in the calling thread; a
+   * function that makes the worker, from a module that imports `@ratioflow/web/worker`, where the build wants it so.
+   * @default true
+   */
+  readonly worker?: boolean | (() => Worker);
+}
+
+const optionNames = ['providers', 'threads', 'assets', 'optimization', 'onProgress', 'cache', 'signal', 'worker'] satisfies (keyof OpenOptions)[];
+
+/**
+ * Opens a bundle.
+ * @param bundle URL of its folder, relative to the page; or its files (`bundleFiles`, `readZip`)
+ * @throws {BundleError} when there is none, or it is damaged; {ArgumentError} for an option out of range; the signal's
+ *   reason when aborted
+ * @example
+ * const model = await open('/models/digits');
+ * const { samples } = await model.sample({ count: 16, seed: 42 });
+ * await model.dispose();
+ */
+export async function open(bundle: string | URL | BundleFiles, options: OpenOptions = {}): Promise<Model> {
+  const unknown = Object.keys(options).find((name) => !(optionNames as readonly string[]).includes(name));
+  if (unknown !== undefined) throw new ArgumentError(`Unknown option ${JSON.stringify(unknown)}; allowed: ${optionNames.join(', ')}.`);
+  const { providers, threads, assets, optimization, onProgress, cache = true, signal, worker = true } = options;
+  if (providers !== undefined) checkProviders(providers);
+  signal?.throwIfAborted();
+  const runtime: RuntimeOptions = {
+    ...(providers && { providers }), ...(threads !== undefined && { threads }), ...(assets !== undefined && { assets: new URL(assets, location.href).href }),
+  };
+  const load: LoadOptions = { ...(optimization && { optimization }) };
+  const place = typeof bundle === 'string' || bundle instanceof URL ? new URL(bundle, location.href).href : bundle;
+  if (worker !== false) {
+    return openRemote(worker === true ? startWorker() : worker(), { bundle: place, cache, runtime, load }, { onProgress, signal });
+  }
+  const source = typeof place === 'string' ? urlSource(place, { cache, ...(onProgress && { onProgress }), ...(signal && { signal }) }) : fileSource(place);
+  try {
+    return await openBundle(source, createRuntime(runtime), load);
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw error;
+  }
+}
+
+// The form that bundlers recognise: they build the worker as well.
+const startWorker = (): Worker => new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'ratioflow' });

@@ -1,0 +1,180 @@
+/**
+ * The page's side: a `Model` whose engine is in a worker, so that the page never waits for it.
+ */
+import { ArgumentError, RatioflowError, RuntimeError } from '@ratioflow/sdk';
+import type { AbortSignalLike, FlowOptions, Frame, Manifest, Model, Progress, SampleOptions, Statistics } from '@ratioflow/sdk';
+import { errorOf } from './protocol.js';
+import type { CallName, OpenRequest, Reply, Request } from './protocol.js';
+import type { Download } from './url-source.js';
+
+interface Waiting {
+  readonly resolve: (result: { value: unknown; done: boolean }) => void;
+  readonly reject: (error: unknown) => void;
+  readonly onStep: ((progress: Progress) => void) | undefined;
+}
+
+/** Options of `openRemote`. */
+export interface RemoteOptions {
+  readonly onProgress?: ((download: Download) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Opens a bundle in a worker that serves this package's protocol, and ends the worker with the model. */
+export async function openRemote(worker: Worker, request: OpenRequest, { onProgress, signal }: RemoteOptions = {}): Promise<Model> {
+  const waiting = new Map<number, Waiting>();
+  const warnings: string[] = [];
+  let name = 'onnxruntime-web';
+  let lastId = 0;
+  let ended: Error | undefined;
+  let disposing: Promise<void> | undefined;
+
+  const post = (message: Request): void => worker.postMessage(message);
+  const end = (error: Error): void => {
+    ended ??= error;
+    worker.terminate();
+    for (const { reject } of waiting.values()) reject(ended);
+    waiting.clear();
+  };
+  const send = (message: Request, onStep?: (progress: Progress) => void): Promise<{ value: unknown; done: boolean }> =>
+    new Promise((resolve, reject) => {
+      if (ended !== undefined) throw ended;
+      waiting.set(message.id, { resolve, reject, onStep });
+      try {
+        post(message);
+      } catch (cause) {
+        waiting.delete(message.id);
+        throw new ArgumentError(`An argument cannot be sent to the worker: ${String(cause)}`, { cause });
+      }
+    });
+
+  worker.onmessage = ({ data }: MessageEvent<Reply>) => {
+    if (data.type === 'download') {
+      onProgress?.(data.download);
+      return;
+    }
+    const request = waiting.get(data.id);
+    if (data.type === 'step') {
+      request?.onStep?.(data.progress);
+      return;
+    }
+    ({ name } = data.state);
+    warnings.splice(0, warnings.length, ...data.state.warnings);
+    waiting.delete(data.id);
+    if (data.type === 'result') request?.resolve(data);
+    else request?.reject(errorOf(data.error));
+  };
+  worker.onerror = (event) => {
+    event.preventDefault();
+    end(new RuntimeError(`The worker of the model failed: ${event.message || 'it cannot be loaded (does a content security policy forbid it in worker-src?)'}.`));
+  };
+  worker.onmessageerror = () => end(new RuntimeError('A message of the worker of the model cannot be read.'));
+
+  /** Runs `task` and lets the signal end it: with the signal's own reason. */
+  const abortable = async <T>(id: number, given: AbortSignalLike | undefined, task: () => Promise<T>): Promise<T> => {
+    const watch = watchSignal(given, () => post({ type: 'abort', id }));
+    try {
+      return await task();
+    } catch (error) {
+      // An error of ours that came first is what really happened.
+      if (given?.aborted === true && !(error instanceof RatioflowError)) throw given.reason;
+      throw error;
+    } finally {
+      watch();
+    }
+  };
+
+  const call = async <T>(method: CallName, ...args: readonly unknown[]): Promise<T> =>
+    (await send({ type: 'call', id: ++lastId, method, args, watched: false })).value as T;
+
+  const sample = async (options: SampleOptions = {}): Promise<Awaited<ReturnType<Model['sample']>>> => {
+    const { signal: given, onStep, ...rest } = options;
+    const id = ++lastId;
+    let thrown: { readonly error: unknown } | undefined;
+    const watch = onStep && ((progress: Progress): void => {
+      if (thrown !== undefined) return;
+      try {
+        onStep(progress);
+      } catch (error) {
+        thrown = { error };
+        post({ type: 'abort', id });
+      }
+    });
+    return abortable(id, given, async () => {
+      const outcome = await send({ type: 'call', id, method: 'sample', args: [rest], watched: watch !== undefined }, watch)
+        .catch((error: unknown) => {
+          throw thrown === undefined ? error : thrown.error;
+        });
+      if (thrown !== undefined) throw thrown.error;
+      if (given?.aborted === true) throw given.reason;
+      return outcome.value as Awaited<ReturnType<Model['sample']>>;
+    });
+  };
+
+  async function* flow(options: FlowOptions = {}): AsyncGenerator<Frame, Statistics, void> {
+    const { signal: given, ...rest } = options;
+    const id = ++lastId;
+    try {
+      for (;;) {
+        const { value, done } = await abortable(id, given, async () => {
+          if (given?.aborted === true) throw given.reason;
+          return send({ type: 'next', id, args: [rest] });
+        });
+        if (done) return value as Statistics;
+        yield value as Frame;
+      }
+    } finally {
+      if (ended === undefined) post({ type: 'return', id });
+    }
+  }
+
+  const dispose = async (): Promise<void> => {
+    if (ended === undefined) await call('dispose');
+    end(new ArgumentError('The model has been disposed of: open it again.'));
+  };
+
+  const stop = watchSignal(signal, () => end(new RuntimeError('Opening was aborted.')));
+  let manifest: Manifest;
+  try {
+    manifest = (await send({ type: 'open', id: ++lastId, request })).value as Manifest;
+  } catch (error) {
+    end(new ArgumentError('The model was not opened.'));
+    if (signal?.aborted === true) throw signal.reason;
+    throw error;
+  } finally {
+    stop();
+  }
+  const model: Omit<Model, typeof Symbol.asyncDispose> = {
+    manifest,
+    runtime: {
+      get name() {
+        return name;
+      },
+      warnings,
+      load: () => Promise.reject(new ArgumentError('This runtime is in a worker: make one with createRuntime() to load graphs of your own.')),
+    },
+    sample,
+    flow,
+    step: (...args) => call('step', ...args),
+    score: (x) => call('score', x),
+    prior: (options) => call('prior', options),
+    gradient: (x) => call('gradient', x),
+    verify: () => call('verify'),
+    dispose: () => (disposing ??= dispose()),
+  };
+  const { asyncDispose } = Symbol as { readonly asyncDispose?: symbol };
+  if (asyncDispose !== undefined) Object.defineProperty(model, asyncDispose, { value: () => model.dispose() });
+  return model as Model;
+}
+
+/** Calls `onAbort` once the signal is aborted, until the function returned is called. */
+function watchSignal(signal: AbortSignalLike | undefined, onAbort: () => void): () => void {
+  if (signal === undefined) return () => undefined;
+  if (signal instanceof AbortSignal) {
+    if (signal.aborted) onAbort();
+    signal.addEventListener('abort', onAbort);
+    return () => signal.removeEventListener('abort', onAbort);
+  }
+  // A signal of another make only says whether it has been aborted.
+  const timer = setInterval(() => signal.aborted && onAbort(), 20);
+  return () => clearInterval(timer);
+}

@@ -1,0 +1,88 @@
+/**
+ * The SDK's runtime on onnxruntime-web, in the thread that calls it: of the page or of a worker.
+ */
+import { ArgumentError, RuntimeError } from '@ratioflow/sdk';
+import type { GraphSource, LoadOptions, Runtime, Session } from '@ratioflow/sdk';
+import { startEngine } from './engine.js';
+import { capabilities, checkProviders } from './providers.js';
+import type { ProviderName } from './providers.js';
+import { messageOf, wrapSession } from './session.js';
+
+/** Options of `createRuntime`. */
+export interface RuntimeOptions {
+  /** Execution providers in order of preference; WebAssembly follows when none of them runs. @default ['webgpu', 'wasm'] */
+  readonly providers?: readonly ProviderName[];
+  /** Threads of WebAssembly where the page is cross-origin isolated, else one. @default half the cores, at most 8 */
+  readonly threads?: number;
+  /**
+   * URL of a folder that holds the `.wasm` files of onnxruntime-web, relative to the page.
+   * @default beside the script, where bundlers put them
+   */
+  readonly assets?: string | URL;
+}
+
+/**
+ * Makes a runtime. Nothing is downloaded yet; providers are tried at the first `load`, and `warnings` then says which of
+ * them do not run here, and why.
+ * @throws {ArgumentError} for an unknown provider or a thread count that is no positive integer
+ */
+export function createRuntime({ providers = ['webgpu', 'wasm'], threads, assets }: RuntimeOptions = {}): Runtime {
+  const wanted = checkProviders(providers);
+  checkThreads(threads);
+  // Nothing comes after WebAssembly, which always runs.
+  const usable: readonly ProviderName[] = [...new Set([...wanted.slice(0, wanted.indexOf('wasm') >>> 0), 'wasm' as const])];
+  const folder = assets === undefined ? undefined : String(assets).replace(/\/*$/, '/');
+  const warnings: string[] = [];
+  const warn = (warning: string): void => {
+    if (!warnings.includes(warning)) warnings.push(warning);
+  };
+
+  // Known once the engine has been loaded.
+  let version = '';
+  const create = async (graph: GraphSource, options: LoadOptions, [provider, ...rest]: readonly ProviderName[]): Promise<Session> => {
+    const asked = options.threads ?? threads;
+    const engineThreads = crossOriginIsolated ? asked ?? Math.min(8, Math.ceil(navigator.hardwareConcurrency / 2)) : 1;
+    try {
+      const engine = await startEngine(provider!, { threads: engineThreads, assets: folder && new URL(folder, location.href).href });
+      version = engine.ort.env.versions.web ?? '';
+      const session = await engine.exclusive(() => engine.ort.InferenceSession.create(graph.model, {
+        executionProviders: [provider!],
+        externalData: Array.from(graph.externalData ?? [], ([path, data]) => ({ path, data })),
+        graphOptimizationLevel: options.optimization ?? 'all',
+        logSeverityLevel: 3,
+        ...(capabilities[provider!].deviceTensors && { preferredOutputLocation: 'gpu-buffer' as const }),
+      }));
+      if (provider === 'wasm' && !crossOriginIsolated && asked !== 1) {
+        warn('WebAssembly runs on one thread: the page is not cross-origin isolated. Serve it with the headers Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp for more.');
+      }
+      return wrapSession(graph.name, session, provider!, engine);
+    } catch (cause) {
+      if (rest.length === 0) throw new RuntimeError(`onnxruntime-web cannot load ${graph.name} on ${provider!}: ${explain(cause)}`, { cause });
+      warn(`${graph.name} does not run on ${provider!} (${messageOf(cause).slice(0, 200)}): ${rest[0]!} is used instead.`);
+      return create(graph, options, rest);
+    }
+  };
+  return {
+    get name() {
+      return `onnxruntime-web ${version}`.trim();
+    },
+    warnings,
+    load: (graph, options = {}) => {
+      checkThreads(options.threads);
+      return create(graph, options, usable);
+    },
+  };
+}
+
+function explain(cause: unknown): string {
+  const message = messageOf(cause);
+  if (/CompileError|unsafe-eval/.test(message)) return `${message} (a content security policy must allow 'wasm-unsafe-eval' in script-src)`;
+  if (/no available backend|fetch|import/i.test(message)) return `${message} (are the .wasm files of onnxruntime-web where the option assets says?)`;
+  return message;
+}
+
+function checkThreads(threads: number | undefined): void {
+  if (threads !== undefined && !(Number.isSafeInteger(threads) && threads >= 1 && threads <= 1024)) {
+    throw new ArgumentError(`threads is ${threads}; allowed: an integer from 1 to 1024.`);
+  }
+}

@@ -1,0 +1,98 @@
+/**
+ * The worker's side: one model, opened at the page's request, and the calls that the page makes on it.
+ */
+import { openBundle } from '@ratioflow/sdk';
+import type { Frame, Model, Runtime, SampleOptions, Statistics } from '@ratioflow/sdk';
+import { fileSource } from './file-source.js';
+import { buffersOf, recordOf } from './protocol.js';
+import type { OpenRequest, Reply, Request } from './protocol.js';
+import { createRuntime } from './runtime.js';
+import { urlSource } from './url-source.js';
+
+/** The part of a worker's global scope, or of a message port, that serving needs. */
+export interface Scope {
+  postMessage(message: Reply, transfer: ArrayBuffer[]): void;
+  onmessage: ((event: MessageEvent<Request>) => void) | null;
+}
+
+/** Answers requests that arrive at `scope`, for as long as it lives. */
+export function serve(scope: Scope): void {
+  let runtime: Runtime = { name: 'onnxruntime-web', warnings: [], load: () => Promise.reject(new Error('nothing is open')) };
+  let opening: Promise<Model> | undefined;
+  const aborts = new Map<number, AbortController>();
+  const flows = new Map<number, { flow: AsyncGenerator<Frame, Statistics, void>; ahead: Promise<IteratorResult<Frame, Statistics>> }>();
+
+  const send = (reply: Reply, transfer: ArrayBuffer[] = []): void => scope.postMessage(reply, transfer);
+  const state = (): { name: string; warnings: string[] } => ({ name: runtime.name, warnings: [...runtime.warnings] });
+  const answer = async (id: number, result: Promise<unknown>, finished: (value: unknown) => boolean = () => true): Promise<void> => {
+    try {
+      const value = await result;
+      send({ type: 'result', id, value, done: finished(value), state: state() }, buffersOf(value));
+    } catch (error) {
+      aborts.delete(id);
+      send({ type: 'failure', id, error: recordOf(error), state: state() });
+    }
+  };
+  const model = (): Promise<Model> => opening ?? Promise.reject(new Error('nothing is open'));
+  const signalOf = (id: number): AbortSignal => {
+    const controller = new AbortController();
+    aborts.set(id, controller);
+    return controller.signal;
+  };
+
+  const open = async ({ bundle, cache, runtime: options, load }: OpenRequest): Promise<Model> => {
+    runtime = createRuntime(options);
+    const onProgress = (download: Extract<Reply, { type: 'download' }>['download']): void => send({ type: 'download', download });
+    return openBundle(typeof bundle === 'string' ? urlSource(bundle, { cache, onProgress }) : fileSource(bundle), runtime, load);
+  };
+
+  const call = async ({ id, method, args, watched }: Extract<Request, { type: 'call' }>): Promise<unknown> => {
+    const target = await model();
+    try {
+      if (method !== 'sample') return await (target[method] as (...list: readonly unknown[]) => Promise<unknown>)(...args);
+      return await target.sample({
+        ...args[0] as SampleOptions, signal: signalOf(id), ...(watched && { onStep: (progress) => send({ type: 'step', id, progress }) }),
+      });
+    } finally {
+      aborts.delete(id);
+    }
+  };
+
+  /** A frame, while the engine already works on the one after it. */
+  const next = async ({ id, args }: Extract<Request, { type: 'next' }>): Promise<IteratorResult<Frame, Statistics>> => {
+    let known = flows.get(id);
+    if (known === undefined) {
+      const flow = (await model()).flow({ ...args[0], signal: signalOf(id) });
+      known = { flow, ahead: flow.next() };
+      flows.set(id, known);
+    }
+    const result = await known.ahead;
+    if (result.done !== true) {
+      known.ahead = known.flow.next();
+      // Whoever asks for that frame hears of its failure.
+      known.ahead.catch(() => undefined);
+    }
+    return result;
+  };
+  const end = (id: number): void => {
+    aborts.get(id)?.abort();
+    aborts.delete(id);
+    void flows.get(id)?.flow.return(undefined as never).catch(() => undefined);
+    flows.delete(id);
+  };
+
+  scope.onmessage = ({ data }) => {
+    switch (data.type) {
+      case 'open':
+        opening = open(data.request);
+        void answer(data.id, opening.then(({ manifest }) => manifest));
+        break;
+      case 'call': void answer(data.id, call(data)); break;
+      case 'next':
+        void answer(data.id, next(data).then(({ value }) => value), (value) => !('stage' in (value as object)));
+        break;
+      case 'return': end(data.id); break;
+      case 'abort': aborts.get(data.id)?.abort(); break;
+    }
+  };
+}

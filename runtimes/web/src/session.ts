@@ -1,0 +1,66 @@
+/**
+ * A session of onnxruntime-web behind the SDK's interface.
+ */
+import { ArgumentError, RuntimeError } from '@ratioflow/sdk';
+import type { Session, Tensor } from '@ratioflow/sdk';
+import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-web/wasm';
+import type { Engine, Ort } from './engine.js';
+import { capabilities } from './providers.js';
+import type { ProviderName } from './providers.js';
+
+/** Takes ownership of an engine's session. */
+export function wrapSession(name: string, session: InferenceSession, provider: ProviderName, { ort, exclusive, lost }: Engine): Session {
+  let disposed = false;
+  const attempt = <T>(task: () => Promise<T>): Promise<T> => exclusive(async () => {
+    if (disposed) throw new ArgumentError(`The session of ${name} has been disposed of.`);
+    try {
+      return await task();
+    } catch (cause) {
+      if (cause instanceof RuntimeError) throw cause;
+      throw new RuntimeError(`${name} failed on ${provider}: ${lost() ?? messageOf(cause)}`, { cause });
+    }
+  });
+  return {
+    provider,
+    capabilities: capabilities[provider],
+    inputNames: session.inputNames,
+    outputNames: session.outputNames,
+    run: (feeds, outputs) => attempt(async () => {
+      const inputs = Object.fromEntries(Object.entries(feeds).map(([input, tensor]) => [input, toOrt(ort, tensor)]));
+      const results = await (outputs === undefined ? session.run(inputs) : session.run(inputs, outputs));
+      const read: Record<string, Tensor> = {};
+      for (const [output, tensor] of Object.entries(results)) read[output] = await fromOrt(name, output, tensor);
+      return read;
+    }),
+    dispose: async () => {
+      if (disposed) return;
+      await exclusive(async () => {
+        if (disposed) return;
+        disposed = true;
+        await session.release();
+      });
+    },
+  };
+}
+
+function toOrt({ Tensor: OrtTensor }: Ort, { data, shape }: Tensor): OrtTensor {
+  // The engine's type takes a list that it could change; it does not.
+  const dims = shape as number[];
+  if (data instanceof Float32Array) return new OrtTensor('float32', data, dims);
+  if (data instanceof Float64Array) return new OrtTensor('float64', data, dims);
+  if (data instanceof Int32Array) return new OrtTensor('int32', data, dims);
+  if (data instanceof BigInt64Array) return new OrtTensor('int64', data, dims);
+  return new OrtTensor('uint8', data, dims);
+}
+
+/** Reads an output back, from the device where it lies there, and frees it. */
+async function fromOrt(graph: string, name: string, tensor: OrtTensor): Promise<Tensor> {
+  const data: unknown = await tensor.getData(true);
+  const known = data instanceof Float32Array || data instanceof Float64Array || data instanceof Int32Array || data instanceof BigInt64Array
+    || (data instanceof Uint8Array && tensor.type === 'uint8');
+  if (!known) throw new RuntimeError(`${graph} returned ${name} as ${tensor.type}; supported: float32, float64, int32, int64, uint8.`);
+  return { shape: tensor.dims, data: data };
+}
+
+/** What an unknown thrown value says. */
+export const messageOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause)).trim();
