@@ -2,8 +2,7 @@
  * ξ_k for the flow of one batch, several steps at a time, in two buffers that are used again and again: while the engine
  * reads one, the next steps are written into the other.
  */
-import { fillNormals } from './noise/fill.js';
-import { purposes } from './noise/stream.js';
+import { fillFlowNormals } from './noise/fill.js';
 import type { FloatTensor } from './runtime.js';
 import { allocate } from './tensor.js';
 
@@ -26,7 +25,7 @@ interface Part { readonly first: number; readonly count: number; readonly elemen
 /** Noise of a seed, by the specification: it depends on (seed, step, sample index) alone. */
 export function seededNoise(seed: bigint, { first, count, elements }: Part): FlowNoise {
   const perStep = count * elements;
-  return buffered(perStep, (out, k) => fillNormals(out, { seed, purpose: purposes.flow, step: k }, { firstSample: first, count, elements }));
+  return buffered(perStep, (out, k, steps) => fillFlowNormals(out, { seed, step: k, steps }, { firstSample: first, count, elements }));
 }
 
 /** Noise given by the caller, [steps, all samples, …], of which this batch is a part; without a copy where it is all. */
@@ -36,17 +35,22 @@ export function givenNoise(noise: FloatTensor, { first, count, elements }: Part)
   if (count === all) {
     return { capacity: Infinity, prefetch: () => undefined, take: (k, steps) => noise.data.subarray(k * perStep, (k + steps) * perStep) };
   }
-  return buffered(perStep, (out, k) => out.set(noise.data.subarray((k * all + first) * elements, (k * all + first + count) * elements)));
+  return buffered(perStep, (out, k, steps) => {
+    for (let i = 0; i < steps; i++) {
+      const from = ((k + i) * all + first) * elements;
+      out.set(noise.data.subarray(from, from + perStep), i * perStep);
+    }
+  });
 }
 
-function buffered(perStep: number, fill: (out: Float32Array, k: number) => void): FlowNoise {
+function buffered(perStep: number, fill: (out: Float32Array, k: number, steps: number) => void): FlowNoise {
   let spare: Float32Array = new Float32Array(0);
   let taken: Float32Array = new Float32Array(0);
   let ready = { k: -1, steps: 0 };
   const prefetch = (k: number, steps: number): void => {
     if (ready.k === k && ready.steps >= steps) return;
     if (spare.length < steps * perStep) spare = allocate(steps * perStep, `${steps} steps of noise`);
-    for (let i = 0; i < steps; i++) fill(spare.subarray(i * perStep, (i + 1) * perStep), k + i);
+    fill(spare.subarray(0, steps * perStep), k, steps);
     ready = { k, steps };
   };
   const take = (k: number, steps: number): Float32Array => {

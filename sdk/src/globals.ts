@@ -11,6 +11,12 @@ export interface AbortSignalLike {
 
 interface Globals {
   readonly crypto?: { readonly subtle?: { digest(algorithm: 'SHA-256', data: Uint8Array): Promise<ArrayBuffer> } };
+  readonly atob: (base64: string) => string;
+  /** As much as the noise kernel needs, which imports nothing. */
+  readonly WebAssembly: {
+    readonly Module: new (bytes: Uint8Array) => object;
+    readonly Instance: new (module: object) => { readonly exports: object };
+  };
   readonly performance: { now(): number };
   readonly TextDecoder: new (encoding: 'utf-8', options: { fatal: boolean }) => { decode(bytes: Uint8Array): string };
 }

@@ -7,7 +7,7 @@ export type { FileRecord, GraphName, Manifest, PriorRecord, Tolerance, TrainingR
 export { parseManifest } from './manifest-parser.js';
 export { openBundle } from './model.js';
 export type { Model } from './model.js';
-export { fillNormals, fillUniforms, fillWords, normals } from './noise/fill.js';
+export { fillFlowNormals, fillNormals, fillUniforms, fillWords, normals } from './noise/fill.js';
 export type { NoiseRange } from './noise/fill.js';
 export { parseSeed, purposes, streamKey, trainingSeed } from './noise/stream.js';
 export type { NoiseStream, PurposeName, Seed } from './noise/stream.js';

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ArgumentError } from '../errors.js';
-import { fillNormals, fillUniforms, fillWords, normals } from './fill.js';
+import { fillFlowNormals, fillNormals, fillUniforms, fillWords, normals } from './fill.js';
 import { quantileKnots } from './inverse-normal.js';
 import { purposes, streamKey } from './stream.js';
 import { threefry2x32 } from './threefry.js';
@@ -126,5 +126,20 @@ describe('bad ranges', () => {
     expect(() => normals({ ...at, count: -1, elements: 4 })).toThrow('Noise count is -1');
     expect(() => normals({ ...at, count: 1e300, elements: 1e300 })).toThrow(ArgumentError);
     expect(normals({ ...at, count: 0, elements: 4 }).length).toBe(0);
+  });
+});
+
+describe('fillFlowNormals', () => {
+  it('is fillNormals of purpose flow, step after step', () => {
+    const range = { firstSample: 3, count: 5, elements: 7 };
+    const all = new Float32Array(4 * 35);
+    fillFlowNormals(all, { seed: '18446744073709551615', step: 9, steps: 4 }, range);
+    for (let k = 0; k < 4; k++) {
+      expect(bits(all.slice(35 * k, 35 * (k + 1)))).toEqual(bits(normals({ seed: 2n ** 64n - 1n, purpose: purposes.flow, step: 9 + k, ...range })));
+    }
+  });
+
+  it('wants an array of steps · count · elements', () => {
+    expect(() => fillFlowNormals(new Float32Array(71), { seed: 1, step: 0, steps: 2 }, { count: 5, elements: 7 })).toThrow(ArgumentError);
   });
 });

@@ -3,10 +3,10 @@
  * so batches may be split, reordered or spread over machines at will.
  */
 import { ArgumentError } from '../errors.js';
-import { wordsToNormals } from './normal-table.js';
-import type { NoiseStream } from './stream.js';
-import { streamKey } from './stream.js';
-import { threefryRows } from './threefry-rows.js';
+import { noiseKernel } from './kernel.js';
+import type { NoiseStream, Seed } from './stream.js';
+import { purposes, seedKey, streamKey } from './stream.js';
+import { threefry2x32 } from './threefry.js';
 
 /** Which samples, and how large each is. */
 export interface NoiseRange {
@@ -17,9 +17,6 @@ export interface NoiseRange {
   /** Elements of one sample, in C order of its own shape. */
   readonly elements: number;
 }
-
-/** Words are turned into normals in groups of about this many, which stay in the processor's cache. */
-const groupSize = 8192;
 
 /** Checks a range against the array that is to take it. */
 function checkRange(length: number, { firstSample = 0, count, elements }: NoiseRange): Required<NoiseRange> {
@@ -39,14 +36,38 @@ function checkRange(length: number, { firstSample = 0, count, elements }: NoiseR
 }
 
 /**
+ * Words 2i and 2i + 1 of each row are the block of counter (firstSample + row, i) under the stream's key.
+ * A Float32Array takes the normals of the words, a Uint32Array the words.
+ */
+function fillRows(out: Uint32Array | Float32Array, [key0, key1]: readonly [number, number], { firstSample, count, elements }: Required<NoiseRange>): void {
+  const { words, normals, fill, toNormals } = noiseKernel();
+  const source = out instanceof Float32Array ? normals : words;
+  const perSample = Math.ceil(elements / 2);
+  const group = words.length / 2;
+  for (let done = 0; done < count * perSample; done += group) {
+    const blocks = Math.min(group, count * perSample - done);
+    fill(key0, key1, firstSample + Math.floor(done / perSample), done % perSample, perSample, blocks);
+    if (source === normals) toNormals(2 * blocks);
+    if (elements % 2 === 0) {
+      out.set(source.subarray(0, 2 * blocks), 2 * done);
+    } else {
+      // An odd row ends one word early: its surplus word is overwritten by the row that follows.
+      for (let at = 0; at < 2 * blocks; at++) {
+        const word = 2 * done + at;
+        const row = Math.floor(word / (2 * perSample));
+        if (word - row * 2 * perSample < elements) out[word - row] = source[at]!;
+      }
+    }
+  }
+}
+
+/**
  * Fills `out` with the stream's raw 32-bit words.
  * @param out exactly count · elements long
  * @throws {ArgumentError} for a seed, purpose, step or range out of bounds, or an array of another length
  */
 export function fillWords(out: Uint32Array, stream: NoiseStream, range: NoiseRange): void {
-  const { firstSample, count, elements } = checkRange(out.length, range);
-  const [k0, k1] = streamKey(stream);
-  threefryRows(out, 0, k0, k1, firstSample, count, elements);
+  fillRows(out, streamKey(stream), checkRange(out.length, range));
 }
 
 /**
@@ -72,15 +93,20 @@ export function fillUniforms(out: Float64Array | Float32Array, stream: NoiseStre
  * @example fillNormals(noise, { seed: 42, purpose: purposes.flow, step: k }, { count: 8, elements: 3 * 32 * 32 })
  */
 export function fillNormals(out: Float32Array, stream: NoiseStream, range: NoiseRange): void {
-  const { firstSample, count, elements } = checkRange(out.length, range);
-  const [k0, k1] = streamKey(stream);
-  // The words lie where their normals will be; a group is as many whole samples as fit, at least one.
-  const words = new Uint32Array(out.buffer, out.byteOffset, out.length);
-  const rows = Math.max(1, Math.floor(groupSize / Math.max(1, elements)));
-  for (let row = 0; row < count; row += rows) {
-    const taken = Math.min(rows, count - row);
-    threefryRows(words, row * elements, k0, k1, firstSample + row, taken, elements);
-    wordsToNormals(out, words, row * elements, (row + taken) * elements);
+  fillRows(out, streamKey(stream), checkRange(out.length, range));
+}
+
+/**
+ * Fills `out` with ξ_k … ξ_{k+steps−1} of the flow, [steps, count, elements]: `fillNormals` of purpose flow, step by step.
+ * @param out exactly steps · count · elements long
+ * @throws {ArgumentError} as `fillNormals`
+ */
+export function fillFlowNormals(out: Float32Array, { seed, step, steps }: { readonly seed: Seed; readonly step: number; readonly steps: number }, range: NoiseRange): void {
+  const checked = checkRange(out.length / steps, range);
+  const [low, high] = seedKey(seed);
+  const size = checked.count * checked.elements;
+  for (let k = 0; k < steps; k++) {
+    fillRows(out.subarray(k * size, (k + 1) * size), threefry2x32(low, high, purposes.flow, step + k), checked);
   }
 }
 

@@ -1,7 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { threefry2x32 } from './threefry.js';
-import { threefryRows } from './threefry-rows.js';
 
 const word = fc.integer({ min: 0, max: 0xffffffff });
 
@@ -19,20 +18,5 @@ describe('threefry2x32', () => {
     fc.assert(fc.property(word, word, word, word, (k0, k1, c0, c1) => {
       expect(threefry2x32(k0 | 0, k1 | 0, c0 | 0, c1 | 0)).toEqual(threefry2x32(k0, k1, c0, c1));
     }));
-  });
-});
-
-describe('threefryRows', () => {
-  it('is threefry2x32 in every block, and touches nothing else', () => {
-    fc.assert(fc.property(word, word, word, fc.nat(9), fc.nat(23), fc.nat(3), (k0, k1, firstSample, count, elements, offset) => {
-      const sentinel = 0xdeadbeef;
-      const out = new Uint32Array(offset + count * elements + 3).fill(sentinel);
-      threefryRows(out, offset, k0, k1, firstSample, count, elements);
-      const expected: number[] = Array<number>(offset).fill(sentinel);
-      for (let row = 0; row < count; row++) {
-        for (let e = 0; e < elements; e++) expected.push(threefry2x32(k0, k1, firstSample + row, e >> 1)[e % 2 === 0 ? 0 : 1]);
-      }
-      expect([...out]).toEqual([...expected, sentinel, sentinel, sentinel]);
-    }), { numRuns: 300 });
   });
 });

@@ -1,7 +1,7 @@
 /**
  * Threefry-2x32 with 20 rounds (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011;
  * the Random123 library). A counter-based generator: a keyed bijection of 64-bit counters, with no state to carry.
- * This is the definition; `threefry-rows.ts` is the same function unrolled for filling arrays. A test holds them equal.
+ * This is the definition; `kernel.ts` has the same function for filling arrays. A test holds them equal.
  */
 
 /** Rotation distances of the rounds, used cyclically. */

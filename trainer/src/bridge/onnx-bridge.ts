@@ -4,11 +4,10 @@
  * are constants that the engine can rearrange, which is worth a new session each iteration (docs/training.md).
  */
 import { convertLayersModel, estimatorOf, liveSamplerGraph, samplerGraph, writeModel, type Model, type Parameter } from '@ratioflow/export';
-import type { Pairing, Runtime, Session, Tensor } from '@ratioflow/sdk';
+import { fillFlowNormals, type Pairing, type Runtime, type Session, type Tensor } from '@ratioflow/sdk';
 import type { LayersModel } from '@tensorflow/tfjs';
 import type { TensorFlow } from '../backend/tensorflow.js';
 import type { Bridge, FlowRequest, FlowSettings } from './bridge.js';
-import { flowNoise } from './flow-noise.js';
 
 /** A flow runs in chunks, between which it can be aborted: a quarter of it each, with at most so many values of noise. */
 const chunksPerFlow = 4;
@@ -40,7 +39,11 @@ export async function onnxBridge(
     async run(x0, { count, steps, seed, signal }: FlowRequest) {
       const size = count * elements;
       const chunk = Math.max(1, Math.min(Math.ceil(steps / chunksPerFlow), Math.floor(largestChunk / size)));
-      const noiseFrom = (k: number): Float32Array => flowNoise(seed, k, Math.min(chunk, steps - k), count, elements);
+      const noiseFrom = (k: number): Float32Array => {
+        const noise = new Float32Array(Math.min(chunk, steps - k) * size);
+        fillFlowNormals(noise, { seed, step: k, steps: noise.length / size }, { count, elements });
+        return noise;
+      };
       let x = x0;
       let noise = steps > 0 ? noiseFrom(0) : new Float32Array(0);
       for (let k = 0; k < steps; k += chunk) {

@@ -1,11 +1,10 @@
 /** The flow on tfjs's own automatic differentiation: the second engine, and the check on the first. */
-import type { Pairing } from '@ratioflow/sdk';
+import { fillFlowNormals, type Pairing } from '@ratioflow/sdk';
 import type { LayersModel, Tensor } from '@tensorflow/tfjs';
 import type { TensorFlow } from '../backend/tensorflow.js';
 import { fromNetwork, toNetwork } from '../estimators/layout.js';
 import { potential } from '../objective/objective.js';
 import type { Bridge, FlowRequest, FlowSettings } from './bridge.js';
-import { flowNoise } from './flow-noise.js';
 
 export function tensorflowBridge(
   tf: TensorFlow, network: LayersModel, sampleShape: readonly number[], pairing: Pairing, { eta, nu }: FlowSettings,
@@ -24,8 +23,9 @@ export function tensorflowBridge(
           await new Promise(setImmediate);
           signal?.throwIfAborted();
           const next = tf.tidy(() => {
-            const noise = toNetwork(tf, flowNoise(seed, k, 1, count, elements), sampleShape);
-            return tf.add(tf.sub(x, tf.mul(gradient(x), eta)), tf.mul(noise, nu));
+            const noise = new Float32Array(count * elements);
+            fillFlowNormals(noise, { seed, step: k, steps: 1 }, { count, elements });
+            return tf.add(tf.sub(x, tf.mul(gradient(x), eta)), tf.mul(toNetwork(tf, noise, sampleShape), nu));
           });
           x.dispose();
           x = next;
