@@ -56,10 +56,14 @@ function propagate(builder: GraphBuilder, candidates: readonly Node[], seeds: re
       const value = node.inputs[index];
       return !!value && forward.has(value);
     };
-    const expand = (make: () => Value, inputs: readonly Value[]): (Value | null)[] => {
+    const expand = (make: () => Value | readonly Value[], inputs: readonly Value[]): (Value | null)[] => {
       const start = builder.graph.nodes.length;
-      const output = make();
-      return propagate(builder, builder.graph.nodes.slice(start), [[output, gradient]], inputs);
+      const outputs = [make()].flat();
+      const received = outputs.flatMap((output, index): [Value, Value][] => (outputGradients[index] ? [[output, outputGradients[index]]] : []));
+      // Once each: the gradient of a value that stands in two places is already the sum.
+      const wanted = [...new Set(inputs)].filter((input) => forward.has(input));
+      const found = new Map(propagate(builder, builder.graph.nodes.slice(start), received, wanted).map((value, index) => [wanted[index], value]));
+      return inputs.map((input, index) => (inputs.indexOf(input) === index ? (found.get(input) ?? null) : null));
     };
     const contributions = applyRule(rule, { node, builder, where, outputGradients, gradient, wants, expand });
     node.inputs.forEach((value, index) => {

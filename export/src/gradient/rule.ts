@@ -32,9 +32,9 @@ export interface RuleContext {
   readonly wants: (input: number) => boolean;
   /**
    * Differentiates the operator through an equivalent graph: `make` adds it and returns what stands for the first
-   * output; the gradients of `inputs` come back, null where none flows.
+   * output, or for the first few; the gradients of `inputs` come back, null where none flows or nobody wants it.
    */
-  readonly expand: (make: () => Value, inputs: readonly Value[]) => (Value | null)[];
+  readonly expand: (make: () => Value | readonly Value[], inputs: readonly Value[]) => (Value | null)[];
 }
 
 /** A pure function from a node and its output gradients to its input gradients, in plain ai.onnx operators. */

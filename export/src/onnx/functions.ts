@@ -78,7 +78,8 @@ class Inliner {
   }
 }
 
-function renamed(node: NodeProto, rename: (name: string) => string, given: ReadonlyMap<string, AttributeProto>, prefix: string): NodeProto {
+/** The node with every name in it changed, and the references to a function's attributes replaced by what is given. */
+export function renamed(node: NodeProto, rename: (name: string) => string, given: ReadonlyMap<string, AttributeProto>, prefix: string): NodeProto {
   node.name = `${prefix}${node.name || node.opType}`;
   node.input = node.input.map(rename);
   node.output = node.output.map(rename);

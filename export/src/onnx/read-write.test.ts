@@ -25,6 +25,44 @@ function sample(): Model {
   return newModel(builder.graph);
 }
 
+describe('branches with a known condition', () => {
+  const identity = (input: string, output: string, opType = 'Identity'): object => ({ opType, name: opType.toLowerCase(), input: [input], output: [output] });
+  const branching = (condition: object): Uint8Array => encode({
+    irVersion: 8n, opsetImport: [{ version: 18n }],
+    graph: {
+      name: 'g', input: [{ name: 'x', type: { value: { case: 'tensorType', value: { elemType: 1, shape: { dim: [{ value: { case: 'dimValue', value: 4n } }] } } } } }],
+      output: [{ name: 'y' }], ...condition,
+      node: [
+        identity('x', 'h', 'Neg'),
+        {
+          opType: 'If', name: 'choice', input: ['c'], output: ['z'],
+          attribute: [
+            { name: 'then_branch', type: 5, g: { name: 't', node: [identity('h', 't', 'Exp'), identity('t', 'r', 'Sin')], output: [{ name: 'r' }] } },
+            { name: 'else_branch', type: 5, g: { name: 'e', node: [identity('x', 't', 'Cos')], output: [{ name: 't' }] } },
+          ],
+        },
+        // A name that the branch has, too.
+        identity('z', 't', 'Tanh'), identity('t', 'y', 'Relu'),
+      ],
+    },
+  });
+
+  it.each([[1, ['Neg', 'Exp', 'Sin', 'Identity', 'Tanh', 'Relu']], [0, ['Neg', 'Cos', 'Identity', 'Tanh', 'Relu']]])('become the branch that %i takes', (condition, expected) => {
+    const { graph } = readModel(branching({ initializer: [{ name: 'c', dims: [], dataType: 9, int32Data: [condition] }] }));
+    expect(graph.nodes.map(({ opType }) => opType)).toEqual(expected);
+    const names = graph.nodes.flatMap(({ outputs }) => outputs.map((value) => value!.name));
+    expect(new Set(names).size).toBe(names.length);
+    // Every node reads what the node before it made.
+    graph.nodes.slice(2).forEach((node, index) => { if (condition === 1 || index > 0) expect(node.inputs[0]).toBe(graph.nodes[index + 1]!.outputs[0]); });
+    expect(graph.nodes.at(-1)!.outputs[0]!.shape).toEqual([4]);
+  });
+
+  it('stay where the condition is an input', () => {
+    const { graph } = readModel(branching({ input: [{ name: 'x' }, { name: 'c' }] }));
+    expect(graph.nodes.map(({ opType }) => opType)).toEqual(['Neg', 'If', 'Tanh', 'Relu']);
+  });
+});
+
 describe('reading', () => {
   it.each<[DataType, object, number[]]>([
     ['float32', { floatData: [1.5, -2] }, [1.5, -2]],

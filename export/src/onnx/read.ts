@@ -10,9 +10,10 @@ import { elementBytes, elementCount, type Constant } from '../ir/constant.js';
 import type { Attribute, DataType, Dim, Graph, Model, Node, Value } from '../ir/types.js';
 import { elementTypeNames, type DataTypeCode } from '../ops/data-type.js';
 import { operatorOf } from '../ops/table.js';
-import { settle } from '../ops/operator.js';
+import { knownInts, settle } from '../ops/operator.js';
 import { anonymous } from '../ops/symbolic.js';
 import { attributeTypeCodes } from './attribute-types.js';
+import { branchOf, type Branch } from './fold-branches.js';
 import { inlineFunctions } from './functions.js';
 import { AttributeProtoSchema, ModelProtoSchema, type AttributeProto, type GraphProto, type ModelProto, type NodeProto, type TensorProto, type ValueInfoProto } from './generated/onnx_pb.js';
 
@@ -64,23 +65,48 @@ function readGraph(proto: GraphProto, outer: ReadonlyMap<string, Value>): Graph 
   };
   const initializers = new Map<Value, Constant>();
   const inputs: Value[] = proto.input.map((info) => declare(valueOf(info)));
-  for (const tensor of proto.initializer) {
+  const addInitializer = (tensor: TensorProto): void => {
     const constant = constantOf(tensor);
     // An initializer may also be declared as an input: then it is that input's default.
     const value = inputs.find((input) => input.name === tensor.name) ?? declare({ name: tensor.name, dtype: constant.dtype, shape: constant.dims });
     const content = inputs.includes(value) ? undefined : contentOf(constant);
     if (content) value.content = content;
     initializers.set(value, constant);
-  }
+  };
+  proto.initializer.forEach(addInitializer);
   const annotations = new Map(proto.valueInfo.map((info) => [info.name, info]));
   for (const info of proto.output) annotations.set(info.name, info);
-  const nodes = proto.node.map((node, index) => readNode(node, index, scope, declare, annotations));
+  const names = lazily(() => new Set([...scope.keys(), ...proto.node.flatMap(({ output }) => output)]));
+  const nodes: Node[] = [];
+  const pending = proto.node.toReversed();
+  for (let node = pending.pop(); node; node = pending.pop()) {
+    const branch = takenBranch(node, scope, names);
+    if (branch) {
+      for (const info of branch.types) annotations.set(info.name, info);
+      branch.initializers.forEach(addInitializer);
+      pending.push(...branch.nodes.toReversed());
+    } else {
+      nodes.push(readNode(node, nodes.length, scope, declare, annotations));
+    }
+  }
   const outputs = proto.output.map((info) => {
     const value = scope.get(info.name);
     if (!value) throw new GraphError(`Output ${JSON.stringify(info.name)} of graph ${JSON.stringify(proto.name)} is made by no node.`);
     return value;
   });
   return { name: proto.name, inputs, outputs, initializers, nodes, remainder: { docString: proto.docString, ...unknownOf(proto) } };
+}
+
+const lazily = <T>(make: () => T): (() => T) => {
+  let value: T | undefined;
+  return () => (value ??= make());
+};
+
+/** What stands for an If whose condition is known. */
+function takenBranch(node: NodeProto, scope: ReadonlyMap<string, Value>, names: () => Set<string>): Branch | undefined {
+  if (node.opType !== 'If' || !['', 'ai.onnx'].includes(node.domain)) return undefined;
+  const condition = knownInts(scope.get(node.input[0] ?? ''));
+  return condition?.length === 1 ? branchOf(node, condition[0] !== 0, names()) : undefined;
 }
 
 function readNode(

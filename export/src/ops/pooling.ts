@@ -58,6 +58,19 @@ export const poolingOperators: Readonly<Record<string, Operator>> = {
   AveragePool: { inputs: [1, 1], attributes: { ...windowAttributes, count_include_pad: 'int' }, infer: (node, where) => [pooled(node, where)] },
   LpPool: { inputs: [1, 1], attributes: { ...windowAttributes, p: 'int' }, infer: (node, where) => [pooled(node, where)] },
   GlobalAveragePool: globalPool,
+  MaxUnpool: {
+    inputs: [2, 3],
+    attributes: { kernel_shape: 'ints', pads: 'ints', strides: 'ints' },
+    infer: (node) => {
+      const { dtype, shape } = inputOf(node, 0);
+      const kernel = intsOf(node, 'kernel_shape');
+      if (!shape || !kernel) return [{ dtype, shape: undefined }];
+      if (node.inputs[2]) return [{ dtype, shape: node.inputs[2].content ?? shape.map(() => undefined) }];
+      const [strides, pads] = [intsOf(node, 'strides') ?? kernel.map(() => 1), intsOf(node, 'pads') ?? [...kernel, ...kernel].map(() => 0)];
+      const spatial = shape.slice(2).map((dim, axis): MaybeDim => (typeof dim === 'number' ? (dim - 1) * strides[axis]! + kernel[axis]! - pads[axis]! - pads[axis + kernel.length]! : undefined));
+      return [{ dtype, shape: [...shape.slice(0, 2), ...spatial] }];
+    },
+  },
   GlobalMaxPool: globalPool,
   GlobalLpPool: { ...globalPool, attributes: { p: 'int' } },
 };

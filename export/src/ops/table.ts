@@ -1,4 +1,5 @@
 /** The table of operators that can be built and whose types can be inferred. */
+import { attentionOperators } from './attention.js';
 import { controlFlowOperators } from './control-flow.js';
 import { convolutionOperators } from './convolution.js';
 import { elementwiseOperators } from './elementwise.js';
@@ -23,6 +24,7 @@ const operators = new Map<string, Operator>(Object.entries({
   ...resizingOperators,
   ...reductionOperators,
   ...recurrentOperators,
+  ...attentionOperators,
   ...controlFlowOperators,
 }));
 

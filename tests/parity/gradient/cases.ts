@@ -70,6 +70,9 @@ export const cases: readonly (readonly [string, Network])[] = [
   ['Gather at run time', network([['N', 4]], (b, x) => b.op('Gather', [x, b.op('ArgMax', [x], { axis: 1, keepdims: 0 })], { axis: 1 }))],
   ['GatherElements', network([['N', 4]], (b, x) => b.op('GatherElements', [x, b.op('ArgMax', [x], { axis: 1 })], { axis: 1 }))],
   ['TopK', network([['N', 6]], (b, x) => b.ops('TopK', [x, b.ints([3])], { axis: 1 }, 2)[0]!)],
+  ['GatherND, batched', network([['N', 4, 3]], (b, x) => b.op('GatherND', [x, b.op('Unsqueeze', [b.op('ArgMax', [x], { axis: 1, keepdims: 0 }), b.ints([2])])], { batch_dims: 1 }))],
+  ['Compress', network([['N', 4, 3]], (b, x) => b.op('Compress', [x, b.op('Cast', [b.ints([1, 0, 1])], { to: 9 })], { axis: 1 }))],
+  ['ScatterElements, largest', network([['N', 4], ['N', 2]], (b, x, y) => b.op('ScatterElements', [x, b.op('Cast', [b.op('Greater', [y, b.scalar(0, y)])], { to: 7 }), y], { axis: 1, reduction: 'max' }))],
   ['Trilu', network([['N', 3, 4]], (b, x) => b.op('Trilu', [x], { upper: 0 }))],
   ['MaxPool', operator('MaxPool', [image], { kernel_shape: [2, 2], strides: [2, 2], pads: [0, 0, 0, 0] })],
   ['MaxPool, overlapping', operator('MaxPool', [image], { kernel_shape: [3, 3], strides: [2, 2], pads: [1, 1, 1, 1] })],
@@ -84,6 +87,8 @@ export const cases: readonly (readonly [string, Network])[] = [
 ];
 
 /** Operators without a float64 kernel, between Casts; all are linear or linear in pieces, so that a large step is exact. */
+export const narrow = (b: GraphBuilder, x: Value): Value => b.op('Cast', [x], { to: 1 });
+export const wide = (b: GraphBuilder, x: Value): Value => b.op('Cast', [x], { to: 11 });
 const single = (opType: string, shapes: readonly Shape[], attributes: Attributes = {}): Network => ({
   inputs: shapes.map((shape) => ({ shape })),
   make: (b, inputs) => b.op('Cast', [b.op(opType, inputs.map((x) => b.op('Cast', [x], { to: 1 })), attributes)], { to: 11 }),
@@ -97,5 +102,16 @@ export const singleCases: readonly (readonly [string, Network])[] = [
   ['AveragePool', single('AveragePool', [image], { kernel_shape: [3, 2], strides: [2, 1], pads: [1, 0, 1, 1], count_include_pad: 1 })],
   ['AveragePool inside', single('AveragePool', [image], { kernel_shape: [3, 2], strides: [2, 1], pads: [1, 0, 1, 1] })],
   ['Conv, input and kernel', single('Conv', [image, [3, 2, 3, 3], [3]], { kernel_shape: [3, 3], strides: [2, 1], pads: [1, 1, 1, 0], dilations: [1, 1], group: 1 })],
+  ['Conv in groups, input and kernel', single('Conv', [['N', 4, 6, 5], [6, 2, 3, 3], [6]], { kernel_shape: [3, 3], strides: [2, 1], pads: [1, 1, 1, 0], dilations: [1, 1], group: 2 })],
+  ['ConvTranspose in groups, input and kernel', single('ConvTranspose', [['N', 4, 3, 4], [4, 3, 3, 2], [6]], { kernel_shape: [3, 2], strides: [2, 1], pads: [1, 0, 1, 0], dilations: [1, 1], group: 2 })],
+  ['Col2Im', network([['N', 12, 20]], (b, x) => wide(b, b.op('Col2Im', [narrow(b, x), b.ints([6, 4]), b.ints([2, 3])], { pads: [0, 1, 0, 1], strides: [1, 1], dilations: [1, 1] })))],
+  ...['zeros', 'border', 'reflection'].map((padding) => [`GridSample, ${padding}`, network([['N', 2, 4, 5]], (b, x) => {
+    const grid = b.constant({ dtype: 'float32', dims: [1, 3, 3, 2], data: new Uint8Array(Float32Array.from({ length: 18 }, (_, i) => Math.sin(3 * i) * 1.4).buffer) });
+    const batch = b.op('Concat', [b.op('Slice', [b.op('Shape', [x]), b.ints([0]), b.ints([1])]), b.ints([1, 1, 1])], { axis: 0 });
+    return wide(b, b.op('GridSample', [narrow(b, x), b.op('Expand', [grid, batch])], { padding_mode: padding, align_corners: 0 }));
+  })] as const),
+  ['GRU', single('GRU', [[3, 'N', 2], [1, 12, 2], [1, 12, 4], [1, 24]], { hidden_size: 4, linear_before_reset: 1 })],
+  ['LSTM both ways', single('LSTM', [[3, 'N', 2], [2, 12, 2], [2, 12, 3], [2, 24]], { hidden_size: 3, direction: 'bidirectional' })],
+  ['RNN', single('RNN', [[3, 'N', 2], [1, 3, 2], [1, 3, 3]], { hidden_size: 3, direction: 'reverse' })],
   ['ConvTranspose, input and kernel', single('ConvTranspose', [image, [2, 3, 3, 2], [3]], { kernel_shape: [3, 2], strides: [2, 1], pads: [1, 0, 1, 0], output_padding: [1, 0], dilations: [1, 1], group: 1 })],
 ];

@@ -5,7 +5,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { gradient, type GraphBuilder, type Value } from '@ratioflow/export';
-import { cases, network, singleCases } from './cases.js';
+import { cases, narrow, network, singleCases, wide } from './cases.js';
 import { adjointError, dot, modelOf, randomOf, randomTensor, Session } from './support.js';
 
 const tolerance = 1e-6;
@@ -36,6 +36,23 @@ describe('old opsets', () => {
       const item = cases.find(([known]) => known === name)![1];
       expect(await adjointError(item, { opset: 13 })).toBeLessThan(tolerance);
     }
+  });
+
+  it('picks elements without the sums that came with opset 16', async () => {
+    for (const name of ['Gather at run time', 'GatherElements']) {
+      const item = cases.find(([known]) => known === name)![1];
+      expect(await adjointError(item, { opset: 13 })).toBeLessThan(tolerance);
+    }
+    const repeated = network([['N', 4, 3]], (b, x) => b.op('Gather', [x, b.op('Reshape', [b.op('ArgMax', [x], { axis: 1 }), b.ints([-1])])], { axis: 1 }));
+    expect(await adjointError(repeated, { opset: 13 })).toBeLessThan(tolerance);
+  });
+
+  it('gives ONNX Runtime no Pad that it would fuse into a pool', async () => {
+    // The adjoints of Slice and of enlarging: zeros are put back, then summed over blocks.
+    const item = network([['N', 2, 4, 4]], (b, x) => wide(b, b.op('Slice', [b.op('Resize', [narrow(b, x), null, b.constant({ dtype: 'float32', dims: [4], data: new Uint8Array(Float32Array.of(1, 1, 2, 2).buffer) })], {
+      mode: 'nearest', coordinate_transformation_mode: 'asymmetric', nearest_mode: 'floor',
+    }), b.ints([1, 1]), b.ints([7, 6]), b.ints([2, 3])])));
+    for (const opset of [13, 18]) for (const level of ['disabled', 'all'] as const) expect(await adjointError(item, { opset, level, step: 2e-3 })).toBeLessThan(3e-3);
   });
 });
 

@@ -9,7 +9,8 @@ import { floats } from '../../ir/constant.js';
 import type { Dim, Value } from '../../ir/types.js';
 import { windowOf, type Window } from '../../ops/convolution.js';
 import { intOf } from '../../ops/operator.js';
-import { requiredInput, type Contribution, type Rule, type RuleContext } from '../rule.js';
+import { product } from '../../ops/symbolic.js';
+import { requiredInput, reshapeTo, type Contribution, type Rule, type RuleContext } from '../rule.js';
 
 interface Convolution {
   readonly context: RuleContext;
@@ -31,7 +32,7 @@ export const convolutionRules: Readonly<Record<string, Rule>> = {
     const bias = context.node.inputs[2];
     return [
       context.wants(0) ? inputAdjoint(convolution) : null,
-      context.wants(1) ? kernelGradient(convolution) : null,
+      context.wants(1) ? kernelGradient(context, convolution.x, context.gradient, convolution.window, convolution.group) : null,
       bias && context.wants(2) ? builder.op('ReduceSum', [context.gradient, builder.ints(biasAxes(convolution))], { keepdims: 0 }) : null,
     ];
   },
@@ -212,13 +213,23 @@ function transposedConvolution({ context, builder, gradient, w, window, group }:
   });
 }
 
-/** dw = correlation of x with dy: batch and channels change places, stride and dilation too. */
-function kernelGradient({ context, builder, x, gradient, window, group }: Convolution): Value {
-  if (group !== 1) throw new UnsupportedError(`${context.where}: gradients with respect to the kernel of a grouped convolution are not supported.`);
+/**
+ * The gradient of a kernel, [M, C / group, …]: the correlation of `image` [N, C, …] with `outputs` [N, M, …]. Batch and channels
+ * change places, stride and dilation too; the groups of the image stand beside its batch.
+ */
+export function kernelGradient(context: RuleContext, image: Value, outputs: Value, window: Window, group: number): Value {
+  const { builder, where } = context;
   const rest = window.kernel.map((_, axis) => axis + 2);
   const swap = (value: Value): Value => builder.op('Transpose', [value], { perm: [1, 0, ...rest] });
-  const full = builder.op('Conv', [swap(x), swap(gradient)], {
-    strides: window.dilations, dilations: window.strides, pads: [...window.begin, ...window.end], group: 1,
+  const grouped = (): Value => {
+    const [n, channels, ...spatial] = shapeOf(image);
+    if (typeof channels !== 'number') throw new UnsupportedError(`${where}: the number of channels must be static.`);
+    const split = reshapeTo(context, image, [n!, group, channels / group, ...spatial], [image]);
+    const swapped = builder.op('Transpose', [split], { perm: [2, 1, 0, ...rest.map((axis) => axis + 1)] });
+    return reshapeTo(context, swapped, [channels / group, product([group, n]) ?? `?${image.name}.groups`, ...spatial], [image]);
+  };
+  const full = builder.op('Conv', [group === 1 ? swap(image) : grouped(), swap(outputs)], {
+    strides: window.dilations, dilations: window.strides, pads: [...window.begin, ...window.end], group,
   });
   // Rows and columns that the forward pass never reached give extra taps at the end.
   const cropped = builder.op('Slice', [full, builder.ints(rest.map(() => 0)), builder.ints(window.kernel), builder.ints(rest)]);

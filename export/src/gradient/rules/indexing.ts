@@ -1,13 +1,17 @@
 /** Picking and placing elements by index. */
 import { UnsupportedError } from '../../errors.js';
-import { shapeOf } from '../../ir/builder.js';
-import type { Value } from '../../ir/types.js';
+import { dtypeOf, shapeOf } from '../../ir/builder.js';
+import { float32, int64 } from '../../ir/constant.js';
+import { dataTypeCodes, type Value } from '../../ir/types.js';
 import { intOf, knownInts, normalizeAxis, stringOf } from '../../ops/operator.js';
-import { applyAlong, checkMatrixSize, fullLike, requiredInput, requiredOutput, reshapeTo, shapeVector, type Rule, type RuleContext } from '../rule.js';
+import { product } from '../../ops/symbolic.js';
+import { applyAlong, checkMatrixSize, extentVector, fullLike, requiredInput, requiredOutput, reshapeTo, shapeVector, type Rule, type RuleContext } from '../rule.js';
 import { padTo } from './padding.js';
 
 /** Sums at repeated indices need ScatterElements with a reduction. */
 const summingOpset = 16;
+/** Elements of the matrix of ones that stands for it before. */
+const oneHotLimit = 2 ** 26;
 
 function needSums(context: RuleContext): void {
   if (context.builder.opset < summingOpset) throw new UnsupportedError(`${context.where}: its gradient needs ScatterElements with sums, which came with opset ${summingOpset}; the model is of opset ${context.builder.opset}.`);
@@ -25,16 +29,40 @@ export const indexingRules: Readonly<Record<string, Rule>> = {
       : gatherAtRunTime(context, axis)];
   },
   GatherElements: (context) => {
-    needSums(context);
-    const { builder, node, gradient } = context;
-    const x = requiredInput(context, 0);
-    return [builder.op('ScatterElements', [fullLike(context, x, 0), requiredInput(context, 1), gradient], { axis: intOf(node, 'axis', 0), reduction: 'add' })];
+    const { builder, node, where, gradient } = context;
+    const [x, indices] = [requiredInput(context, 0), requiredInput(context, 1)];
+    const axis = normalizeAxis(intOf(node, 'axis', 0), shapeOf(x).length, where);
+    if (builder.opset >= summingOpset) return [builder.op('ScatterElements', [fullLike(context, x, 0), indices, gradient], { axis, reduction: 'add' })];
+    // Before: ones where an output took an element, [.., extent of x, extent of indices, ..], times its gradient, summed.
+    if (shapeOf(x).some((extent, at) => at !== axis && extent !== shapeOf(indices)[at])) needSums(context);
+    const ones = oneHot(context, indices, axis, axis);
+    const sum = builder.op('ReduceSum', [builder.op('Mul', [ones, builder.op('Unsqueeze', [gradient, builder.ints([axis])])]), builder.ints([axis + 1])], { keepdims: 0 });
+    return [Object.assign(sum, { shape: x.shape })];
   },
   GatherND: (context) => {
     const { builder, node, where, gradient } = context;
     needSums(context);
-    if (intOf(node, 'batch_dims', 0) !== 0) throw new UnsupportedError(`${where}: batch_dims other than 0 cannot be differentiated.`);
-    return [builder.op('ScatterND', [fullLike(context, requiredInput(context, 0), 0), requiredInput(context, 1), gradient], { reduction: 'add' })];
+    const [x, indices] = [requiredInput(context, 0), requiredInput(context, 1)];
+    const batch = intOf(node, 'batch_dims', 0);
+    const rank = shapeOf(indices).length;
+    if (batch < 0 || batch >= rank) throw new UnsupportedError(`${where}: batch_dims is ${batch} for indices of rank ${rank}.`);
+    // ScatterND has no batch_dims: the place in the batch comes before the indices.
+    const places = Array.from({ length: batch }, (_, axis) => {
+      const count = builder.op('Reshape', [extentVector(context, indices, axis), builder.ints([])]);
+      const range = builder.op('Range', [builder.constant(int64([0], [])), count, builder.constant(int64([1], []))]);
+      const column = builder.op('Reshape', [range, builder.ints(Array.from({ length: rank }, (_, at) => (at === axis ? -1 : 1)))]);
+      const extents = builder.op('Concat', [builder.op('Slice', [builder.op('Shape', [indices]), builder.ints([0]), builder.ints([rank - 1])]), builder.ints([1])], { axis: 0 });
+      return builder.op('Expand', [column, extents]);
+    });
+    const full = batch > 0 ? builder.op('Concat', [...places, indices], { axis: rank - 1 }) : indices;
+    return [builder.op('ScatterND', [fullLike(context, x, 0), full, gradient], { reduction: 'add' })];
+  },
+  Compress: (context) => {
+    const { builder, node } = context;
+    const x = requiredInput(context, 0);
+    const kept = (): Value => builder.op('Reshape', [builder.op('NonZero', [requiredInput(context, 1)]), builder.ints([-1])]);
+    const axis = node.attributes.has('axis') ? intOf(node, 'axis', 0) : undefined;
+    return context.expand(() => builder.op('Gather', [axis === undefined ? builder.op('Reshape', [x, builder.ints([-1])]) : x, kept()], { axis: axis ?? 0 }), [x]);
   },
   ScatterElements: scatterRule('ScatterElements', 'GatherElements'),
   ScatterND: scatterRule('ScatterND', 'GatherND'),
@@ -78,8 +106,18 @@ function gatherConstantly(context: RuleContext, axis: number, indices: readonly 
   return builder.op('Gather', [padded, builder.ints(sources)], { axis });
 }
 
+/** Ones where `indices` name a position of axis `of` of x, which becomes the axis `at`; for opsets without sums. */
+function oneHot(context: RuleContext, indices: Value, of: number, at: number): Value {
+  const { builder } = context;
+  const x = requiredInput(context, 0);
+  const count = product([shapeOf(x)[of], ...shapeOf(indices)]);
+  if (typeof count === 'number' && count > oneHotLimit) needSums(context);
+  // ONNX Runtime has it in single precision alone.
+  const ones = builder.op('OneHot', [indices, builder.op('Reshape', [extentVector(context, x, of), builder.ints([])]), builder.constant(float32([0, 1]))], { axis: at });
+  return dtypeOf(x) === 'float32' ? ones : builder.op('Cast', [ones], { to: dataTypeCodes[dtypeOf(x)] });
+}
+
 function gatherAtRunTime(context: RuleContext, axis: number): Value {
-  needSums(context);
   const { builder, gradient } = context;
   const [x, indices] = [requiredInput(context, 0), requiredInput(context, 1)];
   const shape = shapeOf(x);
@@ -94,6 +132,13 @@ function gatherAtRunTime(context: RuleContext, axis: number): Value {
   }), { axis: 0 });
   const lined = builder.op('Reshape', [gradient, target]);
   if (length !== undefined) lined.shape = shape.with(axis, length);
+  if (builder.opset < summingOpset) {
+    // [.., indices] · ones [indices, extent], with the axis last for it.
+    const perm = [...shape.keys()].filter((at) => at !== axis);
+    const product = builder.op('MatMul', [builder.op('Transpose', [lined], { perm: [...perm, axis] }), oneHot(context, flat, axis, 1)]);
+    const back = [...shape.keys()].map((at) => [...perm, axis].indexOf(at));
+    return Object.assign(builder.op('Transpose', [product], { perm: back }), { shape });
+  }
   const column = builder.op('Reshape', [flat, builder.ints(Array.from({ length: rank }, (_, i) => (i === axis ? -1 : 1)))]);
   const spread = builder.op('Expand', [column, shapeVector(context, lined)]);
   return builder.op('ScatterElements', [fullLike(context, x, 0), spread, lined], { axis, reduction: 'add' });
@@ -104,6 +149,7 @@ function scatterRule(scatter: 'ScatterElements' | 'ScatterND', gather: 'GatherEl
   return (context) => {
     const { builder, node, where, gradient } = context;
     const reduction = stringOf(node, 'reduction', 'none');
+    if (reduction === 'max' || reduction === 'min') return extremeScatter(context, scatter, gather);
     if (reduction !== 'none' && reduction !== 'add') throw new UnsupportedError(`${where}: reduction ${JSON.stringify(reduction)} cannot be differentiated.`);
     const [indices, updates] = [requiredInput(context, 1), requiredInput(context, 2)];
     const axis = scatter === 'ScatterElements' ? { axis: intOf(node, 'axis', 0) } : {};
@@ -115,6 +161,17 @@ function scatterRule(scatter: 'ScatterElements' | 'ScatterND', gather: 'GatherEl
       context.wants(2) ? Object.assign(builder.op(gather, [gradient, indices], axis), { shape: updates.shape }) : null,
     ];
   };
+}
+
+/** The largest or smallest of what was there and the updates; where several are equal, they share the gradient evenly. */
+function extremeScatter(context: RuleContext, scatter: 'ScatterElements' | 'ScatterND', gather: 'GatherElements' | 'GatherND'): (Value | null)[] {
+  const { builder, node, gradient } = context;
+  const [x, indices, updates, y] = [requiredInput(context, 0), requiredInput(context, 1), requiredInput(context, 2), requiredOutput(context)];
+  const axis = scatter === 'ScatterElements' ? { axis: intOf(node, 'axis', 0) } : {};
+  const held = (value: Value, result: Value): Value => builder.op('Cast', [builder.op('Equal', [value, result])], { to: dataTypeCodes[dtypeOf(x)] });
+  const [before, after] = [held(x, y), held(updates, builder.op(gather, [y, indices], axis))];
+  const share = builder.op('Div', [gradient, builder.op(scatter, [before, indices, after], { ...axis, reduction: 'add' })]);
+  return [builder.op('Mul', [share, before]), null, Object.assign(builder.op('Mul', [builder.op(gather, [share, indices], axis), after]), { shape: updates.shape })];
 }
 
 /** Whether constant indices of a vector come twice; others are the model's responsibility, as ONNX has it. */

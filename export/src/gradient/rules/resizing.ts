@@ -126,8 +126,9 @@ function poolInstead({ builder, node, where, gradient }: RuleContext, axes: read
   if (sampling.mode !== 'nearest' || shape.length < 3 || factors[0] !== 1 || factors[1] !== 1 || !factors.every(repeats)) return undefined;
   const block = factors.slice(2);
   if (block.every((factor) => factor === 1)) return gradient;
-  const average = builder.op('AveragePool', [gradient], { kernel_shape: block, strides: block, pads: [...block, ...block].map(() => 0) });
-  return Object.assign(builder.op('Mul', [average, builder.scalar(block.reduce((a, b) => a * b, 1), average)]), { shape });
+  // Scaled first: ONNX Runtime (1.30) fuses a Pad that ends right before a pool into it, and loses its zeros.
+  const scaled = builder.op('Mul', [gradient, builder.scalar(block.reduce((a, b) => a * b, 1), gradient)]);
+  return Object.assign(builder.op('AveragePool', [scaled], { kernel_shape: block, strides: block, pads: [...block, ...block].map(() => 0) }), { shape });
 }
 
 export const resizingRules: Readonly<Record<string, Rule>> = {

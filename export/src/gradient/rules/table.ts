@@ -2,16 +2,21 @@
 import type { Rule } from '../rule.js';
 import { activationRules } from './activations.js';
 import { arithmeticRules } from './arithmetic.js';
+import { attentionRules } from './attention.js';
 import { convolutionRules } from './convolution.js';
 import { indexingRules } from './indexing.js';
 import { linearAlgebraRules } from './linear-algebra.js';
+import { lossRules } from './losses.js';
 import { normalizationRules } from './normalization.js';
 import { poolingRules } from './pooling.js';
+import { recurrentRules } from './recurrent.js';
 import { reductionRules } from './reductions.js';
 import { resizingRules } from './resizing.js';
+import { samplingRules } from './sampling.js';
 import { selectionRules } from './selection.js';
 import { shapingRules } from './shaping.js';
 import { transposedConvolutionRules } from './transposed-convolution.js';
+import { unfoldingRules } from './unfolding.js';
 import { windowedRule } from './windowed.js';
 
 const rules = new Map<string, Rule>(Object.entries({
@@ -27,6 +32,11 @@ const rules = new Map<string, Rule>(Object.entries({
   ...shapingRules,
   ...indexingRules,
   ...resizingRules,
+  ...samplingRules,
+  ...unfoldingRules,
+  ...recurrentRules,
+  ...attentionRules,
+  ...lossRules,
 }));
 
 /** Operators whose outputs are not differentiable functions of any input. */
@@ -36,7 +46,7 @@ export const nonDifferentiable: ReadonlySet<string> = new Set([
 ]);
 
 /** Operators whose rules take gradients of outputs after the first. */
-export const manyOutputs: ReadonlySet<string> = new Set(['Split']);
+export const manyOutputs: ReadonlySet<string> = new Set(['Attention', 'GRU', 'LSTM', 'RNN', 'SoftmaxCrossEntropyLoss', 'Split']);
 
 export function ruleOf(opType: string): Rule | undefined {
   return rules.get(opType);

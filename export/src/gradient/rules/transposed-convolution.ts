@@ -4,6 +4,7 @@ import { shapeOf } from '../../ir/builder.js';
 import type { Node } from '../../ir/types.js';
 import { windowOf, type Window } from '../../ops/convolution.js';
 import { intOf, intsOf, stringOf } from '../../ops/operator.js';
+import { kernelGradient } from './convolution.js';
 import { requiredInput, requiredOutput, type Rule, type RuleContext } from '../rule.js';
 
 /** The window with the padding that the node really has: output_shape and auto_pad determine it. */
@@ -42,19 +43,13 @@ export const transposedConvolutionRules: Readonly<Record<string, Rule>> = {
     if (extra.some((pad, axis) => pad >= window.strides[axis]!)) throw new UnsupportedError(`${where}: output_padding as large as the stride cannot be differentiated.`);
     const rest = kernel.map((_, axis) => axis + 2);
     const pads = [...window.begin, ...window.end];
-    const kernelGradient = (): ReturnType<typeof builder.op> => {
-      if (group !== 1) throw new UnsupportedError(`${where}: gradients with respect to the kernel of a grouped convolution are not supported.`);
-      const swap = (value: typeof x): typeof x => builder.op('Transpose', [value], { perm: [1, 0, ...rest] });
-      // Correlation of the output's gradient with x: batch and channels change places, stride and dilation too.
-      const full = builder.op('Conv', [swap(gradient), swap(x)], { strides: window.dilations, dilations: window.strides, pads, group: 1 });
-      return swap(builder.op('Slice', [full, builder.ints(rest.map(() => 0)), builder.ints(kernel), builder.ints(rest)]));
-    };
     const bias = node.inputs[2];
     return [
       context.wants(0)
         ? Object.assign(builder.op('Conv', [gradient, w], { kernel_shape: kernel, strides: window.strides, dilations: window.dilations, group, pads }), { shape: x.shape })
         : null,
-      context.wants(1) ? kernelGradient() : null,
+      // As the Conv would have it whose input is the output's gradient.
+      context.wants(1) ? kernelGradient(context, gradient, x, window, group) : null,
       bias && context.wants(2) ? builder.op('ReduceSum', [gradient, builder.ints([0, ...rest])], { keepdims: 0 }) : null,
     ];
   },
