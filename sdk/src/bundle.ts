@@ -9,7 +9,7 @@ import { globals } from './globals.js';
 import { graphFiles, graphTensors, weightsFile } from './manifest.js';
 import type { GraphName, Manifest } from './manifest.js';
 import { maxManifestBytes, parseManifest } from './manifest-parser.js';
-import type { LoadOptions, Runtime, Session } from './runtime.js';
+import type { GraphSource, LoadOptions, Runtime, Session } from './runtime.js';
 
 /** Where a bundle's bytes come from: a folder, a URL prefix, an archive, memory. */
 export interface BundleSource {
@@ -19,8 +19,9 @@ export interface BundleSource {
    * The whole content of one file.
    * @param name relative, with `/`; only names of the bundle format are asked for
    * @param limit bytes beyond which the file is of no use: a source should refuse to read more
+   * @param sha256 what the content must hash to, for sources that keep copies; whoever reads checks it in any case
    */
-  read(name: string, limit?: number): Promise<Uint8Array>;
+  read(name: string, limit?: number, sha256?: string): Promise<Uint8Array>;
 }
 
 /** An open bundle: its manifest, and its files as verified bytes and as sessions. */
@@ -43,15 +44,18 @@ export async function readManifest(source: BundleSource): Promise<Manifest> {
   }
 }
 
+/** What a session that has just been made of a graph gets wrong; undefined when all is well. */
+export type SelfTest = (bundle: Bundle, graph: GraphName, session: Session) => Promise<string | undefined>;
+
 /** Reads and checks the manifest, and nothing else yet. @throws {BundleError} */
-export async function readBundle(source: BundleSource, runtime: Runtime, options: LoadOptions = {}): Promise<Bundle> {
+export async function readBundle(source: BundleSource, runtime: Runtime, options: LoadOptions = {}, selfTest?: SelfTest): Promise<Bundle> {
   const manifest = await readManifest(source);
   const located = (message: string): BundleError => bundleError(source, message);
 
   const read = async (name: string): Promise<Uint8Array> => {
     const expected = Object.hasOwn(manifest.files, name) ? manifest.files[name]! : undefined;
     if (expected === undefined) throw located(`the manifest lists no file ${show(name)}.`);
-    const bytes = await readFrom(source, name, expected.size);
+    const bytes = await readFrom(source, name, expected.size, expected.sha256);
     if (bytes.byteLength !== expected.size) throw located(`${name} has ${bytes.byteLength} bytes, ${expected.size} by the manifest: the bundle is damaged; copy or export it again.`);
     const actual = await sha256(bytes);
     if (actual !== expected.sha256) throw located(`${name} has SHA-256 ${actual}, ${expected.sha256} by the manifest: the bundle is damaged; copy or export it again.`);
@@ -70,7 +74,7 @@ export async function readBundle(source: BundleSource, runtime: Runtime, options
     loading++;
     try {
       const { model, externalData } = await resolveExternalData(name, await read(name), readExternal);
-      const session = await loadInto(runtime, name, model, externalData, options);
+      const session = await loadInto(runtime, { name, model, externalData, ...(selfTest && { check: (made) => selfTest(bundle, graph, made) }) }, options);
       const { inputs, outputs } = graphTensors[graph];
       const fits = session.inputNames.length === inputs.length && inputs.every((input) => session.inputNames.includes(input))
         && outputs.every((output) => session.outputNames.includes(output));
@@ -81,23 +85,24 @@ export async function readBundle(source: BundleSource, runtime: Runtime, options
       if (--loading === 0) weights = undefined;
     }
   };
-  return { manifest, location: source.location, read, load };
+  const bundle: Bundle = { manifest, location: source.location, read, load };
+  return bundle;
 }
 
-async function loadInto(runtime: Runtime, name: string, model: Uint8Array, externalData: ReadonlyMap<string, Uint8Array>, options: LoadOptions): Promise<Session> {
+async function loadInto(runtime: Runtime, graph: GraphSource, options: LoadOptions): Promise<Session> {
   try {
-    return await runtime.load({ name, model, externalData }, options);
+    return await runtime.load(graph, options);
   } catch (cause) {
     if (cause instanceof RatioflowError) throw cause;
-    throw new RuntimeError(`${runtime.name} cannot load ${name}: ${messageOf(cause)}`, { cause });
+    throw new RuntimeError(`${runtime.name} cannot load ${graph.name}: ${messageOf(cause)}`, { cause });
   }
 }
 
 const bundleError = ({ location }: BundleSource, message: string, cause?: unknown): BundleError => new BundleError(`${location}: ${message}`, { cause });
 
-async function readFrom(source: BundleSource, name: string, limit: number): Promise<Uint8Array> {
+async function readFrom(source: BundleSource, name: string, limit: number, sha256?: string): Promise<Uint8Array> {
   try {
-    return await source.read(name, limit);
+    return await source.read(name, limit, sha256);
   } catch (cause) {
     if (cause instanceof RatioflowError) throw cause;
     throw bundleError(source, `${name} cannot be read: ${messageOf(cause)}`, cause);

@@ -42,15 +42,10 @@ export function createGraphs(bundle: Bundle): Graphs {
     const loaded = await session(graph);
     // Disposal may have begun while the graph was loading.
     if (disposed !== undefined) await session(graph);
-    const names = Object.keys(outputs) as (keyof typeof outputs)[];
-    const under = loaded.run(feeds, names);
+    const under = runSession(graph, loaded, feeds, outputs);
     running.add(under);
     try {
-      const results = await under;
-      return Object.fromEntries(names.map((name) => [name, checked(graph, name, results[name], outputs[name])])) as Record<keyof typeof outputs, FloatTensor>;
-    } catch (cause) {
-      if (cause instanceof RatioflowError) throw cause;
-      throw new RuntimeError(`${graphFiles[graph]} failed on ${loaded.provider}: ${messageOf(cause)}`, { cause });
+      return await under;
     } finally {
       running.delete(under);
     }
@@ -63,6 +58,20 @@ export function createGraphs(bundle: Bundle): Graphs {
     for (const outcome of loaded) if (outcome.status === 'fulfilled') await outcome.value.dispose();
   };
   return { session, run, dispose: () => (disposed ??= dispose()) };
+}
+
+/** `Graphs.run` on a session that need not belong to any `Graphs`. */
+export async function runSession<Name extends string>(
+  graph: GraphName, session: Session, feeds: Readonly<Record<string, Tensor>>, outputs: Readonly<Record<Name, readonly number[]>>,
+): Promise<Record<Name, FloatTensor>> {
+  const names = Object.keys(outputs) as Name[];
+  try {
+    const results = await session.run(feeds, names);
+    return Object.fromEntries(names.map((name) => [name, checked(graph, name, results[name], outputs[name])])) as Record<Name, FloatTensor>;
+  } catch (cause) {
+    if (cause instanceof RatioflowError) throw cause;
+    throw new RuntimeError(`${graphFiles[graph]} failed on ${session.provider}: ${messageOf(cause)}`, { cause });
+  }
 }
 
 function checked(graph: GraphName, name: string, tensor: Tensor | undefined, shape: readonly number[]): FloatTensor {

@@ -6,7 +6,7 @@ export { formatVersion, graphFiles, graphTensors, weightsFile } from './manifest
 export type { FileRecord, GraphName, Manifest, PriorRecord, Tolerance, TrainingRecord, VerificationVector } from './manifest.js';
 export { parseManifest } from './manifest-parser.js';
 export { openBundle } from './model.js';
-export type { Model } from './model.js';
+export type { Model, OpenOptions } from './model.js';
 export { fillFlowNormals, fillNormals, fillUniforms, fillWords, normals } from './noise/fill.js';
 export type { NoiseRange } from './noise/fill.js';
 export { parseSeed, purposes, streamKey, trainingSeed } from './noise/stream.js';

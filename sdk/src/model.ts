@@ -14,7 +14,7 @@ import type { FloatTensor, LoadOptions, Runtime, Tensor } from './runtime.js';
 import { drawPrior, flow, sample, scoreOf } from './sample.js';
 import type { Engine, Frame, SampleResult, Statistics } from './sample.js';
 import { checkTensor, floatTensor } from './tensor.js';
-import { verify } from './verify.js';
+import { selfTest, verify } from './verify.js';
 import type { Verification } from './verify.js';
 
 /**
@@ -51,13 +51,23 @@ export interface Model {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
+/** Options of `openBundle`. */
+export interface OpenOptions extends LoadOptions {
+  /**
+   * Run the verification vectors of every graph when it is loaded, on each provider in turn, so that one that computes
+   * it wrongly is not used. @default true
+   */
+  readonly selfTest?: boolean;
+}
+
 /**
  * Opens a bundle: reads and checks its manifest; the rest follows when it is needed.
  * @throws {BundleError} when the manifest cannot be read or is wrong
  */
-export async function openBundle(source: BundleSource, runtime: Runtime, options: LoadOptions = {}): Promise<Model> {
-  rejectUnknown(options, ['threads', 'optimization'] satisfies (keyof LoadOptions)[]);
-  const bundle = await readBundle(source, runtime, options);
+export async function openBundle(source: BundleSource, runtime: Runtime, options: OpenOptions = {}): Promise<Model> {
+  rejectUnknown(options, ['threads', 'optimization', 'selfTest'] satisfies (keyof OpenOptions)[]);
+  const { selfTest: testing = true, ...loading } = options;
+  const bundle = await readBundle(source, runtime, loading, testing ? selfTest : undefined);
   const { manifest } = bundle;
   const graphs = createGraphs(bundle);
   const engine: Engine = { manifest, runtime, graphs, pace: createPace() };

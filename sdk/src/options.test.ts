@@ -69,6 +69,6 @@ describe('options of sample', () => {
     await expect(model.gradient(tensor([2]))).rejects.toThrow('x has shape [2]; allowed: [N, 2].');
     await expect(model.step(tensor([2, 2]), tensor([1, 2]))).rejects.toThrow('noise has shape [1, 2]; allowed: [2, 2].');
     await expect(model.step(tensor([1, 2]), tensor([1, 2]), { eta: NaN })).rejects.toThrow('eta is NaN');
-    await expect(openBundle(await fakeSource(), fakeRuntime(), { thread: 2 } as never)).rejects.toThrow('Unknown option "thread"; allowed: threads, optimization.');
+    await expect(openBundle(await fakeSource(), fakeRuntime(), { thread: 2 } as never)).rejects.toThrow('Unknown option "thread"; allowed: threads, optimization, selfTest.');
   });
 });

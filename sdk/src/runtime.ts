@@ -26,6 +26,11 @@ export interface GraphSource {
   readonly model: Uint8Array;
   /** External data by the location written in the graph, for example `weights.bin`. */
   readonly externalData?: ReadonlyMap<string, Uint8Array>;
+  /**
+   * What a session of this graph gets wrong, undefined when all is well. A runtime asks it of every session it makes, and
+   * takes the next provider after a verdict; `load` throws a RuntimeError when there is none left.
+   */
+  readonly check?: (session: Session) => Promise<string | undefined>;
 }
 
 /** What an engine can do; the sampler chooses its execution plan from this, never from a name. */

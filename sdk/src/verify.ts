@@ -1,14 +1,14 @@
 /**
  * Does this runtime compute what the bundle's author computed? Runs every verification vector and compares.
  */
-import type { Bundle, BundleSource } from './bundle.js';
+import type { Bundle, BundleSource, SelfTest } from './bundle.js';
 import { messageOf, readBundle } from './bundle.js';
 import { BundleError } from './errors.js';
-import { createGraphs } from './graphs.js';
+import { createGraphs, runSession } from './graphs.js';
 import type { Graphs } from './graphs.js';
 import type { GraphName, Tolerance, VerificationVector } from './manifest.js';
 import { decodeNpy } from './npy.js';
-import type { LoadOptions, Runtime, Tensor } from './runtime.js';
+import type { FloatTensor, LoadOptions, Runtime, Tensor } from './runtime.js';
 import { checkTensor, showShape } from './tensor.js';
 
 /** One output of one vector. */
@@ -54,7 +54,7 @@ export async function verify(bundle: Bundle, runtime: Runtime, graphs: Graphs): 
     try {
       const session = await graphs.session(vector.graph);
       provider ||= session.provider;
-      checks.push(...await checkVector(bundle, graphs, vector, toleranceOf(bundle, session.provider)));
+      checks.push(...await checkVector(bundle, vector, session.provider, (feeds, shapes) => graphs.run(vector.graph, feeds, shapes)));
     } catch (cause) {
       // A damaged bundle is no finding about the runtime.
       if (cause instanceof BundleError) throw cause;
@@ -64,11 +64,24 @@ export async function verify(bundle: Bundle, runtime: Runtime, graphs: Graphs): 
   return { provider, runtime: runtime.name, passed: checks.length > 0 && checks.every((check) => check.passed), checks, warnings: [...runtime.warnings] };
 }
 
-async function checkVector(bundle: Bundle, graphs: Graphs, { graph, inputs, outputs }: VerificationVector, tolerance: Tolerance): Promise<Check[]> {
+/** Runs the vectors of one graph on a session that has just been made of it. */
+export const selfTest: SelfTest = async (bundle, graph, session) => {
+  for (const vector of bundle.manifest.verification.filter((other) => other.graph === graph)) {
+    for (const { output, error, allowed, passed } of await checkVector(bundle, vector, session.provider, (feeds, shapes) => runSession(graph, session, feeds, shapes))) {
+      if (!passed) return `${output} is off by ${error.toExponential(1)}, allowed ${allowed.toExponential(1)}`;
+    }
+  }
+  return undefined;
+};
+
+type Run = (feeds: Readonly<Record<string, Tensor>>, outputs: Readonly<Record<string, readonly number[]>>) => Promise<Record<string, FloatTensor>>;
+
+async function checkVector(bundle: Bundle, { graph, inputs, outputs }: VerificationVector, provider: string, run: Run): Promise<Check[]> {
+  const tolerance = toleranceOf(bundle, provider);
   const tensors = async (files: Readonly<Record<string, string>>): Promise<Record<string, Tensor>> =>
     Object.fromEntries(await Promise.all(Object.entries(files).map(async ([name, file]) => [name, decodeNpy(await bundle.read(file), file)] as const)));
   const expected = await tensors(outputs);
-  const actual = await graphs.run(graph, await tensors(inputs), Object.fromEntries(Object.entries(expected).map(([name, tensor]) => [name, tensor.shape])));
+  const actual = await run(await tensors(inputs), Object.fromEntries(Object.entries(expected).map(([name, tensor]) => [name, tensor.shape])));
   return Object.entries(expected).map(([output, tensor]) => {
     const wanted = checkTensor(`${outputs[output]} (${showShape(tensor.shape)})`, tensor, tensor.shape).data;
     const got = actual[output]!.data;

@@ -1,20 +1,29 @@
 /**
- * The shortest way from a folder to a model.
+ * The shortest way from a bundle to a model.
  */
 import { openBundle } from '@ratioflow/sdk';
-import type { LoadOptions, Model } from '@ratioflow/sdk';
-import { folderSource } from './folder-source.js';
+import type { Model, OpenOptions } from '@ratioflow/sdk';
+import { bundleSource } from './bundle-source.js';
+import type { BundleLocation } from './bundle-source.js';
 import { createRuntime } from './runtime.js';
 import type { RuntimeOptions } from './runtime.js';
+import type { UrlSourceOptions } from './url-source.js';
 
 /**
- * Opens the bundle in a folder.
+ * Opens the bundle in a folder, in a zip file, behind a URL, or in memory.
  * @throws {BundleError} when there is none, or it is damaged; {ArgumentError} for an option out of range
  * @example
- * const model = await open('digits');
+ * const model = await open('digits', { worker: true });
  * const { samples } = await model.sample({ count: 64, seed: 42 });
  * await model.dispose();
  */
-export async function open(folder: string, { providers, threads, ...options }: RuntimeOptions & LoadOptions = {}): Promise<Model> {
-  return openBundle(folderSource(folder), createRuntime({ ...(providers && { providers }), ...(threads !== undefined && { threads }) }), options);
+export async function open(where: BundleLocation, options: RuntimeOptions & OpenOptions & UrlSourceOptions = {}): Promise<Model> {
+  const { providers, threads, worker, timeout, cuda, cache, maxBytes, headers, signal, onProgress, ...rest } = options;
+  const runtime = createRuntime(given({ providers, threads, worker, timeout, cuda }));
+  return openBundle(await bundleSource(where, given({ cache, maxBytes, headers, signal, onProgress })), runtime, rest);
 }
+
+type Given<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
+
+/** Without the options that were not given. */
+const given = <T extends object>(options: T): Given<T> => Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Given<T>;

@@ -3,19 +3,20 @@
  * and then the engine may fall back to the CPU without a word: only a run with fallback forbidden tells.
  */
 import { InferenceSession, Tensor, env, listSupportedBackends } from 'onnxruntime-node';
-import type { ProviderName } from './providers.js';
+import type { CudaOptions, ProviderName } from './providers.js';
+import { providerConfig } from './providers.js';
 import { messageOf } from './session.js';
 
 /** y = x · x, one float: a model of opset 18. */
 const square = Buffer.from('CAgSADo1Cg4KAXgKAXgSAXkiA011bBIBcFoPCgF4EgoKCAgBEgQKAggBYg8KAXkSCgoICAESBAoCCAFCBAoAEBI=', 'base64');
 
 /** Undefined when the provider runs, else why not, in one line. */
-export async function probeProvider(provider: ProviderName): Promise<string | undefined> {
+export async function probeProvider(provider: ProviderName, cuda?: CudaOptions): Promise<string | undefined> {
   if (!listSupportedBackends().some(({ name }) => name === provider)) return 'this build of onnxruntime-node does not have it';
   quieten();
   try {
     const session = await InferenceSession.create(square, {
-      executionProviders: [provider], logSeverityLevel: 4,
+      executionProviders: [providerConfig(provider, cuda)], logSeverityLevel: 4,
       ...(provider !== 'cpu' && { extra: { session: { disable_cpu_ep_fallback: '1' } } }),
     });
     try {

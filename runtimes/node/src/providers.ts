@@ -13,6 +13,16 @@ export const remedies: Readonly<Record<ProviderName, string>> = {
   cpu: 'reinstall onnxruntime-node: it has no binary for this platform',
 };
 
+/** Options of the CUDA provider; onnxruntime-node passes on no others. */
+export interface CudaOptions {
+  /** Which GPU, counted as CUDA counts them (after `CUDA_VISIBLE_DEVICES`). @default 0 */
+  readonly deviceId?: number;
+}
+
+/** The provider as onnxruntime-node takes it. */
+export const providerConfig = (provider: ProviderName, cuda: CudaOptions | undefined): { name: ProviderName; deviceId?: number } =>
+  (provider === 'cuda' && cuda?.deviceId !== undefined ? { name: provider, deviceId: cuda.deviceId } : { name: provider });
+
 /** Checks a list of providers. @throws {ArgumentError} for an unknown name or an empty list */
 export function checkProviders(providers: readonly string[]): readonly ProviderName[] {
   const unknown = providers.find((name) => !(providerNames as readonly string[]).includes(name));

@@ -1,14 +1,15 @@
 /**
- * The SDK's runtime on onnxruntime-node. Models are loaded from bytes, with external data from memory: the engine never
- * opens a file that a bundle names.
+ * The SDK's runtime on onnxruntime-node: preferences among providers, and the self-test of what they compute. Models are
+ * loaded from bytes, with external data from memory: the engine never opens a file that a bundle names.
  */
 import { ArgumentError, BundleError, RuntimeError, resolveExternalData } from '@ratioflow/sdk';
-import type { Capabilities, GraphSource, LoadOptions, Runtime, Session } from '@ratioflow/sdk';
-import { InferenceSession, env } from 'onnxruntime-node';
-import { probeProvider, quieten } from './probe.js';
+import type { GraphSource, Runtime, Session } from '@ratioflow/sdk';
+import type { Engine, EngineOptions, SafeGraph } from './engine.js';
+import { engineName, localEngine } from './engine.js';
 import { checkProviders, remedies } from './providers.js';
-import type { ProviderName } from './providers.js';
-import { messageOf, wrapSession } from './session.js';
+import type { CudaOptions, ProviderName } from './providers.js';
+import { createRemoteEngine } from './remote-engine.js';
+import { messageOf } from './session.js';
 
 /** Options of `createRuntime`. */
 export interface RuntimeOptions {
@@ -16,49 +17,59 @@ export interface RuntimeOptions {
   readonly providers?: readonly ProviderName[];
   /** Threads inside one operator, unless `load` says otherwise. @default all cores */
   readonly threads?: number;
+  /**
+   * Where the engine computes. `false`: on the calling thread, which then does nothing else. `'thread'` or `true`: on a
+   * worker thread, so that the event loop stays free. `'process'`: in a process of its own, which even a crash of the
+   * engine does not outlive: for bundles from strangers. Both start when they are needed, end when the last session is
+   * disposed of, and do not keep the program running. @default false
+   */
+  readonly worker?: boolean | 'thread' | 'process';
+  /** Milliseconds after which one call of a worker process counts as hung and the process is ended. @default no limit */
+  readonly timeout?: number;
+  readonly cuda?: CudaOptions;
 }
-
-/** What onnxruntime-node can do on each provider (runtimes/node; measured in PLATFORM notes of the README). */
-const capabilities: Readonly<Record<ProviderName, Capabilities>> = {
-  cpu: { controlFlow: true, deviceTensors: false },
-  // Every run copies through the host, so that many steps in one graph pay.
-  cuda: { controlFlow: true, deviceTensors: false },
-  // Loop falls back to the CPU with copies at every step.
-  webgpu: { controlFlow: false, deviceTensors: false },
-};
 
 /**
  * Makes a runtime. Nothing is loaded yet; providers are tried at the first `load`, and `warnings` then says which of
- * them do not run here and how to get them.
- * @throws {ArgumentError} for an unknown provider or a thread count that is no positive integer
+ * them do not run here, or compute a graph wrongly, and how to get them.
+ * @throws {ArgumentError} for an unknown provider or a number out of range
  */
-export function createRuntime({ providers = ['cpu'], threads }: RuntimeOptions = {}): Runtime {
+export function createRuntime({ providers = ['cpu'], threads, worker = false, timeout, cuda }: RuntimeOptions = {}): Runtime {
   const wanted = checkProviders(providers);
-  checkThreads(threads);
-  quieten();
+  checkInteger('threads', threads, 1, 1024);
+  checkInteger('timeout', timeout, 1, 2 ** 31 - 1);
+  checkInteger('cuda.deviceId', cuda?.deviceId, 0, 1024);
+  if (!([true, false, 'thread', 'process'] as readonly unknown[]).includes(worker)) throw new ArgumentError(`worker is ${JSON.stringify(worker)}; allowed: true, false, "thread", "process".`);
+  if (timeout !== undefined && worker !== 'process') throw new ArgumentError('timeout is given without worker: "process"; only a process can be ended in the middle of a call.');
+  const engine = worker === false ? localEngine : createRemoteEngine(worker === 'process' ? 'process' : 'thread', timeout);
+  return runtimeOn(engine, wanted, { ...(threads !== undefined && { threads }), ...(cuda && { cuda }) });
+}
+
+/** The runtime's preferences on any engine. */
+export function runtimeOn(engine: Engine, wanted: readonly ProviderName[], defaults: EngineOptions = {}): Runtime {
   const warnings: string[] = [];
   let usable: Promise<readonly ProviderName[]> | undefined;
   return {
-    name: `onnxruntime-node ${env.versions.node ?? env.versions.common}`,
+    name: engineName,
     warnings,
     load: async (graph, options = {}) => {
-      checkThreads(options.threads);
-      usable ??= usableProviders(wanted, warnings);
+      checkInteger('threads', options.threads, 1, 1024);
+      usable ??= usableProviders(engine, wanted, defaults, warnings);
       const { model, externalData } = await resolveExternalData(graph.name, graph.model, (location) => {
         const bytes = graph.externalData?.get(location);
         return bytes === undefined ? Promise.reject(new BundleError(`${graph.name} refers to external data ${JSON.stringify(location)}, which was not given.`)) : Promise.resolve(bytes);
       });
-      return create({ name: graph.name, model, externalData }, await usable, { ...(threads !== undefined && { threads }), ...options }, warnings);
+      return create(engine, { name: graph.name, model, externalData }, graph.check, await usable, { ...defaults, ...options }, warnings);
     },
   };
 }
 
 /** The wanted providers that run here, in order, and the CPU at the end; nothing comes after the CPU, which always runs. */
-async function usableProviders(wanted: readonly ProviderName[], warnings: string[]): Promise<readonly ProviderName[]> {
+async function usableProviders(engine: Engine, wanted: readonly ProviderName[], options: EngineOptions, warnings: string[]): Promise<readonly ProviderName[]> {
   const usable: ProviderName[] = [];
   const problems: string[] = [];
   for (const provider of new Set(wanted.slice(0, wanted.indexOf('cpu') >>> 0))) {
-    const problem = await probeProvider(provider);
+    const problem = await engine.probe(provider, options);
     if (problem === undefined) usable.push(provider);
     else problems.push(`${provider} does not run here: ${problem.replace(/\.$/, '')}. To get it, ${remedies[provider]}.`);
   }
@@ -67,42 +78,32 @@ async function usableProviders(wanted: readonly ProviderName[], warnings: string
   return usable;
 }
 
-/** A session on the first provider that takes the graph. */
-async function create(graph: GraphSource, providers: readonly ProviderName[], options: LoadOptions, warnings: string[]): Promise<Session> {
+/** A session on the first provider that takes the graph and computes it as the bundle's author did. */
+async function create(
+  engine: Engine, graph: SafeGraph, check: GraphSource['check'], providers: readonly ProviderName[], options: EngineOptions, warnings: string[],
+): Promise<Session> {
   const [provider, ...rest] = providers;
   try {
-    const session = await InferenceSession.create(graph.model, {
-      executionProviders: [provider!],
-      externalData: Array.from(graph.externalData ?? [], ([path, data]) => ({ path, data })),
-      graphOptimizationLevel: options.optimization ?? 'all',
-      // Warnings about initializers that an optimisation left over help nobody.
-      logSeverityLevel: 3,
-      extra: { session: { 'intra_op.allow_spinning': spins(graph) ? '1' : '0' } },
-      ...(options.threads !== undefined && { intraOpNumThreads: options.threads }),
-    });
-    return wrapSession(graph.name, session, provider!, capabilities[provider!]);
+    const session = await engine.load(provider!, graph, options);
+    try {
+      const problem = await check?.(session);
+      if (problem === undefined) return session;
+      throw new RuntimeError(`${provider} of ${engineName} computes ${graph.name} wrongly: ${problem}.`);
+    } catch (cause) {
+      await session.dispose();
+      throw cause;
+    }
   } catch (cause) {
-    if (rest.length === 0) throw new RuntimeError(`onnxruntime-node cannot load ${graph.name} on ${provider}: ${messageOf(cause)}`, { cause });
+    // A damaged bundle is nothing that another provider could mend.
+    if (cause instanceof BundleError || rest.length === 0) throw cause;
     const warning = `${graph.name} does not run on ${provider} (${messageOf(cause).slice(0, 200)}): ${rest[0]} is used instead.`;
     if (!warnings.includes(warning)) warnings.push(warning);
-    return create(graph, rest, options, warnings);
+    return create(engine, graph, check, rest, options, warnings);
   }
 }
 
-/**
- * Whether threads that wait keep a core busy. In a small network an operator takes microseconds and waking a thread costs
- * more; in a large one waking costs nothing, while spinning doubles the time on a machine that does anything else.
- */
-function spins({ model, externalData }: GraphSource): boolean {
-  const size = Array.from(externalData?.values() ?? []).reduce((sum, bytes) => sum + bytes.byteLength, model.byteLength);
-  return size < smallNetwork;
-}
-
-/** Bytes of a network whose operators take microseconds. */
-const smallNetwork = 1 << 18;
-
-function checkThreads(threads: number | undefined): void {
-  if (threads !== undefined && !(Number.isSafeInteger(threads) && threads >= 1 && threads <= 1024)) {
-    throw new ArgumentError(`threads is ${threads}; allowed: an integer from 1 to 1024.`);
+function checkInteger(name: string, value: number | undefined, min: number, max: number): void {
+  if (value !== undefined && !(Number.isSafeInteger(value) && value >= min && value <= max)) {
+    throw new ArgumentError(`${name} is ${value}; allowed: an integer from ${min} to ${max}.`);
   }
 }

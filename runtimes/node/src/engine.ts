@@ -1,0 +1,73 @@
+/**
+ * onnxruntime-node, one provider at a time: what the runtime's preferences are made of. The engine of this module runs on
+ * the calling thread; remote-engine.ts puts the same behind a thread or a process.
+ */
+import { RuntimeError } from '@ratioflow/sdk';
+import type { Capabilities, GraphSource, LoadOptions, Session } from '@ratioflow/sdk';
+import { InferenceSession, env } from 'onnxruntime-node';
+import { probeProvider, quieten } from './probe.js';
+import type { CudaOptions, ProviderName } from './providers.js';
+import { providerConfig } from './providers.js';
+import { messageOf, wrapSession } from './session.js';
+
+/** A graph whose external data has been looked at: safe to load as it is. */
+export type SafeGraph = Pick<GraphSource, 'name' | 'model' | 'externalData'>;
+
+/** How a session is made. */
+export interface EngineOptions extends LoadOptions {
+  readonly cuda?: CudaOptions;
+}
+
+/** Loads graphs on exactly the provider that it is told. */
+export interface Engine {
+  /** Undefined when the provider runs here, else why not, in one line. */
+  probe(provider: ProviderName, options: EngineOptions): Promise<string | undefined>;
+  /** @throws {RuntimeError} when this provider does not take the graph */
+  load(provider: ProviderName, graph: SafeGraph, options: EngineOptions): Promise<Session>;
+}
+
+/** Name and version for reports. */
+export const engineName = `onnxruntime-node ${env.versions.node ?? env.versions.common}`;
+
+/** What onnxruntime-node can do on each provider. */
+const capabilities: Readonly<Record<ProviderName, Capabilities>> = {
+  cpu: { controlFlow: true, deviceTensors: false },
+  // Every run copies through the host, so that many steps in one graph pay.
+  cuda: { controlFlow: true, deviceTensors: false },
+  // Loop falls back to the CPU with copies at every step.
+  webgpu: { controlFlow: false, deviceTensors: false },
+};
+
+/** The engine on this thread: while it computes, nothing else runs. */
+export const localEngine: Engine = {
+  probe: (provider, { cuda }) => probeProvider(provider, cuda),
+  load: async (provider, graph, options) => {
+    quieten();
+    try {
+      const session = await InferenceSession.create(graph.model, {
+        executionProviders: [providerConfig(provider, options.cuda)],
+        externalData: Array.from(graph.externalData ?? [], ([path, data]) => ({ path, data })),
+        graphOptimizationLevel: options.optimization ?? 'all',
+        // Warnings about initializers that an optimisation left over help nobody.
+        logSeverityLevel: 3,
+        extra: { session: { 'intra_op.allow_spinning': spins(graph) ? '1' : '0' } },
+        ...(options.threads !== undefined && { intraOpNumThreads: options.threads }),
+      });
+      return wrapSession(graph.name, session, provider, capabilities[provider]);
+    } catch (cause) {
+      throw new RuntimeError(`onnxruntime-node cannot load ${graph.name} on ${provider}: ${messageOf(cause)}`, { cause });
+    }
+  },
+};
+
+/**
+ * Whether threads that wait keep a core busy. In a small network an operator takes microseconds and waking a thread costs
+ * more; in a large one waking costs nothing, while spinning doubles the time on a machine that does anything else.
+ */
+function spins({ model, externalData }: SafeGraph): boolean {
+  const size = Array.from(externalData?.values() ?? []).reduce((sum, bytes) => sum + bytes.byteLength, model.byteLength);
+  return size < smallNetwork;
+}
+
+/** Bytes of a network whose operators take microseconds. */
+const smallNetwork = 1 << 18;

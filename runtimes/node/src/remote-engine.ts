@@ -1,0 +1,153 @@
+/**
+ * The engine in a worker thread, so that the event loop stays free while it computes, or in a process of its own, which
+ * may crash without taking anything along. What goes to a thread is copied once, because the caller keeps its arrays, and
+ * handed over; what comes back is handed over without a copy.
+ */
+import { fork } from 'node:child_process';
+import { Worker } from 'node:worker_threads';
+import { ArgumentError, RuntimeError } from '@ratioflow/sdk';
+import type { Session, Tensor } from '@ratioflow/sdk';
+import type { Engine } from './engine.js';
+import { receiveError } from './remote-protocol.js';
+import type { Answers, Loaded, Order, Reply } from './remote-protocol.js';
+
+export type RemoteKind = 'thread' | 'process';
+
+/** The thread or process, whichever it is. */
+interface Remote {
+  post(message: object, transfer: ArrayBuffer[]): void;
+  /** Whether it keeps the program running. */
+  hold(held: boolean): void;
+  end(): void;
+}
+
+interface Pending { readonly resolve: (value: Answers[keyof Answers]) => void; readonly reject: (reason: Error) => void; readonly timer: NodeJS.Timeout | undefined }
+
+/** Without a session and without work, a remote ends after this many milliseconds: the next model often follows at once. */
+const idleMilliseconds = 250;
+
+/** @param timeout milliseconds that one call may take in a process */
+export function createRemoteEngine(kind: RemoteKind, timeout?: number): Engine {
+  let current: Connection | undefined;
+  const connection = (): Connection => (current?.alive === true ? current : (current = connect(kind, timeout)));
+  return {
+    probe: (provider, options) => connection().ask({ do: 'probe', provider, options }),
+    load: async (provider, graph, options) => {
+      const to = connection();
+      return session(to, graph.name, await to.ask({ do: 'load', provider, graph, options }));
+    },
+  };
+}
+
+interface Connection {
+  readonly alive: boolean;
+  ask<What extends Order>(order: What, transfer?: ArrayBuffer[]): Promise<Answers[What['do']]>;
+}
+
+function session(to: Connection, name: string, { session: id, ...facts }: Loaded): Session {
+  let disposed = false;
+  return {
+    ...facts,
+    run: async (feeds, outputs) => {
+      if (disposed) throw new ArgumentError(`The session of ${name} has been disposed of.`);
+      const copies = Object.fromEntries(Object.entries(feeds).map(([input, { shape, data }]) => [input, { shape: [...shape], data: data.slice() }])) as Record<string, Tensor>;
+      return to.ask({ do: 'run', session: id, feeds: copies, outputs }, Object.values(copies).map(({ data }) => data.buffer as ArrayBuffer));
+    },
+    dispose: async () => {
+      if (disposed) return;
+      disposed = true;
+      // With the remote, its sessions are gone.
+      if (to.alive) await to.ask({ do: 'dispose', session: id });
+    },
+  };
+}
+
+function connect(kind: RemoteKind, timeout: number | undefined): Connection {
+  const pending = new Map<number, Pending>();
+  let asked = 0;
+  let sessions = 0;
+  let problem: string | undefined;
+  let idle: NodeJS.Timeout | undefined;
+
+  const fail = (reason: string): void => {
+    problem ??= reason;
+    remote.hold(false);
+    for (const { reject, timer } of pending.values()) {
+      clearTimeout(timer);
+      reject(new RuntimeError(`${problem}; open the model again.`));
+    }
+    pending.clear();
+  };
+  const settle = (reply: Reply): void => {
+    const { resolve, reject, timer } = pending.get(reply.id) ?? {};
+    clearTimeout(timer);
+    pending.delete(reply.id);
+    if (pending.size === 0) remote.hold(false);
+    if ('error' in reply) reject?.(receiveError(reply.error));
+    else resolve?.(reply.result);
+  };
+  const rest = (): void => {
+    if (pending.size > 0 || sessions > 0 || problem !== undefined) return;
+    idle = setTimeout(() => {
+      problem = 'The worker has ended because nothing used it';
+      remote.end();
+    }, idleMilliseconds).unref();
+  };
+  const remote = start(kind, settle, fail);
+  remote.hold(false);
+
+  return {
+    get alive() { return problem === undefined; },
+    ask: async <What extends Order>(order: What, transfer: ArrayBuffer[] = []) => {
+      if (problem !== undefined) throw new RuntimeError(`${problem}; open the model again.`);
+      clearTimeout(idle);
+      const id = asked++;
+      try {
+        const answer = await new Promise<Answers[keyof Answers]>((resolve, reject) => {
+          const timer = timeout === undefined ? undefined : setTimeout(() => {
+            fail(`The worker process took more than ${timeout} ms for one call and was ended`);
+            remote.end();
+          }, timeout);
+          pending.set(id, { resolve, reject, timer });
+          remote.hold(true);
+          remote.post({ ...order, id }, transfer);
+        });
+        if (order.do === 'load') sessions++;
+        return answer as Answers[What['do']];
+      } finally {
+        if (order.do === 'dispose') sessions--;
+        rest();
+      }
+    },
+  };
+}
+
+function start(kind: RemoteKind, settle: (reply: Reply) => void, fail: (reason: string) => void): Remote {
+  const main = new URL('./remote-main.js', import.meta.url);
+  // Options that this program was started with, an inspector's port for one, are not for the worker: hence execArgv.
+  if (kind === 'thread') {
+    const worker = new Worker(main, { name: 'ratioflow', execArgv: [] });
+    worker.on('message', settle);
+    worker.on('error', (error) => fail(`The worker thread failed: ${error.message}`));
+    worker.on('exit', (code) => fail(`The worker thread ended with code ${code}`));
+    return {
+      post: (message, transfer) => worker.postMessage(message, transfer),
+      hold: (held) => (held ? worker.ref() : worker.unref()),
+      end: () => void worker.terminate(),
+    };
+  }
+  // Arrays cross as they are.
+  const child = fork(main, { serialization: 'advanced', execArgv: [], stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+  child.on('message', (reply) => settle(reply as Reply));
+  child.on('error', (error) => fail(`The worker process failed: ${error.message}`));
+  child.on('exit', (code, signal) => fail(`The worker process ended with ${signal ?? `code ${code}`}`));
+  return {
+    post: (message) => child.send(message, (error) => { if (error) fail(`The worker process cannot be reached: ${error.message}`); }),
+    hold: (held) => {
+      const change = held ? 'ref' : 'unref';
+      child[change]();
+      child.channel?.[change]();
+    },
+    end: () => child.kill('SIGKILL'),
+  };
+}

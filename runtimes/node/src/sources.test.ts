@@ -1,0 +1,215 @@
+/** Bundles from the network, from archives and from memory: whole, bounded, kept on disk, and never from elsewhere. */
+import { createServer } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { crc32, deflateRawSync } from 'node:zlib';
+import { ArgumentError, BundleError, openBundle, readManifest, sha256 } from '@ratioflow/sdk';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { fakeManifest, fakeRuntime, fakeSource } from '../../../sdk/src/testing/fake-bundle.js';
+import { bundleSource, memorySource } from './bundle-source.js';
+import { defaultCacheFolder } from './cache.js';
+import { urlSource } from './url-source.js';
+import { zipSource } from './zip-source.js';
+
+let folder: string;
+let server: Server;
+let base: string;
+let files: Map<string, Uint8Array>;
+let requests: string[] = [];
+let answer: ((request: IncomingMessage, response: ServerResponse) => boolean) | undefined;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'ratioflow-sources-'));
+  files = (await fakeSource(fakeManifest(), { 'weights.bin': Uint8Array.from({ length: 300_000 }, (_, i) => i * 7) })).files;
+  server = createServer((request, response) => {
+    requests.push(request.url!);
+    if (answer?.(request, response) === true) return;
+    const bytes = files.get(request.url!.replace(/^\/models\/a\//, ''));
+    if (bytes === undefined) response.writeHead(404).end();
+    else response.end(bytes);
+  });
+  await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve); });
+  base = `http://127.0.0.1:${(server.address() as AddressInfo).port}/models/a`;
+});
+afterEach(() => { requests = []; answer = undefined; });
+afterAll(async () => {
+  server.closeAllConnections();
+  server.close();
+  await rm(folder, { recursive: true });
+});
+
+describe('urlSource', () => {
+  const hashOf = (name: string): Promise<string> => sha256(files.get(name)!);
+
+  it('fetches what is read, once, and keeps it', async () => {
+    const cache = join(folder, 'cache');
+    const received: number[] = [];
+    for (let i = 0; i < 2; i++) {
+      const source = urlSource(base, { cache, onProgress: (progress) => received.push(progress.received) });
+      expect((await readManifest(source)).name).toBe('fake');
+      expect(await source.read('weights.bin', 300_000, await hashOf('weights.bin'))).toEqual(files.get('weights.bin'));
+    }
+    expect(requests).toEqual(['/models/a/manifest.json', '/models/a/weights.bin', '/models/a/manifest.json']);
+    expect(received).toContain(300_000);
+    expect(await readdir(cache)).toEqual([await hashOf('weights.bin')]);
+    const model = await openBundle(await bundleSource(`${base}/`, { cache }), fakeRuntime());
+    expect((await model.prior({ count: 2 })).shape).toEqual([2, 2]);
+  });
+
+  it('does not believe its own copies, and gets a damaged one again', async () => {
+    const cache = join(folder, 'doubtful');
+    const hash = await hashOf('weights.bin');
+    const read = (): Promise<Uint8Array> => urlSource(base, { cache }).read('weights.bin', 300_000, hash);
+    await read();
+    await writeFile(join(cache, hash), 'something else');
+    expect(await read()).toEqual(files.get('weights.bin'));
+    expect(requests).toHaveLength(2);
+    expect(new Uint8Array(await readFile(join(cache, hash)))).toEqual(files.get('weights.bin'));
+    // What is wrong on the server is not kept, and left to the reader to judge.
+    answer = (_, response) => { response.end('short'); return true; };
+    expect(await urlSource(base, { cache }).read('weights.bin', 300_000, 'a'.repeat(64))).toHaveLength(5);
+    expect(await readdir(cache)).toEqual([hash]);
+  });
+
+  it('works without a cache, and where none can be written', async () => {
+    const plain = join(folder, 'plain');
+    await writeFile(plain, 'a file');
+    for (const cache of [false, join(plain, 'inside')] as const) {
+      expect(await urlSource(base, { cache }).read('weights.bin', 300_000, await hashOf('weights.bin'))).toHaveLength(300_000);
+    }
+  });
+
+  it('reads no more than is allowed, announced or not', async () => {
+    await expect(urlSource(base, { cache: false }).read('weights.bin', 1000)).rejects.toThrow('weights.bin cannot be fetched: the server announces 300000 bytes; allowed: 1000.');
+    let written = 0;
+    answer = (_, response) => {
+      const more = (): void => { while (!response.destroyed && response.write(Buffer.alloc(65_536))) written += 65_536; };
+      response.on('drain', more).on('error', () => undefined);
+      more();
+      return true;
+    };
+    await expect(urlSource(base, { cache: false }).read('weights.bin', 200_000)).rejects.toThrow('weights.bin has more than the 200000 bytes allowed');
+    await expect(urlSource(base, { cache: false, maxBytes: 100_000 }).read('weights.bin', 2 ** 50)).rejects.toThrow('weights.bin has more than the 100000 bytes allowed');
+    expect(written).toBeLessThan(50e6);
+  });
+
+  it('says what went wrong', async () => {
+    const source = urlSource(`${base}/absent`, { cache: false });
+    await expect(source.read('manifest.json')).rejects.toThrow(new BundleError(`There is no bundle at ${base}/absent/: the server has no manifest.json.`));
+    await expect(source.read('ratio.onnx')).rejects.toThrow('ratio.onnx cannot be fetched: the server answers 404 Not Found.');
+    answer = (_, response) => { response.writeHead(200, { 'content-length': '100' }).write('half'); setTimeout(() => response.destroy(), 20); return true; };
+    await expect(urlSource(base, { cache: false }).read('ratio.onnx')).rejects.toThrow(BundleError);
+    await expect(urlSource('http://127.0.0.1:9/', { cache: false }).read('manifest.json')).rejects.toThrow(/manifest\.json cannot be fetched: .+\.$/);
+  });
+
+  it('can be aborted', async () => {
+    const reason = new Error('enough');
+    const controller = new AbortController();
+    answer = (_, response) => { response.write('never ends'); setTimeout(() => controller.abort(reason), 20); return true; };
+    await expect(urlSource(base, { cache: false, signal: controller.signal }).read('weights.bin')).rejects.toBe(reason);
+  });
+
+  it('takes https, or this machine, also after a redirect', async () => {
+    expect(() => urlSource('http://example.org/bundle')).toThrow(new ArgumentError('http://example.org is not https: what a bundle says of itself could be changed on its way. Allowed: https, or http on localhost.'));
+    expect(() => urlSource('file:///etc/')).toThrow(ArgumentError);
+    expect(() => urlSource('nonsense')).toThrow('"nonsense" is no URL.');
+    await expect(bundleSource('ftp://localhost/a')).rejects.toThrow(ArgumentError);
+    expect(urlSource('https://example.org/a?token=secret').location).toBe('https://example.org/a/');
+  });
+
+  it('keeps copies in a folder of its own', () => {
+    const before = process.env.RATIOFLOW_CACHE;
+    process.env.RATIOFLOW_CACHE = '/somewhere';
+    expect(defaultCacheFolder()).toBe(join('/somewhere', 'bundles'));
+    if (before === undefined) delete process.env.RATIOFLOW_CACHE;
+    else process.env.RATIOFLOW_CACHE = before;
+    expect(defaultCacheFolder()).toMatch(/bundles$/);
+  });
+});
+
+/** A zip archive by the format's specification: local headers, central directory, end record. */
+function zip(entries: readonly (readonly [string, Uint8Array, Partial<{ method: number; content: Uint8Array; flags: number }>?])[]): Uint8Array {
+  const locals: Buffer[] = [];
+  const index: Buffer[] = [];
+  let offset = 0;
+  for (const [name, bytes, { method = 8, content = method === 8 ? deflateRawSync(bytes) : bytes, flags = 0 } = {}] of entries) {
+    const label = Buffer.from(name);
+    const common = Buffer.alloc(26);
+    [20, flags, method, 0, 0].forEach((value, i) => common.writeUInt16LE(value, 2 * i));
+    [crc32(bytes), content.length, bytes.length].forEach((value, i) => common.writeUInt32LE(value, 10 + 4 * i));
+    common.writeUInt16LE(label.length, 22);
+    const local = Buffer.concat([Buffer.from('PK\x03\x04'), common, label, content]);
+    index.push(Buffer.concat([Buffer.from('PK\x01\x02\x14\x00', 'latin1'), common, Buffer.alloc(10), uint32(offset), label]));
+    locals.push(local);
+    offset += local.length;
+  }
+  const central = Buffer.concat(index);
+  const end = Buffer.concat([Buffer.from('PK\x05\x06'), Buffer.alloc(4), uint16(entries.length), uint16(entries.length), uint32(central.length), uint32(offset), uint16(0)]);
+  return Buffer.concat([...locals, central, end]);
+}
+const uint16 = (value: number): Buffer => { const bytes = Buffer.alloc(2); bytes.writeUInt16LE(value); return bytes; };
+const uint32 = (value: number): Buffer => { const bytes = Buffer.alloc(4); bytes.writeUInt32LE(value); return bytes; };
+
+describe('zipSource', () => {
+  it.each(['', 'digits/'])('reads a bundle that lies in %j', async (prefix) => {
+    const archive = zip([...files].map(([name, bytes], i) => [prefix + name, bytes, { method: i % 2 === 0 ? 8 : 0 }] as const));
+    const path = join(folder, 'bundle.zip');
+    await writeFile(path, archive);
+    for (const source of [zipSource(archive), await bundleSource(archive), await bundleSource(path)]) {
+      for (const [name, bytes] of files) expect(await source.read(name, bytes.length)).toEqual(bytes);
+      const model = await openBundle(source, fakeRuntime());
+      expect((await model.prior()).shape).toEqual([1, 2]);
+    }
+  });
+
+  it('unpacks no more than is allowed', async () => {
+    const bomb = zip([['manifest.json', new Uint8Array(50_000_000)], ['weights.bin', new Uint8Array(2000), { method: 0 }]]);
+    expect(bomb.length).toBeLessThan(100_000);
+    const before = process.memoryUsage.rss();
+    await expect(zipSource(bomb).read('manifest.json', 1000)).rejects.toThrow('manifest.json unpacks to more than the 1000 bytes allowed.');
+    await expect(zipSource(bomb).read('weights.bin', 1000)).rejects.toThrow('weights.bin has 2000 bytes; allowed: 1000.');
+    expect(process.memoryUsage.rss() - before).toBeLessThan(40e6);
+  });
+
+  it('refuses what is no archive of a bundle, and says why', async () => {
+    const manifest = ['manifest.json', files.get('manifest.json')!] as const;
+    for (const [bytes, message] of [
+      [new Uint8Array(0), 'this is no zip archive, or it is cut off.'],
+      [Buffer.from('PK and nothing more, but more than twenty-two bytes'), 'this is no zip archive, or it is cut off.'],
+      [zip([['a/manifest.json', manifest[1]], ['b/manifest.json', manifest[1]]]), 'the archive holds no bundle'],
+      [zip([['../manifest.json.txt', manifest[1]]]), 'the archive holds no bundle'],
+      [zip([manifest, manifest]), 'the archive holds "manifest.json" twice.'],
+    ] as const) expect(() => zipSource(bytes)).toThrow(message);
+    await expect(zipSource(zip([[...manifest, { flags: 1 }]])).read('manifest.json')).rejects.toThrow('manifest.json is encrypted.');
+    await expect(zipSource(zip([[...manifest, { method: 14 }]])).read('manifest.json')).rejects.toThrow('packed by method 14');
+    await expect(zipSource(zip([[...manifest, { content: Buffer.from('garbage') }]])).read('manifest.json')).rejects.toThrow(/manifest\.json cannot be unpacked: /);
+    await expect(zipSource(zip([manifest])).read('ratio.onnx')).rejects.toThrow(new BundleError('zip archive: ratio.onnx is missing.'));
+    await expect(bundleSource(join(folder, 'none'))).resolves.toMatchObject({ location: join(folder, 'none') });
+  });
+
+  it('ends in a named error, or in the same bytes, wherever the archive is damaged', async () => {
+    const small = [...files].filter(([name]) => name !== 'weights.bin');
+    const archive = zip(small);
+    for (let at = 0; at < archive.length; at++) {
+      const damaged = Uint8Array.from(archive);
+      damaged[at]! ^= 1 << (at % 8);
+      try {
+        const source = zipSource(damaged);
+        for (const [name, bytes] of small) expect((await source.read(name, bytes.length)).length).toBeLessThanOrEqual(bytes.length);
+      } catch (error) {
+        expect(error).toBeInstanceOf(BundleError);
+      }
+    }
+  });
+});
+
+describe('memorySource', () => {
+  it('gives what is in the map', async () => {
+    expect((await readManifest(memorySource(files))).name).toBe('fake');
+    await expect((await bundleSource(files)).read('nothing')).rejects.toThrow(new BundleError('bundle in memory: nothing is missing.'));
+    await expect(bundleSource(null as unknown as string)).rejects.toThrow(ArgumentError);
+  });
+});

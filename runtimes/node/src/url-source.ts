@@ -1,0 +1,100 @@
+/**
+ * A bundle behind a URL prefix: fetched file by file as it is needed, never more of a file than the manifest announces,
+ * and kept on disk. The manifest itself is fetched every time, so that a new version is noticed.
+ */
+import { ArgumentError, BundleError } from '@ratioflow/sdk';
+import type { BundleSource } from '@ratioflow/sdk';
+import { cached, defaultCacheFolder } from './cache.js';
+
+/** Options of `urlSource`. */
+export interface UrlSourceOptions {
+  /** Folder for copies of the files, or false for none. @default `$RATIOFLOW_CACHE/bundles`, or `ratioflow/bundles` in the system's cache folder */
+  readonly cache?: string | false;
+  /** Most bytes of one file, whatever the manifest announces. @default 2 GiB */
+  readonly maxBytes?: number;
+  /** Sent with every request, for example `{ authorization: 'Bearer …' }`. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Aborts fetching; reading then rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
+  /** Called as bytes arrive. */
+  readonly onProgress?: (progress: { readonly file: string; readonly received: number }) => void;
+}
+
+const loopback = new Set(['localhost', '127.0.0.1', '[::1]']);
+
+/**
+ * The files of the bundle below `url`, which must be https, or http on this very machine.
+ * @throws {ArgumentError} for any other URL
+ */
+export function urlSource(url: string | URL, { cache = defaultCacheFolder(), maxBytes = 2 ** 31, headers = {}, signal, onProgress }: UrlSourceOptions = {}): BundleSource {
+  const base = parse(url);
+  const location = base.href.replace(/\?.*$/, '');
+  const download = async (name: string, limit: number): Promise<Uint8Array> => {
+    const response = await request(new URL(name, base), headers, signal);
+    const problem = !response.ok ? `the server answers ${response.status} ${response.statusText}`.trim()
+      : !isSafe(new URL(response.url)) ? `it leads to ${new URL(response.url).origin}, which is not https`
+        : Number(response.headers.get('content-length') ?? 0) > limit && response.headers.get('content-encoding') === null ? `the server announces ${response.headers.get('content-length')} bytes; allowed: ${limit}`
+          : undefined;
+    if (problem !== undefined || response.body === null) {
+      await response.body?.cancel();
+      if (response.status === 404 && name === 'manifest.json') throw new BundleError(`There is no bundle at ${location}: the server has no manifest.json.`);
+      throw new BundleError(`${location}: ${name} cannot be fetched: ${problem ?? 'the answer is empty'}.`);
+    }
+    return collect(response.body, limit, `${location}: ${name}`, (received) => onProgress?.({ file: name, received }));
+  };
+  return {
+    location,
+    read: async (name, limit = maxBytes, sha256) => {
+      try {
+        return await cached(cache, sha256, () => download(name, Math.min(limit, maxBytes)));
+      } catch (cause) {
+        if (signal?.aborted === true) throw signal.reason;
+        throw cause instanceof BundleError ? cause : new BundleError(`${location}: ${name} cannot be fetched: ${reasonOf(cause)}.`, { cause });
+      }
+    },
+  };
+}
+
+/** A prefix: what is read lies below it. */
+function parse(url: string | URL): URL {
+  let parsed: URL;
+  try {
+    parsed = new URL(url);
+  } catch (cause) {
+    throw new ArgumentError(`${JSON.stringify(String(url))} is no URL.`, { cause });
+  }
+  if (!isSafe(parsed)) throw new ArgumentError(`${parsed.origin} is not https: what a bundle says of itself could be changed on its way. Allowed: https, or http on localhost.`);
+  if (!parsed.pathname.endsWith('/')) parsed.pathname += '/';
+  return parsed;
+}
+
+const isSafe = ({ protocol, hostname }: URL): boolean => protocol === 'https:' || (protocol === 'http:' && loopback.has(hostname));
+
+async function request(url: URL, headers: Readonly<Record<string, string>>, signal: AbortSignal | undefined): Promise<Response> {
+  return fetch(url, { headers, ...(signal && { signal }) });
+}
+
+async function collect(body: ReadableStream<Uint8Array>, limit: number, what: string, onReceived: (bytes: number) => void): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  let received = 0;
+  for await (const part of body as unknown as AsyncIterable<Uint8Array>) {
+    received += part.byteLength;
+    // Leaving the loop cancels the download.
+    if (received > limit) throw new BundleError(`${what} has more than the ${limit} bytes allowed: the bundle is damaged, or too large for maxBytes.`);
+    parts.push(part);
+    onReceived(received);
+  }
+  const bytes = new Uint8Array(received);
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.byteLength;
+  }
+  return bytes;
+}
+
+/** `fetch` hides what went wrong in the cause. */
+function reasonOf(cause: unknown): string {
+  const { cause: inner, message } = cause as Error;
+  return inner instanceof Error && inner.message !== '' ? inner.message : message;
+}
