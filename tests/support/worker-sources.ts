@@ -1,6 +1,6 @@
 /**
  * Tests run on the sources, but a worker starts from a file that Node itself can read: a Vite plugin that bundles the
- * TypeScript file behind `new URL('./….js', import.meta.url)` into node_modules, from where packages resolve.
+ * TypeScript file behind `new URL('./…-main.js', import.meta.url)` into node_modules, from where packages resolve.
  */
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';

@@ -1,7 +1,7 @@
 /**
  * The SDK's runtime on onnxruntime-web, in the thread that calls it: of the page or of a worker.
  */
-import { ArgumentError, RuntimeError } from '@ratioflow/sdk';
+import { ArgumentError, BundleError, RuntimeError } from '@ratioflow/sdk';
 import type { GraphSource, LoadOptions, Runtime, Session } from '@ratioflow/sdk';
 import { startEngine } from './engine.js';
 import { capabilities, checkProviders } from './providers.js';
@@ -55,9 +55,19 @@ export function createRuntime({ providers = ['webgpu', 'wasm'], threads, assets 
       if (provider === 'wasm' && !crossOriginIsolated && asked !== 1) {
         warn('WebAssembly runs on one thread: the page is not cross-origin isolated. Serve it with the headers Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp for more.');
       }
-      return wrapSession(graph.name, session, provider!, engine);
+      const made = wrapSession(graph.name, session, provider!, engine);
+      try {
+        const problem = await graph.check?.(made);
+        if (problem === undefined) return made;
+        throw new RuntimeError(`${provider!} of onnxruntime-web ${version} computes ${graph.name} wrongly: ${problem}.`);
+      } catch (cause) {
+        await made.dispose();
+        throw cause;
+      }
     } catch (cause) {
-      if (rest.length === 0) throw new RuntimeError(`onnxruntime-web cannot load ${graph.name} on ${provider!}: ${explain(cause)}`, { cause });
+      // A damaged bundle is nothing that another provider could mend.
+      if (cause instanceof BundleError) throw cause;
+      if (rest.length === 0) throw cause instanceof RuntimeError ? cause : new RuntimeError(`onnxruntime-web cannot load ${graph.name} on ${provider!}: ${explain(cause)}`, { cause });
       warn(`${graph.name} does not run on ${provider!} (${messageOf(cause).slice(0, 200)}): ${rest[0]!} is used instead.`);
       return create(graph, options, rest);
     }
