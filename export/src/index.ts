@@ -1,6 +1,7 @@
 export { GraphError, ModelFormatError, UnsupportedError } from './errors.js';
 export { convertLayersModel, type ConvertedModel, type ConvertOptions } from './convert/convert-model.js';
 export type { Converted, LayerContext, LayerConverter, Parameter, ParameterOptions } from './convert/layer-converter.js';
+export { builtInConverters as layerConverters } from './convert/layers/table.js';
 export { convertGraphModel, type ConvertGraphOptions } from './convert/convert-graph-model.js';
 export type { TfjsArtifacts, WeightSpec } from './convert/graph/artifacts.js';
 export type { GraphTensor, NodeContext, NodeConverter } from './convert/graph/graph-tensor.js';

@@ -9,7 +9,7 @@ import { createRuntime, open, writeNpy } from '@ratioflow/node';
 import { normals, purposes, type PairingName } from '@ratioflow/sdk';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadTensorFlow } from '../../trainer/src/backend/load-tensorflow.js';
-import { createEstimator, type EstimatorName } from '../../trainer/src/estimators/create-estimator.js';
+import { createEstimator, type BuiltEstimatorName } from '../../trainer/src/estimators/create-estimator.js';
 
 const python = [process.env['RATIOFLOW_PYTHON'], 'python3'].find(
   (command) => command !== undefined && spawnSync(command, ['-c', 'import numpy, onnx, onnxruntime']).status === 0,
@@ -29,7 +29,7 @@ function ddp(length: number): PriorSource {
   return { kind: 'ddp', mean: new Float32Array(length).fill(-0.5), factor: factor.map((value) => value / length) };
 }
 
-const cases: { estimator: EstimatorName; sampleShape: number[]; pairing: PairingName; prior: PriorSource }[] = [
+const cases: { estimator: BuiltEstimatorName; sampleShape: number[]; pairing: PairingName; prior: PriorSource }[] = [
   { estimator: 'mlp', sampleShape: [2], pairing: 'lr-kl', prior: { kind: 'gaussian', deviation: 0.3 } },
   { estimator: 'mlp', sampleShape: [3], pairing: 'lsif-chi2', prior: { kind: 'uniform' } },
   { estimator: 'resnet28', sampleShape: [1, 28, 28], pairing: 'lr-js', prior: ddp(784) },

@@ -6,8 +6,11 @@ import { fillNormals, pairingNames, pairingOf, type PairingName } from '@ratiofl
 import { convertLayersModel, estimatorOf, gradientGraph, ratioGraph, samplerGraph, stepGraph, type Estimator } from '@ratioflow/export';
 import type { LayersModel, Tensor } from '@tensorflow/tfjs';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { mlp } from '../../trainer/src/estimators/mlp.js';
-import { resnet28 } from '../../trainer/src/estimators/resnet28.js';
+import { toNetwork, fromNetwork } from '../../trainer/src/estimators/layout.js';
+import type { EstimatorOptions } from '../../trainer/src/estimators/options.js';
+import { spectralLayersOf } from '../../trainer/src/estimators/spectral.js';
+import { estimatorConverters } from '../../trainer/src/estimators/converters.js';
+import { createEstimator, type BuiltEstimatorName } from '../../trainer/src/estimators/create-estimator.js';
 import { loadTensorFlow } from '../../trainer/src/backend/load-tensorflow.js';
 import type { TensorFlow } from '../../trainer/src/backend/tensorflow.js';
 import { optimizationLevels, relativeError, runModel, type Floats } from '../support/run-model.js';
@@ -17,19 +20,23 @@ beforeAll(async () => {
   ({ tf } = await loadTensorFlow());
 });
 
-const cases = [
-  { name: 'mlp', sampleShape: [2], make: mlp },
-  { name: 'resnet28', sampleShape: [1, 28, 28], make: resnet28 },
-] as const;
+interface Case { readonly title: string; readonly name: BuiltEstimatorName; readonly sampleShape: readonly number[]; readonly options?: EstimatorOptions }
+
+const cases: readonly Case[] = [
+  { title: 'mlp', name: 'mlp', sampleShape: [2] },
+  { title: 'resnet28', name: 'resnet28', sampleShape: [1, 28, 28] },
+  { title: 'mlp with spectral norms', name: 'mlp', sampleShape: [5], options: { spectralNorm: true } },
+  { title: 'resnet32, narrow', name: 'resnet32', sampleShape: [3, 16, 16], options: { width: 1 / 8 } },
+  { title: 'resnet64 with attention, narrow', name: 'resnet64', sampleShape: [3, 20, 18], options: { width: 1 / 4, attention: true } },
+  { title: 'resnet64-shallow with spectral norms, narrow', name: 'resnet64-shallow', sampleShape: [3, 16, 16], options: { width: 1 / 4, spectralNorm: true } },
+  { title: 'resnet128 with both, narrow', name: 'resnet128', sampleShape: [1, 32, 32], options: { width: 1 / 4, spectralNorm: true, attention: true } },
+];
 
 const normals = (elements: number, count: number, step = 0): Float32Array => {
   const out = new Float32Array(elements * count);
   fillNormals(out, { seed: 7n, purpose: 4, step }, { count, elements });
   return out;
 };
-
-/** Channels last, as tfjs wants it; the samples here have one channel or none. */
-const toTf = (x: Floats): Tensor => (x.shape.length === 4 ? tf.tensor4d(x.data, [x.shape[0]!, x.shape[2]!, x.shape[3]!, 1]) : tf.tensor2d(x.data, [x.shape[0]!, x.shape[1]!]));
 
 const potentials: Record<PairingName, (n: Tensor) => Tensor> = {
   'lsif-chi2': (n) => n.mul(2),
@@ -39,14 +46,18 @@ const potentials: Record<PairingName, (n: Tensor) => Tensor> = {
   'lr-logd': (n) => tf.softplus(n),
 };
 
-describe.each(cases)('$name', ({ sampleShape, make }) => {
+describe.each(cases)('$title', ({ name, sampleShape, options }) => {
+  const toTf = (x: Floats): Tensor => toNetwork(tf, x.data, sampleShape);
   const elements = sampleShape.reduce((a: number, b: number) => a * b, 1);
   let network: LayersModel;
   let estimator: Estimator;
   const x: Floats = { data: normals(elements, 5), shape: [5, ...sampleShape] };
   beforeAll(async () => {
-    network = make(tf, sampleShape);
-    estimator = estimatorOf((await convertLayersModel(network)).model);
+    network = createEstimator(tf, name, sampleShape, 3, options);
+    // A gain of 0 would hide the attention, and the gradient is compared where it is not tiny.
+    for (const weight of network.weights) if (weight.originalName.endsWith('/gain')) weight.write(tf.tensor1d([1.7]));
+    for (const layer of spectralLayersOf(network)) layer.iteratePower(1);
+    estimator = estimatorOf((await convertLayersModel(network, { converters: estimatorConverters })).model);
   });
 
   it('converts to a graph with the network\'s output at every optimisation level', async () => {
@@ -60,7 +71,7 @@ describe.each(cases)('$name', ({ sampleShape, make }) => {
 
   it.each(pairingNames)('has the drift of tfjs autodiff for %s at every optimisation level', async (pairing) => {
     const drift = tf.grad((input: Tensor) => potentials[pairing](network.apply(input) as Tensor).sum().neg());
-    const expected = drift(toTf(x)).dataSync();
+    const expected = fromNetwork(tf, drift(toTf(x)));
     for (const level of optimizationLevels) {
       const result = await runModel(gradientGraph(estimator, pairingOf(pairing)), { x }, level);
       expect(relativeError(result['drift']!.data, expected), level).toBeLessThan(1e-4);

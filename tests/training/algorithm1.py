@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.utils import spectral_norm
 
 
 class Mlp(nn.Module):
@@ -28,30 +29,60 @@ class Mlp(nn.Module):
         return x[:, 0]
 
 
-class Resnet28(nn.Module):
-    """Stem 32; Block 32 s2; Block 64 s2; Block 64; Block 64 s2; global average pool; dense."""
+class Residual(nn.Module):
+    """3x3 stem; blocks of given filters and strides; self-attention after some of them; global average pool; dense."""
 
-    blocks = [(32, 32, 2), (32, 64, 2), (64, 64, 1), (64, 64, 2)]
-
-    def __init__(self):
+    def __init__(self, channels, stem, blocks, attend_after=None, spectral=False):
         super().__init__()
-        self.layers = nn.ModuleDict({"stem": nn.Conv2d(1, 32, 3, 1, 1, bias=False), "head": nn.Linear(64, 1)})
-        for i, (inputs, outputs, stride) in enumerate(self.blocks, 1):
-            self.layers[f"block{i}_conv1"] = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
-            self.layers[f"block{i}_conv2"] = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        wrap = spectral_norm if spectral else lambda layer: layer
+        self.blocks, self.attend_after = blocks, attend_after
+        self.layers = nn.ModuleDict({"stem": wrap(nn.Conv2d(channels, stem, 3, 1, 1, bias=False)), "head": wrap(nn.Linear(blocks[-1][0], 1))})
+        inputs = stem
+        for i, (outputs, stride) in enumerate(blocks, 1):
+            self.layers[f"block{i}_conv1"] = wrap(nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False))
+            self.layers[f"block{i}_conv2"] = wrap(nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False))
             if stride != 1 or inputs != outputs:
-                self.layers[f"block{i}_shortcut"] = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+                self.layers[f"block{i}_shortcut"] = wrap(nn.Conv2d(inputs, outputs, 1, stride, bias=False))
+            if i == attend_after:
+                for part in ("query", "key", "value"):
+                    self.layers[f"attention_{part}"] = wrap(nn.Conv2d(outputs, max(1, outputs // 8), 1, bias=False))
+                self.layers["attention_out"] = wrap(nn.Conv2d(max(1, outputs // 8), outputs, 1, bias=False))
+                self.layers["attention_gain"] = Gain()
+            inputs = outputs
+
+    def attend(self, x):
+        n, _, height, width = x.shape
+        query, key, value = (self.layers[f"attention_{part}"](x).flatten(2) for part in ("query", "key", "value"))
+        weights = torch.softmax(torch.einsum("ncj,nci->nji", query, key), dim=2)
+        answer = torch.einsum("nji,nci->ncj", weights, value).reshape(n, -1, height, width)
+        return x + self.layers["attention_gain"](self.layers["attention_out"](answer))
 
     def forward(self, x):
         x = F.leaky_relu(self.layers["stem"](x), 0.2)
-        for i in range(1, 5):
+        for i in range(1, len(self.blocks) + 1):
             y = F.leaky_relu(self.layers[f"block{i}_conv1"](x), 0.2)
             shortcut = f"block{i}_shortcut"
             x = F.leaky_relu(self.layers[f"block{i}_conv2"](y) + (self.layers[shortcut](x) if shortcut in self.layers else x), 0.2)
+            if i == self.attend_after:
+                x = self.attend(x)
         return self.layers["head"](x.mean((2, 3)))[:, 0]
 
 
-NETWORKS = {"mlp": Mlp, "resnet28": Resnet28}
+class Gain(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.gain = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x):
+        return self.gain * x
+
+
+NETWORKS = {
+    "mlp": Mlp,
+    "resnet28": lambda: Residual(1, 32, [(32, 2), (64, 2), (64, 1), (64, 2)]),
+    # A quarter of the filters of resnet64-shallow.
+    "shallow": lambda: Residual(1, 16, [(16, 2), (32, 2), (32, 2), (64, 2)], attend_after=2, spectral=True),
+}
 POTENTIALS = {
     "lsif-chi2": lambda n: 2 * n,
     "lr-kl": lambda n: n,
@@ -79,8 +110,14 @@ def load_weights(network, arrays):
     with torch.no_grad():
         for name, array in arrays.items():
             layer, part = name.split("/")
+            module = network.layers[layer]
+            if part == "spectral_v":
+                # Ours follows the kernel's [height, width, in], PyTorch's [in, height, width].
+                size = getattr(module, "kernel_size", None)
+                array = array.reshape(*size, -1).transpose(2, 0, 1).reshape(-1) if size else array
             axes = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}[array.ndim]
-            target = getattr(network.layers[layer], "bias" if part == "bias" else "weight")
+            weight = "weight_orig" if hasattr(module, "weight_orig") else "weight"
+            target = getattr(module, {"kernel": weight, "spectral_u": "weight_u", "spectral_v": "weight_v"}.get(part, part))
             target.copy_(torch.from_numpy(np.ascontiguousarray(array.transpose(axes))))
 
 
@@ -96,8 +133,11 @@ def main():
         schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, case["decayAt"], 0.1)
         losses = []
         for t in range(len(data)):
+            # Spectral norms move in learning only, once per iteration: both batches go through the network together.
+            network.eval()
             samples = flow(network, case["pairing"], x0[t], noise[t], case["eta"], case["nu"])
-            loss = loss_of(case["pairing"], network(data[t]), network(samples))
+            network.train()
+            loss = loss_of(case["pairing"], *network(torch.cat([data[t], samples])).chunk(2))
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -25,13 +25,13 @@ afterAll(() => rmSync(folder, { recursive: true }));
 interface Settings { readonly iterations: number; readonly K: number; readonly batch: number; readonly eta: number; readonly nu: number; readonly learningRate: number; readonly decayAt: readonly number[] }
 
 /** Runs ours, writes what it drew, and returns our losses with the case for PyTorch. */
-async function run(network: 'mlp' | 'resnet28', pairing: string, settings: Settings): Promise<{ losses: number[]; request: object }> {
+async function run(network: 'mlp' | 'resnet28' | 'shallow', pairing: string, settings: Settings): Promise<{ losses: number[]; request: object }> {
   const { iterations, K, batch, eta, nu, learningRate, decayAt } = settings;
   const parts = await assembleRun(`
 name: ${network}-${pairing}
 seed: 17
 data: ${network === 'mlp' ? '{ name: swiss-roll }' : JSON.stringify({ name: 'mnist', folder: join(folder, 'images') })}
-estimator: { name: ${network} }
+estimator: ${network === 'shallow' ? '{ name: resnet64-shallow, width: 0.25, spectralNorm: true }' : `{ name: ${network} }`}
 prior: ${network === 'mlp' ? 'gaussian' : 'uniform'}
 pairing: ${pairing}
 flow: { K: ${K}, eta: ${eta}, nu: ${nu} }
@@ -61,6 +61,8 @@ training: { iterations: ${iterations}, batch: ${batch}, learningRate: ${learning
 
 describe.skipIf(python === undefined).each([
   { network: 'mlp', tolerance: 2e-5, settings: { iterations: 50, K: 8, batch: 64, eta: 0.3, nu: 0.02, learningRate: 1e-3, decayAt: [30] } },
+  // Spectral normalisation and self-attention.
+  { network: 'shallow', tolerance: 2e-5, settings: { iterations: 50, K: 2, batch: 4, eta: 2, nu: 0.02, learningRate: 5e-4, decayAt: [] } },
   { network: 'resnet28', tolerance: 2e-5, settings: { iterations: 4, K: 3, batch: 4, eta: 2, nu: 0.02, learningRate: 3e-4, decayAt: [] } },
 ] as const)('$network', ({ network, tolerance, settings }) => {
   it('has PyTorch\'s losses for every pairing', async () => {

@@ -3,7 +3,7 @@
  * architecture decides: dense networks take them as graph inputs; convolutions run up to twice as fast when their kernels
  * are constants that the engine can rearrange, which is worth a new session each iteration (docs/training.md).
  */
-import { convertLayersModel, estimatorOf, liveSamplerGraph, samplerGraph, writeModel, type Model, type Parameter } from '@ratioflow/export';
+import { convertLayersModel, estimatorOf, liveSamplerGraph, samplerGraph, writeModel, type ConvertOptions, type Model, type Parameter } from '@ratioflow/export';
 import { fillFlowNormals, type Pairing, type Runtime, type Session, type Tensor } from '@ratioflow/sdk';
 import type { LayersModel } from '@tensorflow/tfjs';
 import type { TensorFlow } from '../backend/tensorflow.js';
@@ -22,9 +22,10 @@ interface LiveWeights {
 
 export async function onnxBridge(
   tf: TensorFlow, network: LayersModel, sampleShape: readonly number[], pairing: Pairing, { eta, nu }: FlowSettings, runtime: Runtime,
+  converters: ConvertOptions['converters'] = {},
 ): Promise<Bridge> {
   const elements = sampleShape.reduce((a, b) => a * b, 1);
-  const { model, parameters } = await convertLayersModel(network);
+  const { model, parameters } = await convertLayersModel(network, { converters });
   const read = (): Float32Array[] => readParameters(tf, network, parameters);
   let live = model.graph.nodes.some((node) => node.opType === 'Conv')
     ? await weightsAsConstants(model, parameters, pairing, runtime, read)

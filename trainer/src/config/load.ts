@@ -37,13 +37,24 @@ export function validateConfig(value: unknown, where = 'The configuration'): Tra
 }
 
 /** What no single field can tell. */
-function checkTogether({ data, prior }: TrainingConfig, where: string): void {
+function checkTogether({ data, prior, estimator }: TrainingConfig, where: string): void {
+  checkEstimator(estimator, where);
   const images = data.name === 'mnist';
   if (prior.kind === 'ddp' && !images) throw new ConfigError(`${where}: prior = "ddp" needs a set of images, data.name is ${show(data.name)}; use gaussian or uniform.`);
   if (prior.kind !== 'gaussian' && prior.deviation !== undefined) throw new ConfigError(`${where}: prior.deviation = ${prior.deviation} belongs to the prior gaussian, not to ${prior.kind}.`);
   if (data.name !== 'gaussian' && (data.mean !== undefined || data.variance !== undefined)) throw new ConfigError(`${where}: data.mean and data.variance belong to the set gaussian, not to ${data.name}.`);
   if (data.name !== 'mnist' && (data.split !== undefined || data.folder !== undefined)) throw new ConfigError(`${where}: data.split and data.folder belong to mnist; ${data.name} has no files.`);
   if (data.name === 'gaussian' && (!data.mean || data.variance === undefined)) throw new ConfigError(`${where}: data.name = "gaussian" needs data.mean and data.variance.`);
+}
+
+function checkEstimator({ name, path, keepWeights, ...options }: TrainingConfig['estimator'], where: string): void {
+  if (name === 'custom') {
+    if (path === undefined) throw new ConfigError(`${where}: estimator.name = "custom" needs estimator.path: a tfjs model (model.json), or an ES module (.mjs) that makes one.`);
+    const [option] = Object.entries(options).find(([, value]) => value !== undefined) ?? [];
+    if (option !== undefined) throw new ConfigError(`${where}: estimator.${option} belongs to the estimators that are built here; a custom one decides it itself.`);
+  } else if (path !== undefined || keepWeights !== undefined) {
+    throw new ConfigError(`${where}: estimator.path and estimator.keepWeights belong to the estimator custom, not to ${name}.`);
+  }
 }
 
 function applyOverride(tree: Record<string, unknown>, override: string): void {

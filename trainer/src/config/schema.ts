@@ -28,7 +28,19 @@ export const trainingConfigSchema = z.strictObject({
     mean: z.array(z.number()).optional(),
     variance: positive.optional(),
   }),
-  estimator: z.strictObject({ name: z.enum(estimatorNames) }),
+  estimator: z.strictObject({
+    name: z.enum(estimatorNames),
+    /** Of `custom`: a tfjs model (model.json or its folder), or an ES module (.js, .mjs) whose default export makes one. */
+    path: z.string().optional(),
+    /** Of `custom`: whether its own weights are kept instead of those that follow from the seed. By default those of a saved model are. */
+    keepWeights: z.boolean().optional(),
+    /** Spectral normalisation of every convolution and dense layer. */
+    spectralNorm: z.boolean().optional(),
+    /** Self-attention after the stage of 128 channels; by default only in resnet64-shallow. */
+    attention: z.boolean().optional(),
+    /** Factor on the number of filters or hidden units of every layer. */
+    width: positive.max(16).optional(),
+  }),
   pairing: z.enum(pairingNames).default('lr-kl'),
   /** Where the flow starts: a name, or for `gaussian` also its standard deviation. */
   prior: z.preprocess((value) => (typeof value === 'string' ? { kind: value } : value ?? {}), z.strictObject({

@@ -1,10 +1,12 @@
 /** Initial weights against the law U(±1/√fan-in), and the networks' sizes against the sums of their layers. */
-import type { LayersModel } from '@tensorflow/tfjs';
+import type { LayersModel, Tensor } from '@tensorflow/tfjs';
+import { Matrix, SingularValueDecomposition } from 'ml-matrix';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { loadTensorFlow } from '../backend/load-tensorflow.js';
 import type { TensorFlow } from '../backend/tensorflow.js';
 import { ConfigError } from '../errors.js';
 import { createEstimator } from './create-estimator.js';
+import { spectralLayersOf } from './spectral.js';
 
 let tf: TensorFlow;
 beforeAll(async () => {
@@ -83,4 +85,51 @@ it('refuses samples that do not fit, by name and shape', () => {
   expect(() => createEstimator(tf, 'mlp', [1, 28, 28], 1)).toThrow('estimator.name = "mlp" takes points [D]; the data are of shape [1, 28, 28].');
   expect(() => createEstimator(tf, 'resnet28', [2], 1)).toThrow('estimator.name = "resnet28" takes images [C, H, W] of at least 8×8; the data are of shape [2].');
   expect(() => createEstimator(tf, 'resnet28', [1, 28, 4], 1)).toThrow(ConfigError);
+});
+
+describe('sizes of the paper\'s networks', () => {
+  // By hand: 9·in·out for each 3×3, in·out for each 1×1 where stride or width changes, 257 for the head of 256.
+  it.each([
+    ['resnet32', [3, 32, 32], {}, 3_456 + 6 * 147_456 + (294_912 + 589_824 + 32_768) + 4 * 589_824 + 2 * (2 * 589_824 + 65_536 + 4 * 589_824) + 257, 11.37],
+    ['resnet64', [3, 64, 64], {}, 5_126_081, 5.13],
+    ['resnet64-shallow', [3, 64, 64], {}, 1_546_178, 1.5],
+    ['resnet64-shallow', [3, 64, 64], { attention: false }, 1_546_178 - 4 * 2_048 - 1, 1.5],
+    ['resnet128', [3, 128, 128], {}, 5_126_081 + 2 * 147_456 + 16_384, 5.4],
+  ] as const)('%s', (name, shape, options, parameters, millions) => {
+    const network = createEstimator(tf, name, shape, 1, options);
+    expect(network.countParams()).toBe(parameters);
+    expect(Math.abs(parameters / 1e6 - millions)).toBeLessThan(0.06);
+    network.dispose();
+  });
+});
+
+describe('spectral norms', () => {
+  it('are the largest singular values once converged, and power iterations climb to them', () => {
+    const network = createEstimator(tf, 'resnet64-shallow', [3, 16, 16], 1, { spectralNorm: true, width: 1 / 4 });
+    const layers = spectralLayersOf(network);
+    expect(layers.map(({ name }) => name)).toEqual(network.layers.filter(({ name }) => /stem$|conv\d$|shortcut|query|key|value|out$|head/.test(name)).map(({ name }) => name));
+    for (const layer of layers) {
+      const kernel = layer.weights.find(({ originalName }) => originalName.endsWith('kernel'))!.read();
+      const rows = new Matrix(tf.tidy(() => tf.reshape(kernel, [-1, kernel.shape.at(-1)!]).arraySync() as number[][]));
+      const [expected] = new SingularValueDecomposition(rows, { autoTranspose: true }).diagonal as [number];
+      const sigma = (): number => tf.tidy(() => layer.sigma().dataSync()[0]!);
+      const before = sigma();
+      layer.iteratePower(5);
+      expect(sigma()).toBeGreaterThan(before * (1 - 1e-6));
+      expect(before).toBeLessThan(expected * (1 + 1e-5));
+      layer.converge();
+      expect(Math.abs(sigma() / expected - 1)).toBeLessThan(1e-5);
+    }
+    network.dispose();
+  });
+
+  it('stay as they are when the network is only called', () => {
+    const network = createEstimator(tf, 'mlp', [2], 1, { spectralNorm: true });
+    const state = (): number[] => network.nonTrainableWeights.flatMap((weight) => [...weight.read().dataSync()]);
+    const before = state();
+    tf.tidy(() => network.apply(tf.ones([4, 2]), { training: true }) as Tensor);
+    expect(before.length).toBe(2 + 64 + 3 * 128 + 64 + 1);
+    expect(state()).toEqual(before);
+    network.dispose();
+  });
 });

@@ -1,42 +1,41 @@
 /** Estimators by name, with initial weights that follow from the seed alone. */
 import type { LayersModel } from '@tensorflow/tfjs';
-import { fillUniforms, purposes, type Seed } from '@ratioflow/sdk';
+import { fillNormals, fillUniforms, purposes, type Seed } from '@ratioflow/sdk';
 import type { TensorFlow } from '../backend/tensorflow.js';
 import { ConfigError } from '../errors.js';
 import { mlp } from './mlp.js';
-import { resnet28 } from './resnet28.js';
+import type { EstimatorOptions } from './options.js';
+import { residual, residualNames } from './residual.js';
+import { spectralLayersOf, startingIterations } from './spectral.js';
 
-/** Names of the estimators, as they stand in configurations. */
-export const estimatorNames = ['mlp', 'resnet28'] as const;
+/** Names of the estimators that are built here. */
+export const builtEstimatorNames = ['mlp', ...residualNames] as const;
+export type BuiltEstimatorName = (typeof builtEstimatorNames)[number];
+/** Names of the estimators, as they stand in configurations; `custom` is the user's own network. */
+export const estimatorNames = [...builtEstimatorNames, 'custom'] as const;
 export type EstimatorName = (typeof estimatorNames)[number];
-
-interface Architecture {
-  /** Shapes of samples that it accepts, in words and as a test. */
-  readonly accepts: string;
-  readonly fits: (sampleShape: readonly number[]) => boolean;
-  readonly build: (tf: TensorFlow, sampleShape: readonly number[]) => LayersModel;
-}
-
-const architectures: Readonly<Record<EstimatorName, Architecture>> = {
-  mlp: { accepts: 'points [D]', fits: (shape) => shape.length === 1, build: mlp },
-  resnet28: { accepts: 'images [C, H, W] of at least 8×8', fits: (shape) => shape.length === 3 && shape[1]! >= 8 && shape[2]! >= 8, build: resnet28 },
-};
 
 /**
  * Makes an estimator: a LayersModel x [N, …] (channels last) → n [N, 1].
- * @throws {ConfigError} when the samples do not fit the architecture
+ * @throws {ConfigError} when the samples do not fit the architecture, or it lacks an option
  */
-export function createEstimator(tf: TensorFlow, name: EstimatorName, sampleShape: readonly number[], seed: Seed): LayersModel {
-  const architecture = architectures[name];
-  if (!architecture.fits(sampleShape)) {
-    throw new ConfigError(`estimator.name = "${name}" takes ${architecture.accepts}; the data are of shape [${sampleShape.join(', ')}].`);
+export function createEstimator(tf: TensorFlow, name: BuiltEstimatorName, sampleShape: readonly number[], seed: Seed, options: EstimatorOptions = {}): LayersModel {
+  const points = name === 'mlp';
+  const fits = points ? sampleShape.length === 1 : sampleShape.length === 3 && sampleShape[1]! >= 8 && sampleShape[2]! >= 8;
+  if (!fits) {
+    const accepts = points ? 'points [D]' : 'images [C, H, W] of at least 8×8';
+    throw new ConfigError(`estimator.name = "${name}" takes ${accepts}; the data are of shape [${sampleShape.join(', ')}].`);
   }
-  const network = architecture.build(tf, sampleShape);
+  if (points && options.attention) throw new ConfigError('estimator.attention = true needs an estimator of images; estimator.name = "mlp" has points.');
+  const network = points ? mlp(tf, sampleShape, options) : residual(tf, name, sampleShape, options);
   initialize(tf, network, seed);
   return network;
 }
 
-/** PyTorch's default: kernels and biases ~ U(±1/√fan-in), drawn by the noise specification, one step per array. */
+/**
+ * PyTorch's default: kernels and biases ~ U(±1/√fan-in), drawn by the noise specification, one step per array. Gains of
+ * attention are 0; vectors of spectral normalisation start from normals; other arrays (of a user's network) stay as they are.
+ */
 export function initialize(tf: TensorFlow, network: LayersModel, seed: Seed): void {
   let fanIn = 1;
   const arrays = network.weights.map((weight, index) => {
@@ -44,10 +43,20 @@ export function initialize(tf: TensorFlow, network: LayersModel, seed: Seed): vo
     // A bias follows its kernel and shares its fan-in.
     if (shape.length > 1) fanIn = shape.slice(0, -1).reduce((a, b) => a * b, 1);
     const elements = shape.reduce((a, b) => a * b, 1);
+    const stream = { seed, purpose: purposes.weights, step: index };
+    const kind = weight.originalName.replace(/_\d+$/, '').split('/').at(-1)!;
+    if (kind === 'gain') return tf.zeros(shape);
+    if (kind.startsWith('spectral_')) {
+      const vector = new Float32Array(elements);
+      fillNormals(vector, stream, { count: 1, elements });
+      return tf.tensor(vector, shape);
+    }
+    if (!kind.includes('kernel') && kind !== 'bias') return weight.read().clone();
     const values = new Float64Array(elements);
-    fillUniforms(values, { seed, purpose: purposes.weights, step: index }, { count: 1, elements });
+    fillUniforms(values, stream, { count: 1, elements });
     return tf.tensor(Float32Array.from(values, (p) => (2 * p - 1) / Math.sqrt(fanIn)), shape);
   });
   network.setWeights(arrays);
   tf.dispose(arrays);
+  for (const layer of spectralLayersOf(network)) layer.iteratePower(startingIterations);
 }

@@ -4,6 +4,7 @@ import type { LayersModel, Scalar, Tensor, Tensor1D, Variable } from '@tensorflo
 import type { TensorFlow } from '../backend/tensorflow.js';
 import { TrainingError } from '../errors.js';
 import { toNetwork } from '../estimators/layout.js';
+import { spectralLayersOf } from '../estimators/spectral.js';
 import { bregmanLoss, meanLogRatio } from '../objective/objective.js';
 import { createAdam, type AdamOptions } from './adam.js';
 
@@ -23,7 +24,7 @@ export interface Learner {
   state(): Map<string, { readonly shape: readonly number[]; readonly data: Float32Array }>;
   /** Takes a state over. @throws when a name or a shape does not fit */
   restore(state: ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Float32Array }>): void;
-  /** Runs `work` while the network holds the averaged weights. */
+  /** Runs `work` while the network is as it ships: averaged weights, spectral norms converged. */
   withAveragedWeights<T>(work: () => Promise<T>): Promise<T>;
   dispose(): void;
 }
@@ -38,22 +39,27 @@ export interface LearnerOptions extends AdamOptions {
 export function createLearner(tf: TensorFlow, network: LayersModel, options: LearnerOptions): Learner {
   const { pairing, sampleShape, ema } = options;
   const weights = network.trainableWeights;
-  const variables = weights.map((weight) => {
+  const variableOf = (weight: (typeof weights)[number]): Variable => {
     const variable = weight.read();
     if (!(variable instanceof tf.Variable)) throw new TrainingError(`Weight ${weight.originalName} is no variable and cannot be trained.`);
-    return variable;
-  });
+    return variable as Variable;
+  };
+  const variables = weights.map(variableOf);
   const adam = createAdam(tf, variables, options);
   const averages = ema > 0 ? variables.map((variable) => tf.tidy(() => tf.variable(variable.clone(), false))) : variables;
-  const named = (): [string, Variable][] => weights.flatMap((weight, index): [string, Variable][] => [
+  // What moves without a gradient: vectors of spectral normalisation, moving moments of a user's network.
+  const buffers = network.nonTrainableWeights.map((weight): [string, Variable] => [`buffers/${weight.originalName}`, variableOf(weight)]);
+  const spectral = spectralLayersOf(network);
+  const named = (): [string, Variable][] => [...weights.flatMap((weight, index): [string, Variable][] => [
     [`weights/${weight.originalName}`, variables[index]!],
     ...(ema > 0 ? [[`ema/${weight.originalName}`, averages[index]!] as [string, Variable]] : []),
     [`adam.m/${weight.originalName}`, adam.moments[index]!.m],
     [`adam.v/${weight.originalName}`, adam.moments[index]!.v],
-  ]);
+  ]), ...buffers];
 
   return {
     step(data, samples, learningRate, t) {
+      for (const layer of spectral) layer.iteratePower(1);
       const report = tf.tidy(() => {
         const count = data.length / sampleShape.reduce((a, b) => a * b, 1);
         const x = tf.concat([toNetwork(tf, data, sampleShape), toNetwork(tf, samples, sampleShape)]);
@@ -85,10 +91,12 @@ export function createLearner(tf: TensorFlow, network: LayersModel, options: Lea
       }
     },
     async withAveragedWeights(work) {
-      if (ema === 0) return work();
-      const saved = tf.tidy(() => variables.map((variable) => tf.keep(variable.clone())));
-      const assign = (sources: readonly Tensor[]): void => tf.tidy(() => variables.forEach((variable, index) => variable.assign(sources[index]!.clone())));
-      assign(averages);
+      if (ema === 0 && spectral.length === 0) return work();
+      const all = [...variables, ...buffers.map(([, variable]) => variable)];
+      const saved = tf.tidy(() => all.map((variable) => tf.keep(variable.clone())));
+      const assign = (sources: readonly Tensor[]): void => tf.tidy(() => sources.forEach((source, index) => all[index]!.assign(source.clone())));
+      if (ema > 0) assign(averages);
+      for (const layer of spectral) layer.converge();
       try {
         return await work();
       } finally {

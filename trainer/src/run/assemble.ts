@@ -1,7 +1,7 @@
 /** Puts the parts of a run together from its configuration. */
 import { createPrior, type PriorState } from '../priors/prior.js';
 import { ddpStatistics } from '../priors/ddp.js';
-import { priorGraph, writeModel } from '@ratioflow/export';
+import { priorGraph, writeModel, type ConvertOptions } from '@ratioflow/export';
 import { pairingOf, type Pairing, type Runtime } from '@ratioflow/sdk';
 import type { LayersModel } from '@tensorflow/tfjs';
 import { loadTensorFlow, type LoadedTensorFlow } from '../backend/load-tensorflow.js';
@@ -12,7 +12,7 @@ import type { TrainingConfig } from '../config/schema.js';
 import { openDataset, type DatasetConfig } from '../data/open.js';
 import type { Dataset } from '../data/dataset.js';
 import { ConfigError } from '../errors.js';
-import { createEstimator } from '../estimators/create-estimator.js';
+import { openEstimator } from '../estimators/open-estimator.js';
 import { createLearner } from '../loop/learner.js';
 import type { TrainingParts } from '../loop/train.js';
 
@@ -21,6 +21,8 @@ export interface Assembly extends TrainingParts {
   readonly tensorflow: LoadedTensorFlow;
   readonly network: LayersModel;
   readonly pairing: Pairing;
+  /** Of the network's layers that the export does not know by itself. */
+  readonly converters: NonNullable<ConvertOptions['converters']>;
   dispose(): Promise<void>;
 }
 
@@ -33,14 +35,14 @@ export async function assemble(config: TrainingConfig, runtime: Runtime, knownPr
   const state = knownPrior?.kind === config.prior.kind ? knownPrior : (await priorState(config, dataset, tensorflow));
   const prior = createPrior(state, dataset.sampleShape);
   const priorSession = await runtime.load({ name: 'prior.onnx', model: writeModel(priorGraph(state, dataset.sampleShape)) });
-  const network = createEstimator(tf, config.estimator.name, dataset.sampleShape, config.seed);
+  const { network, converters } = await openEstimator(tf, config.estimator, dataset.sampleShape, config.seed);
   const { beta1, beta2, ema } = config.training;
   const learner = createLearner(tf, network, { pairing, sampleShape: dataset.sampleShape, ema, beta1, beta2 });
   const bridge: Bridge = config.bridge === 'tfjs'
     ? tensorflowBridge(tf, network, dataset.sampleShape, pairing, config.flow)
-    : await onnxBridge(tf, network, dataset.sampleShape, pairing, config.flow, runtime);
+    : await onnxBridge(tf, network, dataset.sampleShape, pairing, config.flow, runtime, converters);
   return {
-    config, tensorflow, dataset, pairing, prior, priorSession, network, learner, bridge,
+    config, tensorflow, dataset, pairing, prior, priorSession, network, converters, learner, bridge,
     async dispose() {
       await bridge.dispose();
       await priorSession.dispose();

@@ -12,7 +12,7 @@ import type { Assembly } from './assemble.js';
 export async function bundleOf(run: Assembly, iterations: number, runtime: Runtime): Promise<Map<string, Uint8Array>> {
   const { config, dataset, learner, network, pairing, prior, tensorflow } = run;
   return learner.withAveragedWeights(async () => {
-    const { model } = await convertLayersModel(network);
+    const { model } = await convertLayersModel(network, { converters: run.converters });
     const options: BundleOptions = {
       name: config.name,
       estimator: model,
