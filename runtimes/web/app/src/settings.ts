@@ -1,0 +1,60 @@
+/**
+ * What the user has set, and its form in the address of the page. What equals the default is left out; what cannot be read
+ * is ignored, as an address may come from anywhere.
+ */
+
+export type Mode = 'prior' | 'interpolate' | 'draw';
+export type ProviderChoice = 'auto' | 'webgpu' | 'wasm';
+
+export interface Settings {
+  /** Identifier of a bundle that the server lists, or its URL; empty for files. */
+  bundle: string;
+  mode: Mode;
+  seed: string;
+  seedB: string;
+  provider: ProviderChoice;
+  /** Samples; undefined: as many as suit the bundle. The four below: as the manifest says. */
+  count: number | undefined;
+  K: number | undefined;
+  kappa: number | undefined;
+  eta: number | undefined;
+  nu: number | undefined;
+}
+
+export const defaults: Readonly<Settings> = {
+  bundle: '', mode: 'prior', seed: '0', seedB: '1', provider: 'auto', count: undefined, K: undefined, kappa: undefined, eta: undefined, nu: undefined,
+};
+
+export const isSeed = (value: string): boolean => /^\d{1,20}$/.test(value) && BigInt(value) < 2n ** 64n;
+
+/** Settings out of an address's fragment. */
+export function readSettings(fragment: string): Settings {
+  const parameters = new URLSearchParams(fragment.replace(/^#/, ''));
+  const oneOf = <T extends string>(name: string, allowed: readonly T[], fallback: T): T => allowed.find((value) => value === parameters.get(name)) ?? fallback;
+  const seed = (name: 'seed' | 'seedB'): string => {
+    const value = parameters.get(name) ?? '';
+    return isSeed(value) ? value : defaults[name];
+  };
+  const number = (name: string, most: number, whole: boolean): number | undefined => {
+    const value = Number(parameters.get(name) ?? NaN);
+    return parameters.has(name) && Number.isFinite(value) && value >= 0 && value <= most && (!whole || Number.isInteger(value)) ? value : undefined;
+  };
+  return {
+    bundle: parameters.get('bundle') ?? '',
+    mode: oneOf('mode', ['prior', 'interpolate', 'draw'], 'prior'),
+    provider: oneOf('provider', ['auto', 'webgpu', 'wasm'], 'auto'),
+    seed: seed('seed'), seedB: seed('seedB'),
+    count: number('count', 4096, true) || undefined,
+    K: number('K', 2000, true), kappa: number('kappa', 2000, true), eta: number('eta', 1000, false), nu: number('nu', 1000, false),
+  };
+}
+
+/** The fragment for these settings, without `#`. */
+export function writeSettings(settings: Settings): string {
+  const parameters = new URLSearchParams();
+  for (const name of Object.keys(defaults) as (keyof Settings)[]) {
+    const value = settings[name];
+    if (value !== undefined && value !== defaults[name]) parameters.set(name, String(value));
+  }
+  return parameters.toString();
+}
