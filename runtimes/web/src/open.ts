@@ -2,7 +2,7 @@
  * The shortest way from a URL, or from files that the user chose, to a model.
  */
 import { openBundle, ArgumentError } from '@ratioflow/sdk';
-import type { LoadOptions, Model } from '@ratioflow/sdk';
+import type { OpenOptions as ModelOptions, Model } from '@ratioflow/sdk';
 import { fileSource } from './file-source.js';
 import type { BundleFiles } from './file-source.js';
 import { checkProviders } from './providers.js';
@@ -13,7 +13,7 @@ import { urlSource } from './url-source.js';
 import type { UrlSourceOptions } from './url-source.js';
 
 /** Options of `open`. */
-export interface OpenOptions extends RuntimeOptions, LoadOptions, UrlSourceOptions {
+export interface OpenOptions extends RuntimeOptions, ModelOptions, UrlSourceOptions {
   /**
    * Where the engine runs: `true` in a web worker, so that the page never freezes; `false` in the calling thread; a
    * function that makes the worker, from a module that imports `@ratioflow/web/worker`, where the build wants it so.
@@ -22,7 +22,7 @@ export interface OpenOptions extends RuntimeOptions, LoadOptions, UrlSourceOptio
   readonly worker?: boolean | (() => Worker);
 }
 
-const optionNames = ['providers', 'threads', 'assets', 'optimization', 'onProgress', 'cache', 'signal', 'worker'] satisfies (keyof OpenOptions)[];
+const optionNames = ['providers', 'threads', 'assets', 'optimization', 'selfTest', 'onProgress', 'cache', 'signal', 'worker'] satisfies (keyof OpenOptions)[];
 
 /**
  * Opens a bundle.
@@ -37,13 +37,13 @@ const optionNames = ['providers', 'threads', 'assets', 'optimization', 'onProgre
 export async function open(bundle: string | URL | BundleFiles, options: OpenOptions = {}): Promise<Model> {
   const unknown = Object.keys(options).find((name) => !(optionNames as readonly string[]).includes(name));
   if (unknown !== undefined) throw new ArgumentError(`Unknown option ${JSON.stringify(unknown)}; allowed: ${optionNames.join(', ')}.`);
-  const { providers, threads, assets, optimization, onProgress, cache = true, signal, worker = true } = options;
+  const { providers, threads, assets, optimization, selfTest, onProgress, cache = true, signal, worker = true } = options;
   if (providers !== undefined) checkProviders(providers);
   signal?.throwIfAborted();
   const runtime: RuntimeOptions = {
     ...(providers && { providers }), ...(threads !== undefined && { threads }), ...(assets !== undefined && { assets: new URL(assets, location.href).href }),
   };
-  const load: LoadOptions = { ...(optimization && { optimization }) };
+  const load: ModelOptions = { ...(optimization && { optimization }), ...(selfTest !== undefined && { selfTest }) };
   const place = typeof bundle === 'string' || bundle instanceof URL ? new URL(bundle, location.href).href : bundle;
   if (worker !== false) {
     return openRemote(worker === true ? startWorker() : worker(), { bundle: place, cache, runtime, load }, { onProgress, signal });

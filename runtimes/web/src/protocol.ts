@@ -3,7 +3,7 @@
  * transferred, not copied.
  */
 import { ArgumentError, BundleError, FormatError, RatioflowError, RuntimeError } from '@ratioflow/sdk';
-import type { LoadOptions, Manifest, Model, Progress } from '@ratioflow/sdk';
+import type { Manifest, Model, OpenOptions, Progress } from '@ratioflow/sdk';
 import type { BundleFiles } from './file-source.js';
 import type { RuntimeOptions } from './runtime.js';
 import type { Download } from './url-source.js';
@@ -13,7 +13,7 @@ export interface OpenRequest {
   readonly bundle: string | BundleFiles;
   readonly cache: boolean;
   readonly runtime: RuntimeOptions;
-  readonly load: LoadOptions;
+  readonly load: OpenOptions;
 }
 
 /** Methods of a model that answer once. */

@@ -32,7 +32,6 @@ const cacheName = 'ratioflow';
  */
 export function urlSource(url: string | URL, { onProgress, cache = true, signal }: UrlSourceOptions = {}): BundleSource {
   const folder = new URL(String(url).replace(/\/*$/, '/'), location.href);
-  let hashes: Readonly<Record<string, unknown>> = {};
 
   const download = async (name: string, limit: number): Promise<Uint8Array> => {
     const target = new URL(name, folder);
@@ -53,28 +52,28 @@ export function urlSource(url: string | URL, { onProgress, cache = true, signal 
     return new Uint8Array(await new Blob(chunks).arrayBuffer());
   };
 
-  /** A file by the cache's key: its URL, and its hash once the manifest has told it. */
-  const keyOf = (name: string): string => {
+  /** The cache's key of a file: its URL, and its hash, which only the manifest lacks. */
+  const keyOf = (name: string, hash: string | undefined): string => {
     const key = new URL(name, folder);
-    if (name !== 'manifest.json') key.searchParams.set('sha256', hashOf(hashes[name]));
+    if (hash !== undefined) key.searchParams.set('sha256', hash);
     return key.href;
   };
 
   return {
     location: folder.href,
-    read: async (name, limit = Infinity) => {
+    read: async (name, limit = Infinity, hash?: string) => {
       // Cache storage is absent without https, and refused where a user forbids storage.
       const store = cache ? await (globalThis as { readonly caches?: CacheStorage }).caches?.open(cacheName).catch(() => undefined) : undefined;
       const cached = async (): Promise<Uint8Array | undefined> => {
-        const response = await store?.match(keyOf(name)).catch(() => undefined);
+        const response = await store?.match(keyOf(name, hash)).catch(() => undefined);
         return response && new Uint8Array(await response.arrayBuffer());
       };
       const keep = async (bytes: Uint8Array): Promise<void> => {
         // Storage that is full is no reason to fail.
-        await store?.put(keyOf(name), new Response(bytes as Uint8Array<ArrayBuffer>)).catch(() => undefined);
+        await store?.put(keyOf(name, hash), new Response(bytes as Uint8Array<ArrayBuffer>)).catch(() => undefined);
       };
-      if (name === 'manifest.json') {
-        const bytes = await download(name, limit).then(async (downloaded) => {
+      if (hash === undefined) {
+        return download(name, limit).then(async (downloaded) => {
           await keep(downloaded);
           return downloaded;
         }, async (cause: unknown) => {
@@ -82,27 +81,13 @@ export function urlSource(url: string | URL, { onProgress, cache = true, signal 
           if (kept === undefined) throw cause;
           return kept;
         });
-        hashes = filesOf(bytes);
-        return bytes;
       }
       const kept = await cached();
-      if (kept !== undefined && await sha256(kept) === hashOf(hashes[name])) return kept;
+      if (kept !== undefined && await sha256(kept) === hash) return kept;
       const bytes = await download(name, limit);
       // What is wrong is refused by whoever asked; here it must not be kept.
-      if (store !== undefined && await sha256(bytes) === hashOf(hashes[name])) await keep(bytes);
+      if (store !== undefined && await sha256(bytes) === hash) await keep(bytes);
       return bytes;
     },
   };
 }
-
-/** The manifest's `files`, unchecked: the SDK checks them. */
-function filesOf(manifest: Uint8Array): Readonly<Record<string, unknown>> {
-  try {
-    const { files } = JSON.parse(new TextDecoder().decode(manifest)) as { files?: unknown };
-    return Object(files) as Record<string, unknown>;
-  } catch {
-    return {};
-  }
-}
-
-const hashOf = (file: unknown): string => String((Object(file) as { sha256?: unknown }).sha256);
