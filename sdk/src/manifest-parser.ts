@@ -52,6 +52,7 @@ export function parseManifest(bytes: Uint8Array): Manifest {
     training: root.training === null ? null : parseTraining(root.training),
     tolerances: parseTolerances(root.tolerances),
     verification: list(fail, 'verification', root.verification, 1000).map((vector, i) => parseVector(`verification[${i}]`, vector, files)),
+    ...(root.departures !== undefined && { departures: list(fail, 'departures', root.departures, 10_000).map((line, i) => text(fail, `departures[${i}]`, line, 2000)) }),
   };
 }
 
@@ -87,7 +88,7 @@ function parseRange(value: unknown): readonly [number, number] | null {
 function parsePrior(value: unknown): PriorRecord {
   const prior = record(fail, 'prior', value);
   return {
-    kind: oneOf(fail, 'prior.kind', prior.kind, ['ddp', 'uniform', 'gaussian']),
+    kind: oneOf(fail, 'prior.kind', prior.kind, ['ddp', 'uniform', 'gaussian', 'source']),
     z: oneOf(fail, 'prior.z', prior.z, ['normal', 'uniform']),
   };
 }

@@ -37,9 +37,12 @@ export interface Tolerance {
   readonly relative: number;
 }
 
-/** Where x₀ comes from. `prior.onnx` maps z to x₀ for every kind; `z` says how z is drawn (docs/noise.md). */
+/**
+ * Where x₀ comes from. `prior.onnx` maps z to x₀ for every kind; `z` says how z is drawn (docs/noise.md). `source`: x₀ are images of
+ * another domain that the caller brings; prior.onnx then is uniform noise, which verification uses and sampling does not.
+ */
 export interface PriorRecord {
-  readonly kind: 'ddp' | 'uniform' | 'gaussian';
+  readonly kind: 'ddp' | 'uniform' | 'gaussian' | 'source';
   /** `normal`: z ~ N(0, I); `uniform`: z ~ U(0, 1). Shape [N, D], D = product of the sample shape. */
   readonly z: 'normal' | 'uniform';
 }
@@ -94,4 +97,6 @@ export interface Manifest {
   /** Per provider (`cpu`, `webgpu`, `wasm`, `cuda`); `default` for those not named. */
   readonly tolerances: Readonly<Record<string, Tolerance>>;
   readonly verification: readonly VerificationVector[];
+  /** Where graphs leave the emission profile (docs/lowerings.md): sentences for people; absent when they keep to it. */
+  readonly departures?: readonly string[];
 }

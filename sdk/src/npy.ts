@@ -114,13 +114,27 @@ function parseShape(tuple: string, fail: (found: string, expected: string) => ne
   return shape;
 }
 
+/** How an array lies in a `.npy` file. */
+export interface NpyLayout {
+  readonly shape: readonly number[];
+  /** Bytes of one element. */
+  readonly elementBytes: number;
+  /** Where the elements begin. */
+  readonly dataStart: number;
+  /** Elements from bytes that hold nothing else, at the start of a buffer of their own. */
+  readonly decode: (buffer: ArrayBuffer) => TensorData;
+}
+
+/** A header never takes more than this. */
+export const npyHeaderLimit = 12 + 10_000;
+
 /**
- * The array in the bytes of a `.npy` file: float32, float64, int32, int64 or uint8, in C order.
- * @param what names the file in messages, for example its path
- * @returns a tensor with memory of its own; `bytes` may be reused
- * @throws {FormatError} for anything else: what was found and what is expected, nothing read halfway
+ * Reads the header of a `.npy` file, for files that are read in parts.
+ * @param bytes the file's beginning: all of it, or at least `npyHeaderLimit` bytes
+ * @param size bytes of the whole file
+ * @throws {FormatError} as `decodeNpy`
  */
-export function decodeNpy(bytes: Uint8Array, what: string): Tensor {
+export function decodeNpyHeader(bytes: Uint8Array, size: number, what: string): NpyLayout {
   const fail = (found: string, expected: string): never => {
     throw new FormatError(`${what} is not a .npy file that can be used here: found ${found}, expected ${expected}.`);
   };
@@ -133,7 +147,7 @@ export function decodeNpy(bytes: Uint8Array, what: string): Tensor {
   const headerStart = version === 1 ? 10 : 12;
   const headerLength = version === 1 ? view.getUint16(8, true) : view.getUint32(8, true);
   const dataStart = headerStart + headerLength;
-  if (dataStart > bytes.length) fail(`${bytes.length} bytes`, `a header up to byte ${dataStart} (the file is truncated)`);
+  if (dataStart > size) fail(`${size} bytes`, `a header up to byte ${dataStart} (the file is truncated)`);
   // A plain array's header is about 100 bytes, and never as long as this.
   if (headerLength > 10_000) fail(`a header of ${headerLength} bytes`, 'at most 10000');
 
@@ -144,13 +158,24 @@ export function decodeNpy(bytes: Uint8Array, what: string): Tensor {
   }
   if (header.fortranOrder) fail('Fortran order', 'C order (in NumPy: np.ascontiguousarray(array))');
   const expected = product(header.shape) * type.bytes;
-  const actual = bytes.length - dataStart;
+  const actual = size - dataStart;
   if (actual !== expected) {
     fail(`${actual} bytes of data`, `${expected} for ${header.descr} of shape (${header.shape.join(', ')})`
       + (actual < expected ? ' (the file is truncated)' : ' (the file has something after its end)'));
   }
+  return { shape: header.shape, elementBytes: type.bytes, dataStart, decode: type.make };
+}
+
+/**
+ * The array in the bytes of a `.npy` file: float32, float64, int32, int64 or uint8, in C order.
+ * @param what names the file in messages, for example its path
+ * @returns a tensor with memory of its own; `bytes` may be reused
+ * @throws {FormatError} for anything else: what was found and what is expected, nothing read halfway
+ */
+export function decodeNpy(bytes: Uint8Array, what: string): Tensor {
+  const { shape, dataStart, decode } = decodeNpyHeader(bytes, bytes.length, what);
   // A fresh buffer, since views of several bytes must be aligned.
-  const own = new Uint8Array(expected);
+  const own = new Uint8Array(bytes.length - dataStart);
   own.set(bytes.subarray(dataStart));
-  return { shape: header.shape, data: type.make(own.buffer) };
+  return { shape, data: decode(own.buffer) };
 }

@@ -2,6 +2,7 @@
  * `sample` and `flow` of a model: batches, frames, progress and statistics around the sampler's loop.
  */
 import { failArgument, integer } from './check.js';
+import { ArgumentError } from './errors.js';
 import { givenNoise, seededNoise } from './flow-noise.js';
 import { now, throwIfAborted } from './globals.js';
 import type { Graphs } from './graphs.js';
@@ -141,6 +142,9 @@ export async function scoreOf({ graphs }: Engine, x: FloatTensor): Promise<Float
 
 /** x₀ of samples `done` to `done + size − 1` of the call: given, or drawn from the prior. */
 async function startOf(engine: Engine, { x0, seed, first }: Settings, done: number, size: number): Promise<FloatTensor> {
+  if (x0 === undefined && engine.manifest.prior.kind === 'source') {
+    throw new ArgumentError(`${engine.manifest.name} starts from samples of another domain: give them as x0, [count, ${engine.manifest.sampleShape.join(', ')}].`);
+  }
   if (x0 === undefined) return drawPrior(engine, seed, first + done, size);
   if (size === x0.shape[0]) return x0;
   const elements = sizeOf(engine.manifest.sampleShape);

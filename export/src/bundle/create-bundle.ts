@@ -3,7 +3,7 @@ import {
   formatVersion, graphFiles, pairingOf, weightsFile,
   type FileRecord, type GraphName, type Manifest, type PairingName, type Runtime, type Tolerance, type TrainingRecord,
 } from '@ratioflow/sdk';
-import { assertEmissionProfile } from '../lint/emission-profile.js';
+import { assertEmissionProfile, emissionProfileIssues } from '../lint/emission-profile.js';
 import { emittedOpset } from '../ir/model.js';
 import type { Model } from '../ir/types.js';
 import { writeModel } from '../onnx/write.js';
@@ -33,6 +33,8 @@ export interface BundleOptions {
   readonly classNames?: readonly string[] | null;
   /** @default null */
   readonly training?: TrainingRecord | null;
+  /** Whether graphs may leave the emission profile, as foreign estimators make them: the manifest then says where. @default false: an error */
+  readonly allowDepartures?: boolean;
   /** Computes the expected outputs of the verification vectors; a CPU engine with graph optimisation off. */
   readonly reference: Runtime;
 }
@@ -65,8 +67,11 @@ export async function createBundle(options: BundleOptions): Promise<Map<string, 
   };
   const files = new Map<string, Uint8Array>();
   const store = new WeightStore(weightsFile);
+  const departures = new Map<string, string[]>();
   for (const [name, model] of Object.entries(models) as [GraphName, Model][]) {
-    assertEmissionProfile(graphFiles[name], model, { controlFlow: name === 'sampler' });
+    const profile = { controlFlow: name === 'sampler' };
+    if (!options.allowDepartures) assertEmissionProfile(graphFiles[name], model, profile);
+    else for (const issue of emissionProfileIssues(model, profile)) departures.set(issue, [...departures.get(issue) ?? [], graphFiles[name]]);
     files.set(graphFiles[name], writeModel(model, store));
   }
   files.set(weightsFile, store.bytes());
@@ -90,6 +95,7 @@ export async function createBundle(options: BundleOptions): Promise<Map<string, 
     training: options.training ?? null,
     tolerances,
     verification: verification.vectors,
+    ...(departures.size > 0 && { departures: Array.from(departures, ([issue, graphs]) => `${graphs.join(', ')}: ${issue}`) }),
   };
   files.set('manifest.json', new TextEncoder().encode(`${JSON.stringify(manifest, null, 2)}\n`));
   return files;

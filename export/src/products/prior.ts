@@ -8,7 +8,7 @@ import type { Model, Value } from '../ir/types.js';
 import { batch } from './estimator.js';
 
 /**
- * What a prior is made of. `gaussian`: x₀ = deviation · z. `uniform`: x₀ = 2z − 1. `ddp`: x₀ = clamp(mean + z·Lᵀ, −1, 1).
+ * What a prior is made of. `gaussian`: x₀ = deviation · z. `uniform`: x₀ = 2z − 1. `source`: x₀ is given; the graph is that of uniform. `ddp`: x₀ = clamp(mean + z·Lᵀ, −1, 1).
  */
 export type PriorSource =
   | {
@@ -17,6 +17,7 @@ export type PriorSource =
       readonly deviation?: number;
     }
   | { readonly kind: 'uniform' }
+  | { readonly kind: 'source' }
   | {
       readonly kind: 'ddp';
       /** [D] */
@@ -27,7 +28,7 @@ export type PriorSource =
 
 /** How the manifest describes a prior. */
 export function priorRecord(prior: PriorSource): PriorRecord {
-  return { kind: prior.kind, z: prior.kind === 'uniform' ? 'uniform' : 'normal' };
+  return { kind: prior.kind, z: prior.kind === 'uniform' || prior.kind === 'source' ? 'uniform' : 'normal' };
 }
 
 export function priorGraph(prior: PriorSource, sampleShape: readonly number[]): Model {
@@ -43,7 +44,7 @@ function mapped(builder: GraphBuilder, prior: PriorSource, z: Value, length: num
   switch (prior.kind) {
     case 'gaussian':
       return prior.deviation === undefined || prior.deviation === 1 ? z : builder.op('Mul', [z, builder.scalar(prior.deviation, z)]);
-    case 'uniform':
+    case 'uniform': case 'source':
       return builder.op('Sub', [builder.op('Mul', [z, builder.scalar(2, z)]), builder.scalar(1, z)]);
     case 'ddp': {
       if (prior.mean.length !== length || prior.factor.length !== length * length) {

@@ -17,6 +17,25 @@ export const numberFrom = (min: number) => (text: string): number => {
   return value;
 };
 
+/** Positive integers with commas between, such as 3,32,32. */
+export function shapeList(text: string): number[] {
+  const shape = text.split(',').map(Number);
+  if (!/^\d+(,\d+)*$/.test(text) || ![1, 3].includes(shape.length) || !shape.every((extent) => Number.isSafeInteger(extent) && extent >= 1)) {
+    throw new InvalidArgumentError('Allowed: C,H,W for images or D for points, such as 3,32,32 or 2.');
+  }
+  return shape;
+}
+
+/** LOW,HIGH with low < high, or none. */
+export function range(text: string): readonly [number, number] | null {
+  if (text === 'none') return null;
+  const [low, high, ...rest] = text.split(',').map((part) => (part.trim() === '' ? NaN : Number(part)));
+  if (low === undefined || high === undefined || rest.length > 0 || !Number.isFinite(low) || !Number.isFinite(high) || low >= high) {
+    throw new InvalidArgumentError('Allowed: LOW,HIGH with LOW < HIGH, such as -1,1, or none.');
+  }
+  return [low, high];
+}
+
 /** A seed: an integer in [0, 2⁶⁴). */
 export function seed(text: string): bigint {
   if (!/^\d{1,20}$/.test(text) || BigInt(text) >= 2n ** 64n) throw new InvalidArgumentError('Allowed: an integer from 0 to 2^64 - 1.');

@@ -5,7 +5,8 @@ import type { Context } from './context.js';
 
 /** Shows how far something has got. */
 export interface ProgressBar {
-  update(done: number): void;
+  /** @param total where it was not known at the start */
+  update(done: number, total?: number): void;
   /** Takes the bar off the screen. */
   stop(): void;
 }
@@ -21,5 +22,11 @@ export async function showProgress({ terminal }: Context, total: number, unit: s
     gracefulExit: false, stopOnComplete: false,
   });
   bar.start(total, 0);
-  return { update: (done) => bar.update(done), stop: () => bar.stop() };
+  return {
+    update: (done, known) => {
+      if (known !== undefined) bar.setTotal(known);
+      bar.update(done);
+    },
+    stop: () => bar.stop(),
+  };
 }

@@ -281,3 +281,51 @@ describe.skipIf(process.platform === 'win32')('the process', () => {
     expect(text).toBe('');
   });
 });
+
+describe('ratioflow import', () => {
+  const settings = ['--pairing', 'lr-kl', '--eta', '0.1', '--nu', '0.02', '--steps', '30', '--refine', '10'];
+  it('makes the bundle that the exporter makes of the same estimator', async () => {
+    // ratio.onnx of a bundle is an estimator with one input and one output, of pairing lr-kl.
+    const [bundle, estimator] = [inFolder('imported'), join(images, 'ratio.onnx')];
+    const { code, out, err } = await ratioflow(['import', estimator, '-o', bundle, '--prior', 'gaussian', '--name', 'again', ...settings]);
+    expect([code, err]).toEqual([0, '']);
+    expect(out).toBe(`bundle of samples [1, 16, 16] in ${bundle}\n`);
+    const draw = async (folder: string): Promise<ArrayLike<number | bigint>> => {
+      await ratioflow(['sample', folder, '--count', '3', '--seed', '5', '-o', inFolder('drawn.npy')]);
+      return (await readNpy(inFolder('drawn.npy'))).data;
+    };
+    const expected = await draw(images);
+    expect(Math.max(...Array.from(await draw(bundle), (value, i) => Math.abs(Number(value) - Number(expected[i]))))).toBeLessThan(1e-5);
+    expect((await ratioflow(['verify', bundle, '--provider', 'cpu'])).code).toBe(0);
+  });
+
+  it('bakes the statistics of data, and source samples', async () => {
+    const data = inFolder('data.npy');
+    await writeNpy(data, { shape: [4, 2], data: Float32Array.of(3, 1, 5, 1, 3, -1, 5, -1) });
+    const bundle = inFolder('ddp');
+    expect((await ratioflow(['import', join(points, 'ratio.onnx'), '-o', bundle, '--prior', 'ddp', '--data', data, ...settings])).err).toBe('');
+    const model = await open(bundle);
+    expect([model.manifest.prior, model.manifest.valueRange]).toEqual([{ kind: 'ddp', z: 'normal' }, null]);
+    await model.dispose();
+    const source = inFolder('source');
+    await ratioflow(['import', join(points, 'ratio.onnx'), '-o', source, '--prior', 'source', '--value-range', '-3,3', ...settings]);
+    const refused = await ratioflow(['sample', source, '-o', inFolder('none.npy')]);
+    expect([refused.code, refused.err]).toEqual([1, 'error: ratio starts from samples of another domain: give them as x0, [count, 2].\n']);
+    expect((await ratioflow(['sample', source, '--x0', data, '-o', inFolder('moved.npy')])).code).toBe(0);
+  });
+
+  it.each([
+    [['--prior', 'ddp'], 1, /The prior ddp needs --data/],
+    [['--prior', 'uniform', '--data', 'x'], 1, /--data belongs to the prior ddp, not to uniform/],
+    [['--prior', 'uniform', '--deviation', '2'], 1, /--deviation belongs to the prior gaussian/],
+    [['--prior', 'magic'], 2, /Allowed choices are uniform, gaussian, ddp, source/],
+    [['--prior', 'uniform', '--sample-shape', '3,0'], 2, /Allowed: C,H,W for images/],
+    [['--prior', 'uniform', '--value-range', '1,-1'], 2, /Allowed: LOW,HIGH with LOW < HIGH/],
+    [['--prior', 'uniform', '--sample-shape', '3,4,4'], 1, /does not take samples of shape \[3, 4, 4\]/],
+  ])('refuses %j', async (args, expected, message) => {
+    const { code, err } = await ratioflow(['import', join(images, 'ratio.onnx'), '-o', inFolder('refused'), ...settings, ...args]);
+    expect(code).toBe(expected);
+    expect(err).toMatch(message);
+    await expect(readdir(inFolder('refused'))).rejects.toThrow();
+  });
+});

@@ -38,6 +38,25 @@ export async function savePng(path: string, images: Tensor, options: PictureOpti
   await writeFileAtomic(path, await encodePng(images, options));
 }
 
+/**
+ * The pixels of an image file, bytes [C, H, W]; transparency is laid over black, colours become grey where C = 1.
+ * @throws {ArgumentError} naming the file when it cannot be decoded or has another size
+ */
+export async function readImage(path: string, [channels, rows, columns]: readonly [number, number, number]): Promise<Uint8Array> {
+  if (channels !== 1 && channels !== 3) throw new ArgumentError(`Images have 1 or 3 channels; samples of [${channels}, ${rows}, ${columns}] cannot be read from ${path}.`);
+  const decoded = await sharp(path, { failOn: 'error' }).rotate().flatten().toColourspace(channels === 1 ? 'b-w' : 'srgb').raw().toBuffer({ resolveWithObject: true }).catch((cause: unknown) => {
+    throw new ArgumentError(`${path} is no image that can be read: ${(cause as Error).message}`, { cause });
+  });
+  const { info, data } = decoded;
+  if (info.width !== columns || info.height !== rows) {
+    throw new ArgumentError(`${path} has ${info.width} × ${info.height} pixels; needed: ${columns} × ${rows}. Resize or crop the images first.`);
+  }
+  const pixels = rows * columns;
+  const planes = new Uint8Array(channels * pixels);
+  for (let c = 0; c < channels; c++) for (let i = 0; i < pixels; i++) planes[c * pixels + i] = data[i * info.channels + c]!;
+  return planes;
+}
+
 function rasterOf({ shape, data }: Tensor, options: PictureOptions): Raster {
   const [count, channels, rows, columns] = shape as [number, number, number, number];
   if (shape.length !== 4 || (channels !== 1 && channels !== 3) || data.length !== shape.reduce((a, b) => a * b, 1) || data.length === 0 || data instanceof BigInt64Array) {

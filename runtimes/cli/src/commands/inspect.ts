@@ -35,6 +35,7 @@ function describe(manifest: Manifest): string[] {
   }
   return [
     ...table(rows),
+    ...(manifest.departures?.map((line) => `beyond the emission profile: ${line}`) ?? []),
     `files (${bytes(total)})`,
     ...table(Object.entries(files).map(([name, { size, sha256 }]) => [name, `${bytes(size).padStart(8)}  sha256 ${sha256.slice(0, 12)}`]), '  '),
   ];

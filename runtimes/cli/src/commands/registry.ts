@@ -6,6 +6,7 @@ import { demoCommand } from './demo.js';
 import { doctorCommand } from './doctor.js';
 import { exportCommand } from './export.js';
 import { gradientCommand } from './gradient.js';
+import { importCommand } from './import.js';
 import { inspectCommand } from './inspect.js';
 import { sampleCommand } from './sample.js';
 import { trainCommand } from './train.js';
@@ -14,6 +15,7 @@ import { verifyCommand } from './verify.js';
 export const commands: readonly ((context: Context) => Command)[] = [
   trainCommand,
   exportCommand,
+  importCommand,
   convertCommand,
   gradientCommand,
   sampleCommand,
