@@ -48,9 +48,10 @@ export const localEngine: Engine = {
         executionProviders: [providerConfig(provider, options.cuda)],
         externalData: Array.from(graph.externalData ?? [], ([path, data]) => ({ path, data })),
         graphOptimizationLevel: options.optimization ?? 'all',
-        // Warnings about initializers that an optimisation left over help nobody.
-        logSeverityLevel: 3,
-        extra: { session: { 'intra_op.allow_spinning': spins(graph) ? '1' : '0' } },
+        // What goes wrong is thrown; warnings about initializers that an optimisation left over help nobody.
+        logSeverityLevel: 4,
+        // The engine would take its own format too, which nobody has looked at.
+        extra: { session: { 'intra_op.allow_spinning': spins(graph) ? '1' : '0', load_model_format: 'ONNX' } },
         ...(options.threads !== undefined && { intraOpNumThreads: options.threads }),
       });
       return wrapSession(graph.name, session, provider, capabilities[provider]);

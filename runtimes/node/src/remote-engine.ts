@@ -8,7 +8,7 @@ import { Worker } from 'node:worker_threads';
 import { ArgumentError, RuntimeError } from '@ratioflow/sdk';
 import type { Session, Tensor } from '@ratioflow/sdk';
 import type { Engine } from './engine.js';
-import { receiveError } from './remote-protocol.js';
+import { memorySignal, receiveError } from './remote-protocol.js';
 import type { Answers, Loaded, Order, Reply } from './remote-protocol.js';
 
 export type RemoteKind = 'thread' | 'process';
@@ -26,10 +26,17 @@ interface Pending { readonly resolve: (value: Answers[keyof Answers]) => void; r
 /** Without a session and without work, a remote ends after this many milliseconds: the next model often follows at once. */
 const idleMilliseconds = 250;
 
-/** @param timeout milliseconds that one call may take in a process */
-export function createRemoteEngine(kind: RemoteKind, timeout?: number): Engine {
+/** What a process may take before it is ended. */
+export interface Limits {
+  /** Milliseconds of one call. */
+  readonly timeout: number | undefined;
+  /** Bytes of resident memory. */
+  readonly memoryLimit: number | undefined;
+}
+
+export function createRemoteEngine(kind: RemoteKind, limits: Limits): Engine {
   let current: Connection | undefined;
-  const connection = (): Connection => (current?.alive === true ? current : (current = connect(kind, timeout)));
+  const connection = (): Connection => (current?.alive === true ? current : (current = connect(kind, limits)));
   return {
     probe: (provider, options) => connection().ask({ do: 'probe', provider, options }),
     load: async (provider, graph, options) => {
@@ -62,7 +69,7 @@ function session(to: Connection, name: string, { session: id, ...facts }: Loaded
   };
 }
 
-function connect(kind: RemoteKind, timeout: number | undefined): Connection {
+function connect(kind: RemoteKind, { timeout, memoryLimit }: Limits): Connection {
   const pending = new Map<number, Pending>();
   let asked = 0;
   let sessions = 0;
@@ -93,7 +100,7 @@ function connect(kind: RemoteKind, timeout: number | undefined): Connection {
       remote.end();
     }, idleMilliseconds).unref();
   };
-  const remote = start(kind, settle, fail);
+  const remote = start(kind, memoryLimit, settle, fail);
   remote.hold(false);
 
   return {
@@ -122,7 +129,7 @@ function connect(kind: RemoteKind, timeout: number | undefined): Connection {
   };
 }
 
-function start(kind: RemoteKind, settle: (reply: Reply) => void, fail: (reason: string) => void): Remote {
+function start(kind: RemoteKind, memoryLimit: number | undefined, settle: (reply: Reply) => void, fail: (reason: string) => void): Remote {
   const main = new URL('./remote-main.js', import.meta.url);
   // Options that this program was started with, an inspector's port for one, are not for the worker: hence execArgv.
   if (kind === 'thread') {
@@ -137,10 +144,11 @@ function start(kind: RemoteKind, settle: (reply: Reply) => void, fail: (reason: 
     };
   }
   // Arrays cross as they are.
-  const child = fork(main, { serialization: 'advanced', execArgv: [], stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+  const child = fork(main, memoryLimit === undefined ? [] : [String(memoryLimit)], { serialization: 'advanced', execArgv: [], stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
   child.on('message', (reply) => settle(reply as Reply));
   child.on('error', (error) => fail(`The worker process failed: ${error.message}`));
-  child.on('exit', (code, signal) => fail(`The worker process ended with ${signal ?? `code ${code}`}`));
+  child.on('exit', (code, signal) => fail(signal === memorySignal
+    ? `The worker process took more memory than the memoryLimit of ${memoryLimit} bytes and was ended` : `The worker process ended with ${signal ?? `code ${code}`}`));
   return {
     post: (message) => child.send(message, (error) => { if (error) fail(`The worker process cannot be reached: ${error.message}`); }),
     hold: (held) => {

@@ -2,11 +2,11 @@
  * The other end of remote-engine.ts: a worker thread or a process in which the local engine serves requests, one after
  * another as onnxruntime-node computes them.
  */
-import { parentPort } from 'node:worker_threads';
+import { Worker, parentPort } from 'node:worker_threads';
 import type { Session } from '@ratioflow/sdk';
 import { localEngine } from './engine.js';
 import type { Answers, Reply, Request } from './remote-protocol.js';
-import { sendError } from './remote-protocol.js';
+import { memorySignal, sendError } from './remote-protocol.js';
 
 const sessions = new Map<number, Session>();
 let sessionsMade = 0;
@@ -50,6 +50,11 @@ if (parentPort) {
   port.on('message', (request: Request) => void answer(request).then((reply) => port.postMessage(reply, memoryOf(reply, request))));
 } else {
   process.on('message', (request: Request) => void answer(request).then((reply) => process.send!(reply)));
+  const memoryLimit = Number(process.argv[2] ?? Infinity);
+  // The engine keeps this thread busy; another one looks at the memory.
+  if (memoryLimit < Infinity) {
+    new Worker(`setInterval(() => process.memoryUsage.rss() > ${memoryLimit} && process.kill(process.pid, '${memorySignal}'), 20)`, { eval: true }).unref();
+  }
   // Whoever started this has gone.
   process.on('disconnect', () => process.exit());
 }

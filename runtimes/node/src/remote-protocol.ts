@@ -34,6 +34,9 @@ export interface Answers {
 
 export type Reply = { readonly id: number } & ({ readonly result: Answers[keyof Answers] } | { readonly error: SentError });
 
+/** What a process ends itself with when it outgrows its limit. */
+export const memorySignal = 'SIGUSR2';
+
 /** An error on its way. */
 export interface SentError { readonly name: string; readonly message: string; readonly stack: string | undefined }
 

@@ -26,6 +26,8 @@ export interface RuntimeOptions {
   readonly worker?: boolean | 'thread' | 'process';
   /** Milliseconds after which one call of a worker process counts as hung and the process is ended. @default no limit */
   readonly timeout?: number;
+  /** Bytes of memory beyond which a worker process is ended. @default no limit */
+  readonly memoryLimit?: number;
   readonly cuda?: CudaOptions;
 }
 
@@ -34,14 +36,17 @@ export interface RuntimeOptions {
  * them do not run here, or compute a graph wrongly, and how to get them.
  * @throws {ArgumentError} for an unknown provider or a number out of range
  */
-export function createRuntime({ providers = ['cpu'], threads, worker = false, timeout, cuda }: RuntimeOptions = {}): Runtime {
+export function createRuntime({ providers = ['cpu'], threads, worker = false, timeout, memoryLimit, cuda }: RuntimeOptions = {}): Runtime {
   const wanted = checkProviders(providers);
   checkInteger('threads', threads, 1, 1024);
   checkInteger('timeout', timeout, 1, 2 ** 31 - 1);
+  checkInteger('memoryLimit', memoryLimit, 2 ** 20, Number.MAX_SAFE_INTEGER);
   checkInteger('cuda.deviceId', cuda?.deviceId, 0, 1024);
   if (!([true, false, 'thread', 'process'] as readonly unknown[]).includes(worker)) throw new ArgumentError(`worker is ${JSON.stringify(worker)}; allowed: true, false, "thread", "process".`);
-  if (timeout !== undefined && worker !== 'process') throw new ArgumentError('timeout is given without worker: "process"; only a process can be ended in the middle of a call.');
-  const engine = worker === false ? localEngine : createRemoteEngine(worker === 'process' ? 'process' : 'thread', timeout);
+  for (const [name, limit] of Object.entries({ timeout, memoryLimit })) {
+    if (limit !== undefined && worker !== 'process') throw new ArgumentError(`${name} is given without worker: "process"; only a process can be ended in the middle of a call.`);
+  }
+  const engine = worker === false ? localEngine : createRemoteEngine(worker === 'process' ? 'process' : 'thread', { timeout, memoryLimit });
   return runtimeOn(engine, wanted, { ...(threads !== undefined && { threads }), ...(cuda && { cuda }) });
 }
 
