@@ -6,7 +6,7 @@ import { show } from './check.js';
 import { BundleError, RatioflowError, RuntimeError } from './errors.js';
 import { resolveExternalData } from './external-data.js';
 import { globals } from './globals.js';
-import { graphFiles, graphTensors, weightsFile } from './manifest.js';
+import { extraInputs, graphTensors, halfWeightsFile, weightsFile } from './manifest.js';
 import type { GraphName, Manifest } from './manifest.js';
 import { maxManifestBytes, parseManifest } from './manifest-parser.js';
 import type { GraphSource, LoadOptions, Runtime, Session } from './runtime.js';
@@ -63,26 +63,29 @@ export async function readBundle(source: BundleSource, runtime: Runtime, options
   };
 
   // All graphs share the weights: graphs that load at the same time share one copy, and none is kept afterwards.
-  let weights: Promise<Uint8Array> | undefined;
+  const weights = new Map<string, Promise<Uint8Array>>();
   let loading = 0;
   const readExternal = (location: string): Promise<Uint8Array> => {
-    if (location !== weightsFile) return Promise.reject(located(`a graph refers to external data ${show(location)}; allowed: ${weightsFile}.`));
-    return (weights ??= read(weightsFile));
+    if (location !== weightsFile && location !== halfWeightsFile) return Promise.reject(located(`a graph refers to external data ${show(location)}; allowed: ${weightsFile}.`));
+    const known = weights.get(location) ?? read(location);
+    weights.set(location, known);
+    return known;
   };
   const load = async (graph: GraphName): Promise<Session> => {
-    const name = graphFiles[graph];
+    const name = `${graph}.onnx`;
     loading++;
     try {
       const { model, externalData } = await resolveExternalData(name, await read(name), readExternal);
       const session = await loadInto(runtime, { name, model, externalData, ...(selfTest && { check: (made) => selfTest(bundle, graph, made) }) }, options);
       const { inputs, outputs } = graphTensors[graph];
-      const fits = session.inputNames.length === inputs.length && inputs.every((input) => session.inputNames.includes(input))
+      const known: readonly string[] = [...inputs, ...extraInputs];
+      const fits = session.inputNames.every((input) => known.includes(input)) && inputs.every((input) => session.inputNames.includes(input))
         && outputs.every((output) => session.outputNames.includes(output));
       if (fits) return session;
       await session.dispose();
       throw located(`${name} maps ${session.inputNames.join(', ')} to ${session.outputNames.join(', ')}; a bundle's maps ${inputs.join(', ')} to ${outputs.join(', ')}.`);
     } finally {
-      if (--loading === 0) weights = undefined;
+      if (--loading === 0) weights.clear();
     }
   };
   const bundle: Bundle = { manifest, location: source.location, read, load };

@@ -4,7 +4,6 @@
 import type { Bundle } from './bundle.js';
 import { messageOf } from './bundle.js';
 import { ArgumentError, RatioflowError, RuntimeError } from './errors.js';
-import { graphFiles } from './manifest.js';
 import type { GraphName } from './manifest.js';
 import type { FloatTensor, Session, Tensor } from './runtime.js';
 import { floatTensor, showShape, sizeOf } from './tensor.js';
@@ -70,15 +69,16 @@ export async function runSession<Name extends string>(
     return Object.fromEntries(names.map((name) => [name, checked(graph, name, results[name], outputs[name])])) as Record<Name, FloatTensor>;
   } catch (cause) {
     if (cause instanceof RatioflowError) throw cause;
-    throw new RuntimeError(`${graphFiles[graph]} failed on ${session.provider}: ${messageOf(cause)}`, { cause });
+    throw new RuntimeError(`${graph}.onnx failed on ${session.provider}: ${messageOf(cause)}`, { cause });
   }
 }
 
 function checked(graph: GraphName, name: string, tensor: Tensor | undefined, shape: readonly number[]): FloatTensor {
-  if (!(tensor?.data instanceof Float32Array) || tensor.data.length !== sizeOf(shape)) {
+  // A generator makes bytes, the only ones; nothing but `verify` runs it.
+  if (!(tensor?.data instanceof (graph === 'generator' ? Uint8Array : Float32Array)) || tensor.data.length !== sizeOf(shape)) {
     const actual = tensor === undefined ? 'nothing' : `${tensor.data.constructor.name} of shape ${showShape(tensor.shape)}`;
-    throw new RuntimeError(`${graphFiles[graph]} returned ${actual} as ${name}; expected: Float32Array of shape ${showShape(shape)}.`);
+    throw new RuntimeError(`${graph}.onnx returned ${actual} as ${name}; expected: Float32Array of shape ${showShape(shape)}.`);
   }
   // [N, 1] and [N] are the same data; the shape is the format's.
-  return floatTensor(tensor.data, shape);
+  return floatTensor(tensor.data as Float32Array, shape);
 }

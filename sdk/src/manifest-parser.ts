@@ -7,8 +7,8 @@ import { finite, integer, list, oneOf, record, show, text } from './check.js';
 import type { Fail } from './check.js';
 import { BundleError } from './errors.js';
 import { globals } from './globals.js';
-import { formatVersion, graphFiles, graphTensors, optionalFiles, weightsFile } from './manifest.js';
-import type { FileRecord, GraphName, Manifest, PriorRecord, Tolerance, TrainingRecord, VerificationVector } from './manifest.js';
+import { extraInputs, formatVersion, graphFiles, graphTensors, halfWeightsFile, weightsFile } from './manifest.js';
+import type { FileRecord, GraphName, GuidanceRecord, Manifest, PriorRecord, Tolerance, TrainingRecord, VerificationVector } from './manifest.js';
 import { pairingNames } from './pairing.js';
 
 /** Largest manifest.json that is read, in bytes. */
@@ -53,6 +53,9 @@ export function parseManifest(bytes: Uint8Array): Manifest {
     tolerances: parseTolerances(root.tolerances),
     verification: list(fail, 'verification', root.verification, 1000).map((vector, i) => parseVector(`verification[${i}]`, vector, files)),
     ...(root.departures !== undefined && { departures: list(fail, 'departures', root.departures, 10_000).map((line, i) => text(fail, `departures[${i}]`, line, 2000)) }),
+    ...(root.unrolled !== undefined && { unrolled: integer(fail, 'unrolled', root.unrolled, 1, maxSteps) }),
+    ...(root.guidance !== undefined && { guidance: parseGuidance(root.guidance) }),
+    ...(root.mixture !== undefined && { mixture: list(fail, 'mixture', root.mixture, 1000).map((weight, i) => finite(fail, `mixture[${i}]`, weight)) }),
   };
 }
 
@@ -93,9 +96,14 @@ function parsePrior(value: unknown): PriorRecord {
   };
 }
 
+function parseGuidance(value: unknown): GuidanceRecord {
+  const { classes, scale } = record(fail, 'guidance', value);
+  return { classes: integer(fail, 'guidance.classes', classes, 1, 2 ** 31), scale: finite(fail, 'guidance.scale', scale) };
+}
+
 /** The names are fixed, so that none can point out of the bundle. */
 function parseFiles(value: unknown): Readonly<Record<string, FileRecord>> {
-  const known: readonly string[] = [...Object.values(graphFiles), weightsFile, ...optionalFiles];
+  const known: readonly string[] = [...Object.keys(graphTensors).map((graph) => `${graph}.onnx`), weightsFile, halfWeightsFile];
   const entries = Object.entries(record(fail, 'files', value));
   if (entries.length > 10_000) fail('files', `an object of ${entries.length}`, 'at most 10000 files');
   for (const [name] of entries) {
@@ -127,28 +135,29 @@ function parseTraining(value: unknown): TrainingRecord {
 }
 
 function parseTolerances(value: unknown): Readonly<Record<string, Tolerance>> {
-  const tolerances = mapRecord(Object.entries(record(fail, 'tolerances', value)), (name, entry) => {
-    const field = `tolerances[${show(name)}]`;
-    const tolerance = record(fail, field, entry);
-    return { absolute: finite(fail, `${field}.absolute`, tolerance.absolute, 0), relative: finite(fail, `${field}.relative`, tolerance.relative, 0) };
-  });
+  const tolerances = mapRecord(Object.entries(record(fail, 'tolerances', value)), (name, entry) => parseTolerance(`tolerances[${show(name)}]`, entry));
   if (!Object.hasOwn(tolerances, 'default')) fail('tolerances', value, 'an object with an entry "default"');
   return tolerances;
 }
 
+function parseTolerance(field: string, value: unknown): Tolerance {
+  const tolerance = record(fail, field, value);
+  return { absolute: finite(fail, `${field}.absolute`, tolerance.absolute, 0), relative: finite(fail, `${field}.relative`, tolerance.relative, 0) };
+}
+
 function parseVector(field: string, value: unknown, files: Readonly<Record<string, FileRecord>>): VerificationVector {
   const vector = record(fail, field, value);
-  const graph = oneOf(fail, `${field}.graph`, vector.graph, Object.keys(graphFiles) as GraphName[]);
+  const graph = oneOf(fail, `${field}.graph`, vector.graph, Object.keys(graphTensors).filter((name) => Object.hasOwn(files, `${name}.onnx`)) as GraphName[]);
   const tensors = (side: 'inputs' | 'outputs'): Record<string, string> =>
     mapRecord(Object.entries(record(fail, `${field}.${side}`, vector[side])), (name, file) => {
-      oneOf(fail, `a name in ${field}.${side}`, name, graphTensors[graph][side] as readonly string[]);
+      oneOf(fail, `a name in ${field}.${side}`, name, [...graphTensors[graph][side], ...(side === 'inputs' ? extraInputs : [])]);
       if (typeof file !== 'string' || !vectorPattern.test(file) || !Object.hasOwn(files, file)) return fail(`${field}.${side}.${name}`, file, 'a verify/<name>.npy that files lists');
       return file;
     });
   const inputs = tensors('inputs');
   const missing = graphTensors[graph].inputs.find((name) => !Object.hasOwn(inputs, name));
   if (missing !== undefined) fail(`${field}.inputs`, vector.inputs, `a file for every input of ${graph}; ${missing} is missing`);
-  return { graph, inputs, outputs: tensors('outputs') };
+  return { graph, inputs, outputs: tensors('outputs'), ...(vector.tolerance !== undefined && { tolerance: parseTolerance(`${field}.tolerance`, vector.tolerance) }) };
 }
 
 /** `Object.fromEntries` defines own properties, so that no key can reach a prototype. */

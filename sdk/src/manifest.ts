@@ -14,22 +14,35 @@ export const graphFiles = {
   sampler: 'sampler.onnx',
   prior: 'prior.onnx',
 } as const;
-export type GraphName = keyof typeof graphFiles;
+export type RequiredGraphName = keyof typeof graphFiles;
 
-/** Names of every graph's inputs and outputs: the same symbols as in the documentation and in every language. */
+const ratio = { inputs: ['x'], outputs: ['logRatio'] } as const;
+const gradient = { inputs: ['x'], outputs: ['logRatio', 'drift'] } as const;
+const step = { inputs: ['x', 'noise', 'eta', 'nu'], outputs: ['next', 'logRatio'] } as const;
+const sampler = { inputs: ['x0', 'noise', 'eta', 'nu'], outputs: ['x'] } as const;
+
+/**
+ * Names of every graph's inputs and outputs: the same symbols as in the documentation and in every language. The graph
+ * `name` is the file `name.onnx`. Beyond those of `graphFiles`, graphs are optional: for other tools, and for `verify`.
+ */
 export const graphTensors = {
-  ratio: { inputs: ['x'], outputs: ['logRatio'] },
-  gradient: { inputs: ['x'], outputs: ['logRatio', 'drift'] },
-  step: { inputs: ['x', 'noise', 'eta', 'nu'], outputs: ['next', 'logRatio'] },
-  sampler: { inputs: ['x0', 'noise', 'eta', 'nu'], outputs: ['x'] },
+  ratio, gradient, step, sampler,
   prior: { inputs: ['z'], outputs: ['x0'] },
-} as const satisfies Record<GraphName, { inputs: readonly string[]; outputs: readonly string[] }>;
+  'sampler-device-noise': { inputs: ['x0', 'steps', 'eta', 'nu'], outputs: ['x'] },
+  'sampler-unrolled': sampler,
+  generator: { inputs: ['z'], outputs: ['images'] },
+  'ratio-fp16': ratio, 'gradient-fp16': gradient, 'step-fp16': step, 'sampler-fp16': sampler,
+} as const satisfies Record<RequiredGraphName, unknown> & Record<string, { inputs: readonly string[]; outputs: readonly string[] }>;
+export type GraphName = keyof typeof graphTensors;
 
-/** Files that a bundle may hold besides the graphs above, for other tools; this SDK lists them and does not read them. */
-export const optionalFiles = ['sampler-device-noise.onnx', 'generator.onnx'] as const;
+/** Inputs of a composed bundle's graphs besides: class of every sample [N] (int64), φ [], and weight of every estimator [E]. */
+export const extraInputs = ['y', 'phi', 'weights'] as const;
 
 /** Name of the external data shared by all graphs. */
 export const weightsFile = 'weights.bin';
+
+/** The same for the graphs whose names end in `-fp16`. */
+export const halfWeightsFile = 'weights-fp16.bin';
 
 /** Largest allowed difference |actual − expected| ≤ absolute + relative · max|expected|, per provider. */
 export interface Tolerance {
@@ -69,6 +82,16 @@ export interface VerificationVector {
   readonly graph: GraphName;
   readonly inputs: Readonly<Record<string, string>>;
   readonly outputs: Readonly<Record<string, string>>;
+  /** Instead of the provider's. */
+  readonly tolerance?: Tolerance;
+}
+
+/** What the graphs of a guided bundle want besides: `y`, a class for every sample, and `phi`, the scale of the guidance. */
+export interface GuidanceRecord {
+  /** Classes are 0 … classes − 1; a class of −1 guides nothing. */
+  readonly classes: number;
+  /** φ where nobody gives another. */
+  readonly scale: number;
 }
 
 /** The manifest. */
@@ -99,4 +122,10 @@ export interface Manifest {
   readonly verification: readonly VerificationVector[];
   /** Where graphs leave the emission profile (docs/lowerings.md): sentences for people; absent when they keep to it. */
   readonly departures?: readonly string[];
+  /** Number of steps of `sampler-unrolled.onnx`. */
+  readonly unrolled?: number;
+  /** Drift plus φ ∇ log p(y|x): gradient, step and samplers have the inputs `y` and `phi`. */
+  readonly guidance?: GuidanceRecord;
+  /** Sum of several estimators' drifts: the graphs have the input `weights`, by default these. */
+  readonly mixture?: readonly number[];
 }

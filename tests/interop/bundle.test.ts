@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { convertLayersModel, createBundle, writeBundle, type PriorSource } from '@ratioflow/export';
+import { convertLayersModel, createBundle, writeBundle, type PriorSource, type ProductOptions } from '@ratioflow/export';
 import { createRuntime, open, writeNpy } from '@ratioflow/node';
 import { normals, purposes, type PairingName } from '@ratioflow/sdk';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -29,21 +29,23 @@ function ddp(length: number): PriorSource {
   return { kind: 'ddp', mean: new Float32Array(length).fill(-0.5), factor: factor.map((value) => value / length) };
 }
 
-const cases: { estimator: BuiltEstimatorName; sampleShape: number[]; pairing: PairingName; prior: PriorSource }[] = [
-  { estimator: 'mlp', sampleShape: [2], pairing: 'lr-kl', prior: { kind: 'gaussian', deviation: 0.3 } },
-  { estimator: 'mlp', sampleShape: [3], pairing: 'lsif-chi2', prior: { kind: 'uniform' } },
-  { estimator: 'resnet28', sampleShape: [1, 28, 28], pairing: 'lr-js', prior: ddp(784) },
-  { estimator: 'resnet28', sampleShape: [3, 10, 9], pairing: 'lr-logd', prior: { kind: 'uniform' } },
+/** Outputs of all graphs: the seven that every bundle has and the device-noise sampler; generator, unrolled sampler, half precision. */
+const [always, generator, unrolled, half] = [8, 1, 1, 6];
+const cases: { estimator: BuiltEstimatorName; sampleShape: number[]; pairing: PairingName; prior: PriorSource; products: ProductOptions; outputs: number }[] = [
+  { estimator: 'mlp', sampleShape: [2], pairing: 'lr-kl', prior: { kind: 'gaussian', deviation: 0.3 }, products: { float16: true, unroll: 3 }, outputs: always + unrolled + half },
+  { estimator: 'mlp', sampleShape: [3], pairing: 'lsif-chi2', prior: { kind: 'uniform' }, products: { singleFile: true }, outputs: always },
+  { estimator: 'resnet28', sampleShape: [1, 28, 28], pairing: 'lr-js', prior: ddp(784), products: { unroll: 2 }, outputs: always + generator + unrolled },
+  { estimator: 'resnet28', sampleShape: [3, 10, 9], pairing: 'lr-logd', prior: { kind: 'uniform' }, products: { float16: true, singleFile: true }, outputs: always + generator + half },
 ];
 
 describe.skipIf(!python)('a bundle in Python', () => {
-  it.each(cases)('$estimator $sampleShape, $pairing, $prior.kind', async ({ estimator, sampleShape, pairing, prior }) => {
+  it.each(cases)('$estimator $sampleShape, $pairing, $prior.kind', async ({ estimator, sampleShape, pairing, prior, products, outputs }) => {
     const { tf } = await loadTensorFlow();
     const network = createEstimator(tf, estimator, sampleShape, 1n);
     const bundle = join(folder, `${estimator}-${pairing}`);
     const valueRange = sampleShape.length === 3 ? ([-1, 1] as const) : null;
     await writeBundle(bundle, await createBundle({
-      name: estimator, estimator: (await convertLayersModel(network)).model, pairing, prior, eta: 0.5, nu: 0.05, K: 3, kappa: 2, valueRange, reference: createRuntime(),
+      name: estimator, estimator: (await convertLayersModel(network)).model, pairing, prior, eta: 0.5, nu: 0.05, K: 3, kappa: 2, valueRange, products, reference: createRuntime(),
     }));
     network.dispose();
     const model = await open(bundle);
@@ -54,7 +56,7 @@ describe.skipIf(!python)('a bundle in Python', () => {
     const script = fileURLToPath(new URL('check_bundle.py', import.meta.url));
     const run = spawnSync(python!, [script, bundle, file, String(2n ** 63n + 5n)], { encoding: 'utf8' });
     expect(run.stderr).toBe('');
-    // Seven outputs, each at four optimisation levels and by the reference evaluator, and the samples.
-    expect(run.stdout.trim().split('\n')).toEqual(['{"checks": 36}']);
+    // Each output at four optimisation levels and by the reference evaluator, and the samples.
+    expect(run.stdout.trim().split('\n')).toEqual([`{"checks": ${5 * outputs + 1}}`]);
   });
 });

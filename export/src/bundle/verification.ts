@@ -3,68 +3,129 @@
  * engine computes for them, for every graph of a bundle.
  */
 import {
-  encodeNpy, fillNormals, fillUniforms, graphFiles, purposes, weightsFile,
-  type GraphName, type PriorRecord, type Runtime, type Tensor, type VerificationVector,
+  encodeNpy, fillNormals, fillUniforms, graphTensors, halfWeightsFile, purposes, weightsFile,
+  type GraphName, type GuidanceRecord, type PriorRecord, type Runtime, type Tensor, type Tolerance, type VerificationVector,
 } from '@ratioflow/sdk';
+import { UnsupportedError } from '../errors.js';
 
 interface Subject {
   readonly sampleShape: readonly number[];
   readonly prior: PriorRecord;
   readonly eta: number;
   readonly nu: number;
+  readonly K: number;
+  readonly kappa: number;
+  readonly unrolled?: number | undefined;
+  readonly guidance?: GuidanceRecord;
+  readonly mixture?: readonly number[];
   readonly reference: Runtime;
 }
 
 /** Samples per vector: more than one, so that a batch axis that is lost shows. */
 const samples = 3;
+/** The generator's take the noise of the whole flow each. */
+const generatorSamples = 2;
 /** Steps of the sampler's vector. */
 const steps = 2;
 const seed = 0n;
 
+/** Halves have 11 bits, and a network adds up the rounding of its layers. */
+const halfTolerance: Tolerance = { absolute: 2e-3, relative: 2e-2 };
+/** Levels of 256: a value near the middle between two may go either way, and a long flow carries rounding on. */
+const byteTolerance: Tolerance = { absolute: 2, relative: 0 };
+
+type Tensors = Readonly<Record<string, Tensor>>;
+
 export async function verificationVectors(
   files: ReadonlyMap<string, Uint8Array>, subject: Subject,
 ): Promise<{ vectors: VerificationVector[]; files: Map<string, Uint8Array> }> {
-  const length = subject.sampleShape.reduce((a, b) => a * b, 1);
-  const shape = [samples, ...subject.sampleShape];
   const arrays = new Map<string, Uint8Array>();
   const vectors: VerificationVector[] = [];
-
-  const record = async (graph: GraphName, inputs: Readonly<Record<string, Tensor>>): Promise<Record<string, Tensor>> => {
-    const session = await subject.reference.load(
-      { name: graphFiles[graph], model: files.get(graphFiles[graph])!, externalData: new Map([[weightsFile, files.get(weightsFile)!]]) },
-      { optimization: 'disabled' },
-    );
-    try {
-      const outputs = await session.run(inputs);
-      const store = (tensors: Readonly<Record<string, Tensor>>): Record<string, string> =>
-        Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => {
-          const file = `verify/${graph}.${name}.npy`;
-          arrays.set(file, encodeNpy(tensor));
-          return [name, file];
-        }));
-      vectors.push({ graph, inputs: store(inputs), outputs: store(outputs) });
-      return outputs;
-    } finally {
-      await session.dispose();
-    }
+  const store = (graph: GraphName, tensors: Tensors): Record<string, string> =>
+    Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => {
+      const file = `verify/${graph}.${name}.npy`;
+      arrays.set(file, encodeNpy(tensor));
+      return [name, file];
+    }));
+  const record = async (graph: GraphName, inputs: Tensors, tolerance?: Tolerance): Promise<Tensors> => {
+    if (!files.has(`${graph}.onnx`)) return {};
+    const { wanted, outputs } = await run(files, subject, graph, inputs);
+    vectors.push({ graph, inputs: store(graph, wanted), outputs: store(graph, outputs), ...(tolerance && { tolerance }) });
+    const half = `${graph}-fp16` as GraphName;
+    if (!files.has(`${half}.onnx`)) return outputs;
+    // Half precision is to agree with single precision, not with itself.
+    checkHalf(half, (await run(files, subject, half, inputs)).outputs, outputs);
+    vectors.push({ ...vectors.at(-1)!, graph: half, tolerance: halfTolerance });
+    return outputs;
   };
 
-  const z = new Float32Array(samples * length);
-  (subject.prior.z === 'uniform' ? fillUniforms : fillNormals)(z, { seed, purpose: purposes.testVectors, step: 0 }, { count: samples, elements: length });
-  const normals = (step: number): Float32Array => {
-    const values = new Float32Array(samples * length);
-    fillNormals(values, { seed, purpose: purposes.testVectors, step }, { count: samples, elements: length });
+  const { sampleShape } = subject;
+  const length = sampleShape.reduce((a, b) => a * b, 1);
+  const shape = [samples, ...sampleShape];
+  const normals = (step: number, count: number, elements: number): Float32Array => {
+    const values = new Float32Array(count * elements);
+    fillNormals(values, { seed, purpose: purposes.testVectors, step }, { count, elements });
     return values;
   };
-  const noise = new Float32Array(steps * samples * length);
-  for (let step = 0; step < steps; step++) noise.set(normals(1 + step), step * samples * length);
+  const z = normals(0, samples, length);
+  if (subject.prior.z === 'uniform') fillUniforms(z, { seed, purpose: purposes.testVectors, step: 0 }, { count: samples, elements: length });
+  const noise = (count: number): Tensor => {
+    const data = new Float32Array(count * samples * length);
+    for (let step = 0; step < count; step++) data.set(normals(1 + step, samples, length), step * samples * length);
+    return { shape: [count, ...shape], data };
+  };
 
   const { x0 } = await record('prior', { z: { shape: [samples, length], data: z } });
   const x: Tensor = { shape, data: x0!.data };
-  const schedule = { eta: { shape: [], data: Float32Array.of(subject.eta) }, nu: { shape: [], data: Float32Array.of(subject.nu) } };
+  const eta = scalar(subject.eta);
+  const schedule = { eta, nu: scalar(subject.nu) };
   await record('ratio', { x });
   await record('gradient', { x });
-  await record('step', { x, noise: { shape, data: noise.subarray(0, samples * length) }, ...schedule });
-  await record('sampler', { x0: x, noise: { shape: [steps, ...shape], data: noise }, ...schedule });
+  await record('step', { x, noise: { shape, data: noise(1).data }, ...schedule });
+  await record('sampler', { x0: x, noise: noise(steps), ...schedule });
+  // Without noise, all engines are to agree.
+  await record('sampler-device-noise', { x0: x, steps: { shape: [], data: BigInt64Array.of(BigInt(steps)) }, eta, nu: scalar(0) });
+  if (subject.unrolled !== undefined) await record('sampler-unrolled', { x0: x, noise: noise(subject.unrolled), ...schedule });
+  const width = length * (subject.K + subject.kappa + 1);
+  if (files.has('generator.onnx')) await record('generator', { z: { shape: [generatorSamples, width], data: normals(0, generatorSamples, width) } }, byteTolerance);
   return { vectors, files: arrays };
+}
+
+const scalar = (value: number): Tensor => ({ shape: [], data: Float32Array.of(value) });
+
+/** Runs a graph on its inputs and whatever else it wants. */
+async function run(files: ReadonlyMap<string, Uint8Array>, subject: Subject, graph: GraphName, inputs: Tensors): Promise<{ wanted: Tensors; outputs: Tensors }> {
+  const externalData = new Map([weightsFile, halfWeightsFile].filter((name) => files.has(name)).map((name) => [name, files.get(name)!]));
+  const session = await subject.reference.load({ name: `${graph}.onnx`, model: files.get(`${graph}.onnx`)!, externalData }, { optimization: 'disabled' });
+  try {
+    const count = Object.entries(inputs).find(([name]) => ['x', 'x0', 'z'].includes(name))![1].shape[0]!;
+    const extras = Object.entries(extraTensors(subject, count)).filter(([name]) => session.inputNames.includes(name));
+    const wanted = { ...inputs, ...Object.fromEntries(extras) };
+    return { wanted, outputs: await session.run(wanted, graphTensors[graph].outputs) };
+  } finally {
+    await session.dispose();
+  }
+}
+
+/** Inputs of composed graphs: a class for every sample, φ, the weights of the estimators. */
+function extraTensors({ guidance, mixture }: Subject, count: number): Record<string, Tensor> {
+  return {
+    ...(guidance && { y: { shape: [count], data: BigInt64Array.from({ length: count }, (_, i) => BigInt(i % guidance.classes)) }, phi: scalar(guidance.scale) }),
+    ...(mixture && { weights: { shape: [mixture.length], data: Float32Array.from(mixture) } }),
+  };
+}
+
+function checkHalf(graph: GraphName, actual: Tensors, expected: Tensors): void {
+  for (const [name, { data }] of Object.entries(expected)) {
+    const values = data as Float32Array;
+    const scale = values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+    const error = values.reduce((most, value, i) => {
+      const difference = Math.abs((actual[name]!.data as Float32Array)[i]! - value);
+      return difference > most || Number.isNaN(difference) ? difference : most;
+    }, 0);
+    const allowed = halfTolerance.absolute + halfTolerance.relative * scale;
+    if (!(error <= allowed)) {
+      throw new UnsupportedError(`In half precision ${graph}.onnx is off by ${error} in ${name}, whose largest value is ${scale}; allowed: ${allowed}. This network needs float32: leave the half-precision graphs out.`);
+    }
+  }
 }

@@ -3,7 +3,7 @@ import { pairingOf } from '@ratioflow/sdk';
 import { createBundle, type BundleOptions } from '../bundle/create-bundle.js';
 import type { Model } from '../ir/types.js';
 import { estimatorOf } from '../products/estimator.js';
-import { gradientGraph } from '../products/graphs.js';
+import { gradientGraph } from '../products/estimator-graphs.js';
 import type { PriorSource } from '../products/prior.js';
 import { compareEstimators } from './compare-estimators.js';
 import { prepareEstimator, type PrepareOptions } from './prepare-estimator.js';

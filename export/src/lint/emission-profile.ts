@@ -6,7 +6,7 @@ import { emittedOpset } from '../ir/model.js';
 import type { Graph, Model } from '../ir/types.js';
 
 export interface ProfileOptions {
-  /** Whether Loop is allowed: only in sampler graphs. @default false */
+  /** Whether Loop is allowed: only in samplers and generators. @default false */
   readonly controlFlow?: boolean;
 }
 

@@ -2,6 +2,7 @@
  * Model → ONNX bytes. Large constants can go to an external file that several graphs share (`ExternalStore`).
  */
 import { create, fromBinary, toBinary, type MessageInitShape, type UnknownField } from '@bufbuild/protobuf';
+import { GraphError } from '../errors.js';
 import { elementBytes, type Constant } from '../ir/constant.js';
 import { dataTypeCodes, type Attribute, type Graph, type Model, type Node, type Value } from '../ir/types.js';
 import { isAnonymous } from '../ops/symbolic.js';
@@ -16,8 +17,19 @@ export interface ExternalStore {
   place(constant: Constant): { readonly location: string; readonly offset: number; readonly length: number } | undefined;
 }
 
-/** Serializes a model. @param store where large constants go; absent: everything stays inside */
+/** Largest message that protobuf can hold; constants may take all of it but what the nodes need. */
+const largestModel = 2 ** 31 - 2 ** 24;
+
+/**
+ * Serializes a model.
+ * @param store where large constants go; absent: everything stays inside
+ * @throws {GraphError} when that is more than a protobuf message can hold
+ */
 export function writeModel(model: Model, store?: ExternalStore): Uint8Array {
+  const inside = embeddedBytes(model.graph, store);
+  if (inside > largestModel) {
+    throw new GraphError(`Graph ${JSON.stringify(model.graph.name)} has ${inside} bytes of constants; an ONNX file holds at most 2 GiB in all. Keep the weights in external data (without --single-file).`);
+  }
   const kept = model.remainder as { functions?: FunctionProto[]; domain?: string; modelVersion?: bigint; $unknown?: UnknownField[] } | undefined;
   const proto = create(ModelProtoSchema, {
     ...(kept?.domain && { domain: kept.domain }),
@@ -33,6 +45,21 @@ export function writeModel(model: Model, store?: ExternalStore): Uint8Array {
   });
   if (kept?.$unknown) proto.$unknown = kept.$unknown;
   return toBinary(ModelProtoSchema, proto);
+}
+
+/** Bytes of the constants that stay in the model. */
+function embeddedBytes(graph: Graph, store: ExternalStore | undefined): number {
+  let bytes = 0;
+  for (const constant of graph.initializers.values()) {
+    if (constant.data instanceof Uint8Array && !store?.place(constant)) bytes += constant.data.byteLength;
+  }
+  for (const node of graph.nodes) {
+    for (const attribute of node.attributes.values()) {
+      if (attribute.type === 'graph') bytes += embeddedBytes(attribute.value, store);
+      else if (attribute.type === 'tensor' && attribute.value.data instanceof Uint8Array) bytes += attribute.value.data.byteLength;
+    }
+  }
+  return bytes;
 }
 
 /** What a part of the model held beyond what the representation names. */

@@ -1,8 +1,8 @@
 /** The estimator as every product sees it: x [N, …sample] → n [N]. */
 import { GraphError } from '../errors.js';
-import { GraphBuilder, shapeOf } from '../ir/builder.js';
+import { shapeOf, type GraphBuilder } from '../ir/builder.js';
 import { inline } from '../ir/inline.js';
-import type { Graph, Model, Shape, Value } from '../ir/types.js';
+import type { Graph, Model, Value } from '../ir/types.js';
 import { showShape } from '../ops/operator.js';
 
 /** An estimator graph of known signature. */
@@ -41,14 +41,6 @@ export function estimatorOf(model: Model): Estimator {
 }
 
 const list = (values: readonly Value[]): string => values.map((value) => `${value.name} ${showShape(value.shape)}`).join(', ') || 'none';
-
-export const batchShape = (estimator: Estimator): Shape => [batch, ...estimator.sampleShape];
-
-/** A graph with input x of the estimator's shape. */
-export function withInput(name: string, estimator: Estimator, input = 'x'): { builder: GraphBuilder; x: Value } {
-  const builder = new GraphBuilder(name);
-  return { builder, x: builder.input(input, 'float32', batchShape(estimator)) };
-}
 
 /** Values that stand for initializers of the estimator, for example inputs that hold live weights. */
 export type Substitutes = ReadonlyMap<Value, Value>;

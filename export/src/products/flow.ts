@@ -19,7 +19,7 @@ export function logRatio(builder: GraphBuilder, pairing: Pairing, n: Value): Val
 }
 
 /** −d f′(r)/dn per sample [N], the seed of the drift's backward pass (the table of pairings, METHOD: 2n, n, logσ(n), −logσ(−n)). */
-function negativePotentialSlope(builder: GraphBuilder, pairing: Pairing, n: Value): Value {
+export function negativePotentialSlope(builder: GraphBuilder, pairing: Pairing, n: Value): Value {
   switch (pairing.potential) {
     case 'twice': return filled(builder, n, -2);
     case 'identity': return filled(builder, n, -1);

@@ -26,35 +26,55 @@ export type PriorSource =
       readonly factor: Float32Array;
     };
 
-/** How the manifest describes a prior. */
-export function priorRecord(prior: PriorSource): PriorRecord {
-  return { kind: prior.kind, z: prior.kind === 'uniform' || prior.kind === 'source' ? 'uniform' : 'normal' };
+/** A prior as the graphs use it. */
+export interface Prior {
+  /** How the manifest describes it. */
+  readonly record: PriorRecord;
+  /** Adds x₀ [N, …sample] from z [N, D], as `record.z` draws it, to a graph. */
+  readonly apply: (builder: GraphBuilder, z: Value) => Value;
 }
 
-export function priorGraph(prior: PriorSource, sampleShape: readonly number[]): Model {
+/** The prior of samples of a shape; its constants are made once, whatever the number of graphs. */
+export function priorOf(source: PriorSource, sampleShape: readonly number[]): Prior {
   const length = sampleShape.reduce((a, b) => a * b, 1);
+  const map = mapOf(source, length);
+  return {
+    record: { kind: source.kind, z: source.kind === 'uniform' || source.kind === 'source' ? 'uniform' : 'normal' },
+    apply: (builder, z) => (sampleShape.length === 1 ? map(builder, z) : builder.op('Reshape', [map(builder, z), builder.ints([-1, ...sampleShape])])),
+  };
+}
+
+/** prior.onnx of samples of a shape. */
+export function priorGraph(source: PriorSource, sampleShape: readonly number[]): Model {
+  return priorModel(priorOf(source, sampleShape), sampleShape);
+}
+
+/** z [N, D] → x0 [N, …sample]. */
+export function priorModel(prior: Prior, sampleShape: readonly number[]): Model {
   const builder = new GraphBuilder('prior');
-  const z = builder.input('z', 'float32', [batch, length]);
-  const flat = mapped(builder, prior, z, length);
-  builder.output('x0', sampleShape.length === 1 ? flat : builder.op('Reshape', [flat, builder.ints([-1, ...sampleShape])]));
+  const z = builder.input('z', 'float32', [batch, sampleShape.reduce((a, b) => a * b, 1)]);
+  builder.output('x0', prior.apply(builder, z));
   return newModel(builder.graph);
 }
 
-function mapped(builder: GraphBuilder, prior: PriorSource, z: Value, length: number): Value {
-  switch (prior.kind) {
+/** The flat map from z to x₀. */
+function mapOf(source: PriorSource, length: number): (builder: GraphBuilder, z: Value) => Value {
+  switch (source.kind) {
     case 'gaussian':
-      return prior.deviation === undefined || prior.deviation === 1 ? z : builder.op('Mul', [z, builder.scalar(prior.deviation, z)]);
+      return (builder, z) => (source.deviation === undefined || source.deviation === 1 ? z : builder.op('Mul', [z, builder.scalar(source.deviation, z)]));
     case 'uniform': case 'source':
-      return builder.op('Sub', [builder.op('Mul', [z, builder.scalar(2, z)]), builder.scalar(1, z)]);
+      return (builder, z) => builder.op('Sub', [builder.op('Mul', [z, builder.scalar(2, z)]), builder.scalar(1, z)]);
     case 'ddp': {
-      if (prior.mean.length !== length || prior.factor.length !== length * length) {
-        throw new GraphError(`The ddp prior has ${prior.mean.length} means and ${prior.factor.length} factor entries; a sample of ${length} values needs ${length} and ${length * length}.`);
+      if (source.mean.length !== length || source.factor.length !== length * length) {
+        throw new GraphError(`The ddp prior has ${source.mean.length} means and ${source.factor.length} factor entries; a sample of ${length} values needs ${length} and ${length * length}.`);
       }
-      const mean = builder.initializer('prior/mean', float32(prior.mean));
-      const factor = builder.initializer('prior/factor', float32(prior.factor, [length, length]));
-      return builder.op('Clip', [builder.op('Gemm', [z, factor, mean], { transB: 1 }), builder.scalar(-1, z), builder.scalar(1, z)]);
+      const [mean, factor] = [float32(source.mean), float32(source.factor, [length, length])];
+      return (builder, z) => {
+        const flat = builder.op('Gemm', [z, builder.initializer('prior/factor', factor), builder.initializer('prior/mean', mean)], { transB: 1 });
+        return builder.op('Clip', [flat, builder.scalar(-1, z), builder.scalar(1, z)]);
+      };
     }
     default:
-      return prior satisfies never;
+      return source satisfies never;
   }
 }

@@ -1,5 +1,5 @@
 /** The bundle of a run: its estimator with averaged weights, checked against the network that it came from. */
-import { convertLayersModel, createBundle, type BundleOptions } from '@ratioflow/export';
+import { convertLayersModel, createBundle, type BundleOptions, type ProductOptions } from '@ratioflow/export';
 import { decodeNpy, type Runtime } from '@ratioflow/sdk';
 import type { Tensor } from '@tensorflow/tfjs';
 import { TrainingError } from '../errors.js';
@@ -8,8 +8,8 @@ import { potential } from '../objective/objective.js';
 import { versions } from './versions.js';
 import type { Assembly } from './assemble.js';
 
-/** File name → content of the bundle of the present (averaged) weights. */
-export async function bundleOf(run: Assembly, iterations: number, runtime: Runtime): Promise<Map<string, Uint8Array>> {
+/** File name → content of the bundle of the present (averaged) weights. @param products what it holds besides what every bundle holds */
+export async function bundleOf(run: Assembly, iterations: number, runtime: Runtime, products: ProductOptions = {}): Promise<Map<string, Uint8Array>> {
   const { config, dataset, learner, network, pairing, prior, tensorflow } = run;
   return learner.withAveragedWeights(async () => {
     const { model } = await convertLayersModel(network, { converters: run.converters });
@@ -24,6 +24,7 @@ export async function bundleOf(run: Assembly, iterations: number, runtime: Runti
       kappa: config.flow.kappa,
       valueRange: dataset.valueRange ? [dataset.valueRange[0], dataset.valueRange[1]] : null,
       training: { dataset: dataset.name, iterations, seed: config.seed, config: config as unknown as Record<string, unknown>, versions: versions(tensorflow, runtime) },
+      products,
       reference: runtime,
     };
     const files = await createBundle(options);

@@ -5,9 +5,10 @@ import type { Layout, PriorSource } from '@ratioflow/export';
 import { pairingNames, type PairingName } from '@ratioflow/sdk';
 import type { Context } from '../context.js';
 import { integerFrom, numberFrom, range, shapeList } from '../parsers.js';
+import { productsOf, withProductOptions, type ProductFlags } from '../product-options.js';
 import { showProgress } from '../progress.js';
 
-interface Options {
+interface Options extends ProductFlags {
   readonly out: string;
   readonly pairing: PairingName;
   readonly eta: number;
@@ -24,7 +25,7 @@ interface Options {
   readonly negate?: boolean;
 }
 
-export const importCommand = (context: Context): Command => new Command('import')
+export const importCommand = (context: Context): Command => withProductOptions(new Command('import')
   .description('make a bundle of an ONNX estimator from anywhere: one input [N, C, H, W] or [N, D], one output [N] or [N, 1]')
   .argument('<estimator.onnx>', 'the model; external data lies beside it')
   .requiredOption('-o, --out <bundle>', 'folder of the bundle; an older bundle there is replaced')
@@ -41,7 +42,7 @@ export const importCommand = (context: Context): Command => new Command('import'
   .option('--value-range <low,high>', 'samples are clamped to it at the end, or none (default: -1,1 for images, none for points)', range)
   .option('--sample-shape <C,H,W>', 'size of a sample, where the model leaves it open', shapeList)
   .addOption(new Option('--layout <order>', 'order of the axes of the model\'s input (default: nchw)').choices(['nchw', 'nhwc']))
-  .option('--negate', 'the model gives log p/q, a discriminator\'s logit of "real": turn its sign')
+  .option('--negate', 'the model gives log p/q, a discriminator\'s logit of "real": turn its sign'))
   .action((path: string, options: Options) => run(path, options, context));
 
 async function run(path: string, options: Options, context: Context): Promise<void> {
@@ -52,7 +53,7 @@ async function run(path: string, options: Options, context: Context): Promise<vo
   const reading = { ...(sampleShape && { sampleShape }), ...(layout && { layout }), ...(negate && { negate }) };
   const { files, notes, sampleShape: found } = await importBundle({
     name: options.name ?? basename(path, extname(path)), read: () => readModelFile(path), pairing, prior: (shape) => priorOf(options, shape, context),
-    eta, nu, K: steps, kappa: refine, reference: createRuntime(), ...(options.valueRange !== undefined && { valueRange: options.valueRange }), ...reading,
+    eta, nu, K: steps, kappa: refine, products: productsOf(options), reference: createRuntime(), ...(options.valueRange !== undefined && { valueRange: options.valueRange }), ...reading,
   });
   context.signal.throwIfAborted();
   await writeBundle(out, files);

@@ -1,0 +1,36 @@
+/**
+ * What moves samples: a drift and a log ratio at x, in whatever graph they are wanted. An estimator with its pairing is
+ * one; a composition of bundles and classifiers is another. Every graph of a bundle is made from a field.
+ */
+import type { Pairing } from '@ratioflow/sdk';
+import type { GraphBuilder } from '../ir/builder.js';
+import type { DataType, Shape, Value } from '../ir/types.js';
+import { batch, type Estimator, type Substitutes } from './estimator.js';
+import { applyDrift } from './flow.js';
+
+/** An input that the graphs of a field have besides those of the format. */
+export interface FieldInput {
+  readonly name: string;
+  readonly dtype: DataType;
+  readonly shape: Shape;
+}
+
+export interface Field {
+  /** [C, H, W] or [D]. */
+  readonly sampleShape: readonly number[];
+  readonly inputs: readonly FieldInput[];
+  /** Adds drift (shape of x) and log ratio [N] at x to a graph. @param extras the field's inputs by name */
+  readonly evaluate: (builder: GraphBuilder, x: Value, extras: ReadonlyMap<string, Value>) => { drift: Value; logRatio: Value };
+}
+
+/** The field of FDRL: −∇ₓ f′(r(x)) and log r(x). @param substitutes values in place of the estimator's initializers */
+export function estimatorField(estimator: Estimator, pairing: Pairing, substitutes?: Substitutes): Field {
+  return {
+    sampleShape: estimator.sampleShape,
+    inputs: [],
+    evaluate: (builder, x) => applyDrift(builder, estimator, pairing, x, substitutes),
+  };
+}
+
+/** Shape of a batch of samples. */
+export const fieldShape = (field: Field): Shape => [batch, ...field.sampleShape];
