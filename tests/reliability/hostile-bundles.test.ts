@@ -5,7 +5,7 @@
 import { GraphBuilder, createBundle, newModel } from '@ratioflow/export';
 import { createRuntime } from '@ratioflow/node';
 import { BundleError, RatioflowError, RuntimeError, graphFiles, openBundle } from '@ratioflow/sdk';
-import type { BundleSource, GraphName, Model, Runtime } from '@ratioflow/sdk';
+import type { BundleSource, RequiredGraphName, Model, Runtime } from '@ratioflow/sdk';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { damage, mutateJson, mutateNumbers, pick, randomOf, redirect, rehash } from './mutations.js';
 import type { Files, Random } from './mutations.js';
@@ -38,7 +38,7 @@ function sourceOf(files: Files): BundleSource {
   };
 }
 
-const uses: Readonly<Record<GraphName, (model: Model) => Promise<unknown>>> = {
+const uses: Readonly<Record<RequiredGraphName, (model: Model) => Promise<unknown>>> = {
   ratio: (model) => model.score(zeros(model)),
   gradient: (model) => model.gradient(zeros(model)),
   step: (model) => model.step(zeros(model), zeros(model)),
@@ -48,7 +48,7 @@ const uses: Readonly<Record<GraphName, (model: Model) => Promise<unknown>>> = {
 const zeros = ({ manifest: { sampleShape } }: Model): { shape: number[]; data: Float32Array } => ({ shape: [2, ...sampleShape], data: new Float32Array(2 * sampleShape.reduce((a, b) => a * b, 1)) });
 
 /** Uses a bundle; what comes out of it, as a word. */
-async function outcome(files: Files, runtime: Runtime, graphs: readonly GraphName[]): Promise<string> {
+async function outcome(files: Files, runtime: Runtime, graphs: readonly RequiredGraphName[]): Promise<string> {
   let model: Model | undefined;
   try {
     model = await openBundle(sourceOf(files), runtime);
@@ -64,7 +64,7 @@ async function outcome(files: Files, runtime: Runtime, graphs: readonly GraphNam
 }
 
 /** Tries `count` mutations; the number of each outcome. */
-async function survive(count: number, firstSeed: number, runtime: Runtime, mutate: (files: Files, random: Random) => readonly GraphName[]): Promise<Record<string, number>> {
+async function survive(count: number, firstSeed: number, runtime: Runtime, mutate: (files: Files, random: Random) => readonly RequiredGraphName[]): Promise<Record<string, number>> {
   const outcomes: Record<string, number> = {};
   const before = process.memoryUsage.rss();
   for (let seed = firstSeed; seed < firstSeed + count * times; seed++) {
@@ -83,7 +83,7 @@ async function survive(count: number, firstSeed: number, runtime: Runtime, mutat
 }
 
 const change = (files: Files, name: string, how: (bytes: Uint8Array) => Uint8Array): void => void files.set(name, how(files.get(name)!));
-const graphNames = Object.keys(graphFiles) as GraphName[];
+const graphNames = Object.keys(graphFiles) as RequiredGraphName[];
 
 describe('a mutated bundle', () => {
   it('whose manifest is damaged', { timeout: 300_000 * times }, async () => {
