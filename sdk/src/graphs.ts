@@ -5,7 +5,7 @@ import type { Bundle } from './bundle.js';
 import { messageOf } from './bundle.js';
 import { ArgumentError, RatioflowError, RuntimeError } from './errors.js';
 import type { GraphName } from './manifest.js';
-import type { FloatTensor, Session, Tensor } from './runtime.js';
+import type { DeviceTensor, FloatTensor, Session, Tensor } from './runtime.js';
 import { floatTensor, showShape, sizeOf } from './tensor.js';
 
 /** Sessions by graph. */
@@ -17,6 +17,8 @@ export interface Graphs {
    * @throws {RuntimeError} when the engine fails or returns something else
    */
   run<Name extends string>(graph: GraphName, feeds: Readonly<Record<string, Tensor>>, outputs: Readonly<Record<Name, readonly number[]>>): Promise<Record<Name, FloatTensor>>;
+  /** `Session.runOnDevice` of a graph, its output checked to have the shape given. @throws {RuntimeError} as `run` */
+  runOnDevice(graph: GraphName, feeds: Readonly<Record<string, Tensor | DeviceTensor>>, output: string, shape: readonly number[]): Promise<DeviceTensor>;
   /** Lets the runs under way end, then disposes of every session. Idempotent. */
   dispose(): Promise<void>;
 }
@@ -37,11 +39,11 @@ export function createGraphs(bundle: Bundle): Graphs {
     return loading;
   };
 
-  const run: Graphs['run'] = async (graph, feeds, outputs) => {
+  const track = async <T>(graph: GraphName, start: (loaded: Session) => Promise<T>): Promise<T> => {
     const loaded = await session(graph);
     // Disposal may have begun while the graph was loading.
     if (disposed !== undefined) await session(graph);
-    const under = runSession(graph, loaded, feeds, outputs);
+    const under = start(loaded);
     running.add(under);
     try {
       return await under;
@@ -56,7 +58,17 @@ export function createGraphs(bundle: Bundle): Graphs {
     sessions.clear();
     for (const outcome of loaded) if (outcome.status === 'fulfilled') await outcome.value.dispose();
   };
-  return { session, run, dispose: () => (disposed ??= dispose()) };
+  return {
+    session,
+    run: (graph, feeds, outputs) => track(graph, (loaded) => runSession(graph, loaded, feeds, outputs)),
+    runOnDevice: (graph, feeds, output, shape) => track(graph, async (loaded) => {
+      const x = await attempt(graph, loaded, () => loaded.runOnDevice!(feeds, output));
+      if (showShape(x.shape) === showShape(shape)) return x;
+      x.dispose();
+      throw wrong(graph, output, `a tensor of shape ${showShape(x.shape)}`, shape);
+    }),
+    dispose: () => (disposed ??= dispose()),
+  };
 }
 
 /** `Graphs.run` on a session that need not belong to any `Graphs`. */
@@ -64,20 +76,27 @@ export async function runSession<Name extends string>(
   graph: GraphName, session: Session, feeds: Readonly<Record<string, Tensor>>, outputs: Readonly<Record<Name, readonly number[]>>,
 ): Promise<Record<Name, FloatTensor>> {
   const names = Object.keys(outputs) as Name[];
+  const results = await attempt(graph, session, () => session.run(feeds, names));
+  return Object.fromEntries(names.map((name) => [name, checked(graph, name, results[name], outputs[name])])) as Record<Name, FloatTensor>;
+}
+
+async function attempt<T>(graph: GraphName, session: Session, run: () => Promise<T>): Promise<T> {
   try {
-    const results = await session.run(feeds, names);
-    return Object.fromEntries(names.map((name) => [name, checked(graph, name, results[name], outputs[name])])) as Record<Name, FloatTensor>;
+    return await run();
   } catch (cause) {
     if (cause instanceof RatioflowError) throw cause;
     throw new RuntimeError(`${graph}.onnx failed on ${session.provider}: ${messageOf(cause)}`, { cause });
   }
 }
 
+const wrong = (graph: GraphName, name: string, actual: string, shape: readonly number[]): RuntimeError =>
+  new RuntimeError(`${graph}.onnx returned ${actual} as ${name}; expected: Float32Array of shape ${showShape(shape)}.`);
+
 function checked(graph: GraphName, name: string, tensor: Tensor | undefined, shape: readonly number[]): FloatTensor {
   // A generator makes bytes, the only ones; nothing but `verify` runs it.
   if (!(tensor?.data instanceof (graph === 'generator' ? Uint8Array : Float32Array)) || tensor.data.length !== sizeOf(shape)) {
     const actual = tensor === undefined ? 'nothing' : `${tensor.data.constructor.name} of shape ${showShape(tensor.shape)}`;
-    throw new RuntimeError(`${graph}.onnx returned ${actual} as ${name}; expected: Float32Array of shape ${showShape(shape)}.`);
+    throw wrong(graph, name, actual, shape);
   }
   // [N, 1] and [N] are the same data; the shape is the format's.
   return floatTensor(tensor.data as Float32Array, shape);

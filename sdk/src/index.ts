@@ -17,7 +17,7 @@ export type { NpyLayout } from './npy.js';
 export type { FlowOptions, FlowSettings, PriorOptions, Progress, SampleOptions } from './options.js';
 export { pairingNames, pairingOf, pairings } from './pairing.js';
 export type { Pairing, PairingName } from './pairing.js';
-export type { Capabilities, FloatTensor, GraphSource, LoadOptions, Runtime, Session, Tensor, TensorData } from './runtime.js';
+export type { Capabilities, DeviceTensor, FloatTensor, GraphSource, LoadOptions, Runtime, Session, Tensor, TensorData } from './runtime.js';
 export type { Frame, SampleResult, Statistics } from './sample.js';
 export { resolveExternalData } from './external-data.js';
 export { verifyBundle } from './verify.js';

@@ -1,13 +1,25 @@
 /**
  * How the steps of the flow reach the engine: several at a time inside `sampler.onnx` where the engine runs loops
- * itself, else one by one through `step.onnx`. Chosen from the session's capabilities, never from a provider's name.
+ * itself, else one by one through `step.onnx`, x staying on the engine's device where it can. Chosen from the session's
+ * capabilities, never from a provider's name.
  */
 import type { Graphs } from './graphs.js';
-import type { FloatTensor, Session } from './runtime.js';
+import type { DeviceTensor, FloatTensor, Session } from './runtime.js';
 import { floatTensor } from './tensor.js';
 
-/** `graph`: chunks of steps in `sampler.onnx`; `step`: `step.onnx` once for every step. */
-export type PlanName = 'graph' | 'step';
+/** `graph`: chunks of steps in `sampler.onnx`; `step`: `step.onnx` once for every step; `device`: the same, x on the device. */
+export type PlanName = 'graph' | 'step' | 'device';
+
+/** x on its way, on the host or on the engine's device. */
+export type Moving = FloatTensor | DeviceTensor;
+
+/** x on the host. */
+export const hostOf = async (x: Moving): Promise<FloatTensor> => ('data' in x ? x : floatTensor(await x.read(), x.shape));
+
+/** Frees x where it is on a device. */
+export const release = (x: Moving): void => {
+  if (!('data' in x)) x.dispose();
+};
 
 /** The update of Algorithm 2 on an engine. */
 export interface Plan {
@@ -16,7 +28,7 @@ export interface Plan {
   /** How many steps one call should take. */
   readonly pace: Pace;
   /** x_{k+1} = x_k − η ∇f'(r(x_k)) + ν ξ_k for as many steps as `noise` holds, `steps` of them. */
-  advance(x: FloatTensor, noise: Float32Array, steps: number): Promise<FloatTensor>;
+  advance(x: Moving, noise: Float32Array, steps: number): Promise<Moving>;
 }
 
 /** Chooses between the chunk size that keeps calls cheap and the one that keeps them short. */
@@ -55,11 +67,19 @@ export async function choosePlan(graphs: Graphs, pace: Pace, eta: number, nu: nu
   if (capabilities.controlFlow) {
     return {
       name: 'graph', session: await graphs.session('sampler'), pace,
-      advance: async (x0, noise, steps) => (await graphs.run('sampler', { x0, noise: floatTensor(noise, [steps, ...x0.shape]), ...scalars }, { x: x0.shape })).x,
+      advance: async (x, noise, steps) => {
+        const x0 = await hostOf(x);
+        return (await graphs.run('sampler', { x0, noise: floatTensor(noise, [steps, ...x0.shape]), ...scalars }, { x: x0.shape })).x;
+      },
     };
   }
+  const session = await graphs.session('step');
+  const feeds = (x: Moving, noise: Float32Array): Record<string, Moving> => ({ x, noise: floatTensor(noise, x.shape), ...scalars });
+  if (session.capabilities.deviceTensors) {
+    return { name: 'device', session, pace: always, advance: (x, noise) => graphs.runOnDevice('step', feeds(x, noise), 'next', x.shape) };
+  }
   return {
-    name: 'step', session: await graphs.session('step'), pace: always,
-    advance: async (x, noise) => (await graphs.run('step', { x, noise: floatTensor(noise, x.shape), ...scalars }, { next: x.shape })).next,
+    name: 'step', session, pace: always,
+    advance: async (x, noise) => (await graphs.run('step', feeds(await hostOf(x), noise) as Record<string, FloatTensor>, { next: x.shape })).next,
   };
 }

@@ -19,6 +19,15 @@ export interface FloatTensor extends Tensor {
   readonly data: Float32Array;
 }
 
+/** A float32 tensor that stays on an engine's device. Whoever received it disposes of it. */
+export interface DeviceTensor {
+  readonly shape: readonly number[];
+  /** Copies it to the host; the tensor stays. */
+  read(): Promise<Float32Array>;
+  /** Frees the device's memory. Idempotent. */
+  dispose(): void;
+}
+
 /** A graph to load: the serialized ModelProto and the bytes of every external file that it names. */
 export interface GraphSource {
   /** File name inside the bundle, for messages. */
@@ -37,7 +46,7 @@ export interface GraphSource {
 export interface Capabilities {
   /** `Loop` runs on the provider itself, without falling back and copying. */
   readonly controlFlow: boolean;
-  /** Outputs can stay on the device and be fed to the next run. */
+  /** Outputs can stay on the device and be fed to the next run: the session has `runOnDevice`. */
   readonly deviceTensors: boolean;
 }
 
@@ -53,6 +62,11 @@ export interface Session {
    * @param outputs names of the outputs wanted; all when absent
    */
   run(feeds: Readonly<Record<string, Tensor>>, outputs?: readonly string[]): Promise<Record<string, Tensor>>;
+  /**
+   * Runs the graph for one output that stays on the device. May resolve before the device is done, a few runs ahead of it.
+   * Device tensors among the feeds are this session's own, stay as they are and may be disposed of as soon as it resolves.
+   */
+  runOnDevice?(feeds: Readonly<Record<string, Tensor | DeviceTensor>>, output: string): Promise<DeviceTensor>;
   /** Frees the engine's memory. Idempotent. */
   dispose(): Promise<void>;
 }

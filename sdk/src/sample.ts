@@ -12,7 +12,7 @@ import { purposes } from './noise/stream.js';
 import type { FlowOptions, SampleOptions, Settings } from './options.js';
 import { settingsOf } from './options.js';
 import type { Pace, Plan, PlanName } from './plan.js';
-import { choosePlan } from './plan.js';
+import { choosePlan, hostOf } from './plan.js';
 import { runFlow } from './sampler.js';
 import type { State } from './sampler.js';
 import type { FloatTensor, Runtime } from './runtime.js';
@@ -91,7 +91,8 @@ export async function sample(engine: Engine, options: SampleOptions): Promise<Sa
     let x = x0;
     let reported = 0;
     for await (const state of runFlow(batchOf(settings, plan, x0, done, () => K + kappa))) {
-      x = state.x;
+      // One read-back, at the end.
+      if (state.step === K + kappa) x = await hostOf(state.x);
       for (; reported < state.step; reported++) options.onStep?.({ step: reported + 1, of: K + kappa, samples: done + size, count });
     }
     stepping += now() - startSteps;
@@ -117,7 +118,7 @@ export async function* flow(engine: Engine, options: FlowOptions): AsyncGenerato
   throwIfAborted(settings.signal);
   const plan = await choosePlan(engine.graphs, engine.pace, settings.eta, settings.nu);
   const frame = async ({ step, x }: State): Promise<Frame> => {
-    const copy = floatTensor(x.data.slice(), x.shape);
+    const copy = 'data' in x ? floatTensor(x.data.slice(), x.shape) : await hostOf(x);
     if (step === of) clampInPlace(copy.data, engine.manifest.valueRange);
     const stage = step === 0 ? 'prior' : step <= settings.K ? 'bridging' : 'refinement';
     return { step, of, stage, x: copy, ...(logRatio === true && { logRatio: await scoreOf(engine, copy) }) };

@@ -33,8 +33,8 @@ async function collect(frames: AsyncIterable<Frame>): Promise<Frame[]> {
 const clamp = (value: number): number => Math.min(1, Math.max(-1, value));
 const rows = ({ data, shape }: FloatTensor): number[][] => Array.from({ length: shape[0]! }, (_, n) => Array.from(data.subarray(n * data.length / shape[0]!, (n + 1) * data.length / shape[0]!)));
 
-describe.each(['graph', 'step'] as const)('the sampler, plan %s', (plan) => {
-  const options = { capabilities: { controlFlow: plan === 'graph' } };
+describe.each(['graph', 'step', 'device'] as const)('the sampler, plan %s', (plan) => {
+  const options = { capabilities: { controlFlow: plan === 'graph', deviceTensors: plan === 'device' } };
 
   it('is the formula', async () => {
     const model = await open(options, { ...fakeManifest([1, 2, 3]), valueRange: null });
@@ -152,6 +152,37 @@ describe.each(['graph', 'step'] as const)('the sampler, plan %s', (plan) => {
     const quiet = await open(options);
     const together = await Promise.all(Array.from({ length: 64 }, (_, seed) => model.sample({ count: 3, seed, batch: 2, kappa: 0 })));
     for (const [seed, { samples }] of together.entries()) expect(samples.data).toEqual((await quiet.sample({ count: 3, seed, kappa: 0 })).samples.data);
+  });
+});
+
+describe('the sampler on a device', () => {
+  const capabilities = { controlFlow: false, deviceTensors: true };
+
+  it('keeps x there: one reading a batch, or a frame, and everything disposed of', async () => {
+    const runtime = fakeRuntime({ capabilities });
+    const model = await openBundle(await fakeSource(), runtime);
+    expect((await model.sample({ count: 5, batch: 2 })).statistics.plan).toBe('device');
+    expect(runtime.device).toEqual({ made: 3 * 17, alive: 0, reads: 3 });
+    await collect(model.flow({ count: 4, every: 5 }));
+    // Frames 0, 5, 10, 15 and 17, the first of which was never on the device.
+    expect(runtime.device).toEqual({ made: 4 * 17, alive: 0, reads: 3 + 4 });
+  });
+
+  it('disposes of everything when the flow is left, aborted or fails', async () => {
+    let failAt = Infinity;
+    let runs = 0;
+    const runtime = fakeRuntime({ capabilities, onRun: () => {
+      if (++runs === failAt) throw new Error('device lost');
+    } });
+    const model = await openBundle(await fakeSource(), runtime);
+    for await (const { step } of model.flow({ count: 2 })) if (step === 6) break;
+    expect(runtime.device).toMatchObject({ made: 6, alive: 0 });
+    const controller = new AbortController();
+    await expect(model.sample({ signal: controller.signal, onStep: ({ step }) => step === 3 && controller.abort() })).rejects.toThrow('aborted');
+    expect(runtime.device.alive).toBe(0);
+    failAt = runs + 5;
+    await expect(model.sample()).rejects.toThrow('step.onnx failed on cpu: device lost');
+    expect(runtime.device.alive).toBe(0);
   });
 });
 

@@ -5,7 +5,8 @@
 import type { FlowNoise } from './flow-noise.js';
 import type { AbortSignalLike } from './globals.js';
 import { now, throwIfAborted } from './globals.js';
-import type { Plan } from './plan.js';
+import type { Moving, Plan } from './plan.js';
+import { release } from './plan.js';
 import type { FloatTensor } from './runtime.js';
 
 /** One batch on its way. */
@@ -21,30 +22,36 @@ export interface Batch {
   readonly signal: AbortSignalLike | undefined;
 }
 
-/** x after `step` steps. */
+/** x after `step` steps; one on the device lasts until the next state, or the end. */
 export interface State {
   readonly step: number;
-  readonly x: FloatTensor;
+  readonly x: Moving;
 }
 
 /** Yields x after every call of the engine; it stops at every stop, and may stop in between. */
 export async function* runFlow({ x0, steps, noise, plan, nextStop, signal }: Batch): AsyncGenerator<State, void, void> {
   const samples = x0.shape[0]!;
   const chunkFrom = (k: number): number => Math.min(nextStop(k) - k, plan.pace.steps(samples), noise.capacity);
-  let x = x0;
+  let x: Moving = x0;
   let m = chunkFrom(0);
-  for (let k = 0; k < steps;) {
-    throwIfAborted(signal);
-    const xi = noise.take(k, m); // ξ_k … ξ_{k+m−1} ~ N(0, I)
-    const start = now();
-    const moving = plan.advance(x, xi, m); // x_{k+1} = x_k − η ∇f'(r(x_k)) + ν ξ_k, m times
-    const following = k + m < steps ? chunkFrom(k + m) : 0;
-    if (following > 0) noise.prefetch(k + m, following); // while the engine works
-    x = await moving;
-    plan.pace.measured(samples, m, now() - start);
-    k += m;
-    m = following;
-    throwIfAborted(signal);
-    yield { step: k, x };
+  try {
+    for (let k = 0; k < steps;) {
+      throwIfAborted(signal);
+      const xi = noise.take(k, m); // ξ_k … ξ_{k+m−1} ~ N(0, I)
+      const start = now();
+      const moving = plan.advance(x, xi, m); // x_{k+1} = x_k − η ∇f'(r(x_k)) + ν ξ_k, m times
+      const following = k + m < steps ? chunkFrom(k + m) : 0;
+      if (following > 0) noise.prefetch(k + m, following); // while the engine works
+      const next: Moving = await moving;
+      release(x);
+      x = next;
+      plan.pace.measured(samples, m, now() - start);
+      k += m;
+      m = following;
+      throwIfAborted(signal);
+      yield { step: k, x };
+    }
+  } finally {
+    release(x);
   }
 }

@@ -7,7 +7,7 @@ const source = (path: string): string => fileURLToPath(new URL(`../../${path}`, 
 /** @param root folder of the page @param outDir where the built page goes */
 export async function buildPage(root: string, outDir: string): Promise<void> {
   await build({
-    root, configFile: false, logLevel: 'warn', base: './',
+    root, configFile: false, logLevel: 'error', base: './',
     build: { outDir, emptyOutDir: true, target: 'es2023', assetsInlineLimit: 0 },
     worker: { format: 'es' },
     resolve: { alias: { '@ratioflow/sdk': source('sdk/src/index.ts'), '@ratioflow/web': source('runtimes/web/src/index.ts') } },

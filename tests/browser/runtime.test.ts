@@ -81,7 +81,7 @@ describe.skipIf(noChromium !== undefined)('in the browser', () => {
       const expected = await model.sample(settings);
       const page = await openPage(worker ? isolated : server);
       const actual = await sampleIn(page, name, { providers: [provider], worker }, settings);
-      expect(actual.statistics).toMatchObject({ provider, evaluations: expected.statistics.evaluations, plan: provider === 'wasm' ? 'graph' : 'step' });
+      expect(actual.statistics).toMatchObject({ provider, evaluations: expected.statistics.evaluations, plan: provider === 'wasm' ? 'graph' : 'device' });
       expect(actual.statistics.runtime).toMatch(/^onnxruntime-web 1\.\d+/);
       expect(actual.shape).toEqual(expected.samples.shape);
       expect(largest(actual.samples, expected.samples.data)).toBeLessThan(provider === 'wasm' ? tolerance : 20 * tolerance);

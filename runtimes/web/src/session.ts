@@ -2,15 +2,18 @@
  * A session of onnxruntime-web behind the SDK's interface.
  */
 import { ArgumentError, RuntimeError } from '@ratioflow/sdk';
-import type { Session, Tensor } from '@ratioflow/sdk';
+import type { DeviceTensor, Session, Tensor } from '@ratioflow/sdk';
 import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-web/wasm';
 import type { Engine, Ort } from './engine.js';
 import { capabilities } from './providers.js';
 import type { ProviderName } from './providers.js';
 
 /** Takes ownership of an engine's session. */
-export function wrapSession(name: string, session: InferenceSession, provider: ProviderName, { ort, exclusive, lost }: Engine): Session {
+export function wrapSession(name: string, session: InferenceSession, provider: ProviderName, { ort, exclusive, lost, submitted }: Engine): Session {
   let disposed = false;
+  let ahead: Promise<unknown> = Promise.resolve();
+  // Where device tensors came from.
+  const own = new WeakMap<DeviceTensor, OrtTensor>();
   const attempt = <T>(task: () => Promise<T>): Promise<T> => exclusive(async () => {
     if (disposed) throw new ArgumentError(`The session of ${name} has been disposed of.`);
     try {
@@ -32,6 +35,23 @@ export function wrapSession(name: string, session: InferenceSession, provider: P
       for (const [output, tensor] of Object.entries(results)) read[output] = await fromOrt(name, output, tensor);
       return read;
     }),
+    ...(capabilities[provider].deviceTensors && {
+      runOnDevice: (feeds, output) => attempt(async () => {
+        const inputs = Object.fromEntries(Object.entries(feeds).map(([input, tensor]) => [input, 'data' in tensor ? toOrt(ort, tensor) : own.get(tensor)!]));
+        const tensor = (await session.run(inputs, [output]))[output]!;
+        // At most two runs wait for the device, so that aborting stays prompt and progress true.
+        const before = ahead;
+        ahead = submitted();
+        await before;
+        const result: DeviceTensor = {
+          shape: tensor.dims,
+          read: () => attempt(async () => await tensor.getData() as Float32Array),
+          dispose: () => tensor.dispose(),
+        };
+        own.set(result, tensor);
+        return result;
+      }),
+    } satisfies Partial<Session>),
     dispose: async () => {
       if (disposed) return;
       await exclusive(async () => {

@@ -6,7 +6,7 @@ import type { BundleSource } from '../bundle.js';
 import { sha256 } from '../bundle.js';
 import { graphFiles, graphTensors } from '../manifest.js';
 import type { GraphName } from '../manifest.js';
-import type { Capabilities, Runtime, Session, Tensor } from '../runtime.js';
+import type { Capabilities, DeviceTensor, Runtime, Session, Tensor } from '../runtime.js';
 
 export const gaussian = { mean: 1.5, scale: 2 };
 
@@ -31,12 +31,34 @@ export interface FakeOptions {
 export interface FakeRuntime extends Runtime {
   readonly loaded: GraphName[];
   readonly disposed: GraphName[];
+  /** Device tensors made, those not disposed of yet, and times that one was read. */
+  readonly device: { made: number; alive: number; reads: number };
   readonly models: Map<string, { model: Uint8Array; externalData: ReadonlyMap<string, Uint8Array> | undefined }>;
 }
 
 export function fakeRuntime({ capabilities = {}, onRun, warnings = [] }: FakeOptions = {}): FakeRuntime {
+  const contents = new WeakMap<DeviceTensor, Tensor>();
+  const toDevice = (tensor: Tensor): DeviceTensor => {
+    runtime.device.made++;
+    runtime.device.alive++;
+    let disposed = false;
+    const result: DeviceTensor = {
+      shape: tensor.shape,
+      read: () => {
+        runtime.device.reads++;
+        return disposed ? Promise.reject(new Error('read after disposal')) : Promise.resolve((tensor.data as Float32Array).slice());
+      },
+      dispose: () => {
+        if (!disposed) runtime.device.alive--;
+        disposed = true;
+        contents.delete(result);
+      },
+    };
+    contents.set(result, tensor);
+    return result;
+  };
   const runtime: FakeRuntime = {
-    name: 'fake 1.0', warnings, loaded: [], disposed: [], models: new Map(),
+    name: 'fake 1.0', warnings, loaded: [], disposed: [], device: { made: 0, alive: 0, reads: 0 }, models: new Map(),
     load: ({ name, model, externalData }) => {
       const graph = name.replace('.onnx', '') as GraphName;
       runtime.loaded.push(graph);
@@ -51,6 +73,13 @@ export function fakeRuntime({ capabilities = {}, onRun, warnings = [] }: FakeOpt
           const all = compute(graph, feeds);
           return Object.fromEntries(outputs.map((output) => [output, all[output]!]));
         },
+        ...(capabilities.deviceTensors === true && {
+          runOnDevice: async (feeds, output) => {
+            const inputs = Object.fromEntries(Object.entries(feeds).map(([name, tensor]) => [name, 'data' in tensor ? tensor : contents.get(tensor)!]));
+            await onRun?.(graph, inputs);
+            return toDevice(compute(graph, inputs)[output]!);
+          },
+        }),
         dispose: () => {
           runtime.disposed.push(graph);
           return Promise.resolve();
