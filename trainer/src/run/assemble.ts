@@ -26,8 +26,14 @@ export interface Assembly extends TrainingParts {
   dispose(): Promise<void>;
 }
 
-/** @param knownPrior state of the prior where it has been computed before */
-export async function assemble(config: TrainingConfig, runtime: Runtime, knownPrior?: PriorState): Promise<Assembly> {
+export interface AssemblyOptions {
+  /** State of the prior where it has been computed before. */
+  readonly prior?: PriorState | undefined;
+  /** Where the bridging flow computes, each with a part of the batch. @default the runtime of everything else */
+  readonly flowRuntimes?: readonly Runtime[];
+}
+
+export async function assemble(config: TrainingConfig, runtime: Runtime, { prior: knownPrior, flowRuntimes = [runtime] }: AssemblyOptions = {}): Promise<Assembly> {
   const tensorflow = await loadTensorFlow({ backend: config.backend });
   const { tf } = tensorflow;
   const dataset = await openDataset(datasetConfig(config));
@@ -40,7 +46,7 @@ export async function assemble(config: TrainingConfig, runtime: Runtime, knownPr
   const learner = createLearner(tf, network, { pairing, sampleShape: dataset.sampleShape, ema, beta1, beta2 });
   const bridge: Bridge = config.bridge === 'tfjs'
     ? tensorflowBridge(tf, network, dataset.sampleShape, pairing, config.flow)
-    : await onnxBridge(tf, network, dataset.sampleShape, pairing, config.flow, runtime, converters);
+    : await onnxBridge(tf, network, dataset.sampleShape, pairing, config.flow, flowRuntimes, converters);
   return {
     config, tensorflow, dataset, pairing, prior, priorSession, network, converters, learner, bridge,
     async dispose() {

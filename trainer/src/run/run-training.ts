@@ -10,6 +10,7 @@ import type { TrainingConfig } from '../config/schema.js';
 import { ConfigError, TrainingError } from '../errors.js';
 import { train } from '../loop/train.js';
 import type { PriorState } from '../priors/prior.js';
+import { flowRuntimes } from '../bridge/flow-runtimes.js';
 import { assemble, type Assembly } from './assemble.js';
 import { readLatestCheckpoint, writeCheckpoint, type Checkpoint } from './checkpoint.js';
 import { openMetrics, type MetricsRecord } from './metrics.js';
@@ -76,7 +77,7 @@ export async function openRun(out: string): Promise<{ run: Assembly; iteration: 
     throw new ConfigError(`${out} is no run: ${path} cannot be read.`, { cause });
   }), path);
   const { checkpoint } = await readLatestCheckpoint(out);
-  const run = await assemble(config, createRuntime(), await readPrior(out));
+  const run = await assemble(config, createRuntime(), { prior: await readPrior(out) });
   restore(run, checkpoint);
   return { run, iteration: checkpoint.iteration };
 }
@@ -84,7 +85,7 @@ export async function openRun(out: string): Promise<{ run: Assembly; iteration: 
 async function run(config: TrainingConfig, options: RunOptions, checkpoint: Checkpoint | null): Promise<RunResult> {
   const { out, onMessage } = options;
   const runtime = createRuntime();
-  const assembly = await assemble(config, runtime, await readPrior(out));
+  const assembly = await assemble(config, runtime, { prior: await readPrior(out), flowRuntimes: flowRuntimes(config.training.batch) });
   try {
     for (const warning of assembly.tensorflow.warnings) onMessage?.(warning);
     onMessage?.(`Learning: ${assembly.tensorflow.description}. Flow: ${assembly.bridge.engine === 'tfjs' ? 'the same' : runtime.name}.`);
