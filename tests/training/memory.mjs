@@ -22,8 +22,9 @@ flow: { K: ${convolution ? 2 : 8}, eta: 0.1 }
 training: { iterations: 1000, batch: ${{ convolution: 4, mlp: 1024, 'mlp-tfjs': 256 }[name]}, ema: 0.9 }
 bridge: ${name === 'mlp-tfjs' ? 'tfjs' : 'onnxruntime'}
 `, 'memory');
-  const runtime = createRuntime();
-  const parts = await assemble(config, runtime);
+  const { flowRuntimes } = await load('trainer/src/bridge/flow-runtimes.ts');
+  const runtimes = flowRuntimes(config.training.batch);
+  const parts = await assemble(config, createRuntime(), { flowRuntimes: runtimes });
   if (!convolution) return parts;
   const { tf } = parts.tensorflow;
   const sampleShape = [1, 8, 8];
@@ -38,7 +39,7 @@ bridge: ${name === 'mlp-tfjs' ? 'tfjs' : 'onnxruntime'}
   return {
     ...parts,
     dataset: { ...parts.dataset, sampleShape },
-    bridge: await onnxBridge(tf, network, sampleShape, parts.pairing, config.flow, runtime),
+    bridge: await onnxBridge(tf, network, sampleShape, parts.pairing, config.flow, runtimes),
     learner: createLearner(tf, network, { pairing: parts.pairing, sampleShape, ema: 0.9, beta1: 0.9, beta2: 0.999 }),
   };
 }
