@@ -2,6 +2,7 @@
  * Reverse-mode differentiation on a graph: walks the nodes between the inputs and outputs in question backwards and asks
  * each operator's rule for its share. Appends to the graph; changes nothing that is there.
  */
+import { RatioflowError } from '@ratioflow/sdk';
 import { GraphError, UnsupportedError } from '../errors.js';
 import { UnknownTypeError, type GraphBuilder } from '../ir/builder.js';
 import { usedBy } from '../ir/model.js';
@@ -78,13 +79,17 @@ function propagate(builder: GraphBuilder, candidates: readonly Node[], seeds: re
   });
 }
 
-/** A rule that misses a type or shape cannot go on: the message then says at which node. */
+/**
+ * A rule that misses a type or shape cannot go on: the message then says at which node. A node may also contradict itself in
+ * ways that no check foresees; whoever calls sees one kind of error all the same.
+ */
 function applyRule(rule: Rule, context: RuleContext): readonly Contribution[] {
   try {
     return rule(context);
   } catch (error) {
     if (error instanceof UnknownTypeError) throw new UnsupportedError(`${context.where}: ${error.message}`, { cause: error });
-    throw error;
+    if (error instanceof RatioflowError) throw error;
+    throw new GraphError(`${context.where}: its attributes, types and shapes contradict each other (${(error as Error).message}).`, { cause: error });
   }
 }
 

@@ -25,11 +25,11 @@ import onnxruntime
 from onnx import TensorProto, numpy_helper
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.ops import op_erf, op_grid_sample
+from page import write_section
 
 warnings.filterwarnings("ignore")
 np.seterr(all="ignore")
 HERE = pathlib.Path(__file__).resolve().parent
-ROOT = HERE.parents[2]
 FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16}
 STEP = 1e-6
 onnxruntime.set_default_logger_severity(4)
@@ -320,7 +320,6 @@ def write_table(jobs, totals):
         if job.status != "pass":
             reasons[name].add(re.sub(r'^.*?node "[^"]*": ', "", job.detail)[:110].replace("|", "/").replace("\n", " "))
     lines = [
-        "# Gradients of the ONNX operator test-suite", "",
         "Written by `python tests/parity/gradient/onnx_node_suite.py --write`: every node case of the `onnx` package "
         f"(version {onnx.__version__}) that has a floating-point input and output, differentiated with respect to each of its "
         "floating-point inputs and compared with float64 central differences; where integers steer the operator, once with them as "
@@ -333,8 +332,7 @@ def write_table(jobs, totals):
         row = rows[name]
         bad = row["wrong"] + row["failed"] + row["gradient does not run"]
         lines.append(f"| {name} | {row['pass']} | {row['refused']} | {bad} | {row['no reference']} | {'; '.join(sorted(reasons[name])[:2])} |")
-    (ROOT / "docs").mkdir(exist_ok=True)
-    (ROOT / "docs" / "gradient-coverage.md").write_text("\n".join(lines) + "\n")
+    write_section("Operators of the ONNX test-suite", lines)
 
 
 if __name__ == "__main__":
