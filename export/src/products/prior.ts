@@ -9,6 +9,7 @@ import { batch } from './estimator.js';
 
 /**
  * What a prior is made of. `gaussian`: x₀ = deviation · z. `uniform`: x₀ = 2z − 1. `source`: x₀ is given; the graph is that of uniform. `ddp`: x₀ = clamp(mean + z·Lᵀ, −1, 1).
+ * `ddp-low-rank`, which manifests call ddp as well: x₀ = clamp(mean + S (z + V (gains · Vᵀ z)), −1, 1).
  */
 export type PriorSource =
   | {
@@ -24,6 +25,17 @@ export type PriorSource =
       readonly mean: Float32Array;
       /** Lower Cholesky factor L of the covariance, [D, D] row after row. */
       readonly factor: Float32Array;
+    }
+  | {
+      readonly kind: 'ddp-low-rank';
+      /** [D] */
+      readonly mean: Float32Array;
+      /** V, orthonormal columns, [D, rank] row after row. */
+      readonly basis: Float32Array;
+      /** √(1 + M) − 1 [rank], where S (I + V M Vᵀ) S is the covariance. */
+      readonly gains: Float32Array;
+      /** S [D]. */
+      readonly deviation: Float32Array;
     };
 
 /** A prior as the graphs use it. */
@@ -39,7 +51,7 @@ export function priorOf(source: PriorSource, sampleShape: readonly number[]): Pr
   const length = sampleShape.reduce((a, b) => a * b, 1);
   const map = mapOf(source, length);
   return {
-    record: { kind: source.kind, z: source.kind === 'uniform' || source.kind === 'source' ? 'uniform' : 'normal' },
+    record: { kind: source.kind === 'ddp-low-rank' ? 'ddp' : source.kind, z: source.kind === 'uniform' || source.kind === 'source' ? 'uniform' : 'normal' },
     apply: (builder, z) => (sampleShape.length === 1 ? map(builder, z) : builder.op('Reshape', [map(builder, z), builder.ints([-1, ...sampleShape])])),
   };
 }
@@ -72,6 +84,19 @@ function mapOf(source: PriorSource, length: number): (builder: GraphBuilder, z: 
       return (builder, z) => {
         const flat = builder.op('Gemm', [z, builder.initializer('prior/factor', factor), builder.initializer('prior/mean', mean)], { transB: 1 });
         return builder.op('Clip', [flat, builder.scalar(-1, z), builder.scalar(1, z)]);
+      };
+    }
+    case 'ddp-low-rank': {
+      const rank = source.gains.length;
+      if (source.mean.length !== length || source.deviation.length !== length || source.basis.length !== length * rank) {
+        throw new GraphError(`The ddp prior of rank ${rank} has ${source.mean.length} means, ${source.deviation.length} deviations and ${source.basis.length} entries in its basis; a sample of ${length} values needs ${length}, ${length} and ${length * rank}.`);
+      }
+      const [mean, deviation, gains, basis] = [float32(source.mean), float32(source.deviation), float32(source.gains), float32(source.basis, [length, rank])];
+      return (builder, z) => {
+        const directions = builder.initializer('prior/basis', basis);
+        const inner = builder.op('Mul', [builder.op('MatMul', [z, directions]), builder.initializer('prior/gains', gains)]);
+        const moved = builder.op('Mul', [builder.op('Gemm', [inner, directions, z], { transB: 1 }), builder.initializer('prior/deviation', deviation)]);
+        return builder.op('Clip', [builder.op('Add', [moved, builder.initializer('prior/mean', mean)]), builder.scalar(-1, z), builder.scalar(1, z)]);
       };
     }
     default:

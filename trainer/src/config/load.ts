@@ -39,12 +39,36 @@ export function validateConfig(value: unknown, where = 'The configuration'): Tra
 /** What no single field can tell. */
 function checkTogether({ data, prior, estimator }: TrainingConfig, where: string): void {
   checkEstimator(estimator, where);
-  const images = data.name === 'mnist';
+  checkData(data, where);
+  const images = data.name === 'mnist' || data.name === 'cifar10' || data.name === 'images' || data.name === 'npy';
   if (prior.kind === 'ddp' && !images) throw new ConfigError(`${where}: prior = "ddp" needs a set of images, data.name is ${show(data.name)}; use gaussian or uniform.`);
-  if (prior.kind !== 'gaussian' && prior.deviation !== undefined) throw new ConfigError(`${where}: prior.deviation = ${prior.deviation} belongs to the prior gaussian, not to ${prior.kind}.`);
-  if (data.name !== 'gaussian' && (data.mean !== undefined || data.variance !== undefined)) throw new ConfigError(`${where}: data.mean and data.variance belong to the set gaussian, not to ${data.name}.`);
-  if (data.name !== 'mnist' && (data.split !== undefined || data.folder !== undefined)) throw new ConfigError(`${where}: data.split and data.folder belong to mnist; ${data.name} has no files.`);
-  if (data.name === 'gaussian' && (!data.mean || data.variance === undefined)) throw new ConfigError(`${where}: data.name = "gaussian" needs data.mean and data.variance.`);
+  for (const [field, kind] of [['deviation', 'gaussian'], ['rank', 'ddp'], ['explained', 'ddp']] as const) {
+    if (prior.kind !== kind && prior[field] !== undefined) throw new ConfigError(`${where}: prior.${field} = ${prior[field]} belongs to the prior ${kind}, not to ${prior.kind}.`);
+  }
+}
+
+type Data = TrainingConfig['data'];
+
+/** Fields of the sets beside their name, those that must be there first. */
+const dataFields: Readonly<Record<Data['name'], { readonly needed: readonly (keyof Data)[]; readonly others: readonly (keyof Data)[] }>> = {
+  'swiss-roll': { needed: [], others: [] },
+  '8-gaussians': { needed: [], others: [] },
+  '25-gaussians': { needed: [], others: [] },
+  gaussian: { needed: ['mean', 'variance'], others: [] },
+  mnist: { needed: [], others: ['split', 'folder', 'classes'] },
+  cifar10: { needed: ['folder'], others: ['split', 'flip', 'classes'] },
+  images: { needed: ['path', 'size'], others: ['centreCrop', 'resize', 'channels', 'flip', 'onUnreadable', 'cache'] },
+  npy: { needed: ['path'], others: ['labels', 'flip', 'classes'] },
+};
+
+function checkData(data: Data, where: string): void {
+  const { needed, others } = dataFields[data.name];
+  const missing = needed.filter((field) => data[field] === undefined);
+  if (missing.length > 0) throw new ConfigError(`${where}: data.name = "${data.name}" needs ${missing.map((field) => `data.${field}`).join(' and ')}.`);
+  const strange = (Object.keys(data) as (keyof Data)[]).find((field) => field !== 'name' && data[field] !== undefined && !needed.includes(field) && !others.includes(field));
+  if (strange === undefined) return;
+  const owners = (Object.keys(dataFields) as Data['name'][]).filter((name) => [...dataFields[name].needed, ...dataFields[name].others].includes(strange));
+  throw new ConfigError(`${where}: data.${strange} belongs to ${owners.join(', ')}, not to ${data.name}.`);
 }
 
 function checkEstimator({ name, path, keepWeights, ...options }: TrainingConfig['estimator'], where: string): void {

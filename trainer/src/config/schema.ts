@@ -13,6 +13,37 @@ const isSeed = (value: unknown): boolean =>
   (Number.isSafeInteger(value) && (value as number) >= 0) || (typeof value === 'string' && /^\d{1,20}$/.test(value) && BigInt(value) < 2n ** 64n);
 const seed = z.unknown().refine(isSeed, 'a seed is an integer from 0 to 2^64 - 1, from 2^53 on in quotes').transform(String);
 
+/** What the sets have beside their name; load.ts knows which field belongs to which. */
+const dataFields = {
+  /** Of `mnist` and `cifar10`: part of the set; train when left out. */
+  split: z.enum(splits).optional(),
+  /** Of `mnist` and `cifar10`: folder of the set's files. mnist has those of a package when left out. */
+  folder: z.string().min(1).optional(),
+  /** Of sets with labels in memory: keep samples of these classes only. */
+  classes: z.array(z.int().min(0).max(255)).min(1).optional(),
+  /** Of `gaussian`: its mean and variance (times the identity). */
+  mean: z.array(z.number()).optional(),
+  variance: positive.optional(),
+  /** Of `images`: a folder or an archive (.zip, .tar, .tar.gz); of `npy`: the file. */
+  path: z.string().min(1).optional(),
+  /** Of `npy`: file of one label per sample. */
+  labels: z.string().min(1).optional(),
+  /** Of `images`: side of the square samples. */
+  size: z.int().min(8).max(1024).optional(),
+  /** Of `images`: side of the square that is cut out of the middle first. */
+  centreCrop: z.int().min(8).optional(),
+  /** Of `images`: side to which images are resized before samples are cut out at random places; `size` when left out. */
+  resize: z.int().min(8).max(2048).optional(),
+  /** Of `images`: 1 for grey, 3 for colours; 3 when left out. */
+  channels: z.union([z.literal(1), z.literal(3)]).optional(),
+  /** Of sets of images: whether half of a batch is mirrored; when left out true for `images` and `cifar10`, false for `npy`. */
+  flip: z.boolean().optional(),
+  /** Of `images`: leave files out that are no readable images, or stop. */
+  onUnreadable: z.enum(['skip', 'stop']).optional(),
+  /** Of `images`: folder where decoded images are kept. */
+  cache: z.string().min(1).optional(),
+};
+
 export const trainingConfigSchema = z.strictObject({
   /** Name of the run and of its bundle. */
   name: z.string().regex(/^[\w.-]{1,100}$/, 'letters, digits, ".", "_" and "-"'),
@@ -20,13 +51,7 @@ export const trainingConfigSchema = z.strictObject({
   seed: seed.default('42'),
   data: z.strictObject({
     name: z.enum(datasetNames),
-    /** Part of a set that has parts. */
-    split: z.enum(splits).optional(),
-    /** Folder of the set's files, where it is not the one of a package. */
-    folder: z.string().optional(),
-    /** Of `gaussian`: its mean and variance (times the identity). */
-    mean: z.array(z.number()).optional(),
-    variance: positive.optional(),
+    ...dataFields,
   }),
   estimator: z.strictObject({
     name: z.enum(estimatorNames),
@@ -47,6 +72,10 @@ export const trainingConfigSchema = z.strictObject({
     kind: z.enum(priorNames),
     /** Of `gaussian`; 1 when left out. */
     deviation: positive.optional(),
+    /** Of `ddp`: largest rank of the covariance; with neither this nor `explained`, samples of up to 3,072 values have a full one. */
+    rank: count.max(2048).optional(),
+    /** Of `ddp`: part of the variance at which the rank is large enough; 0.95 when left out. */
+    explained: z.number().gt(0).max(1).optional(),
   })),
   flow: z.strictObject({
     /** Bridging steps per iteration. */

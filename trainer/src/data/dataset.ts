@@ -23,6 +23,8 @@ export interface Dataset {
   readonly size: number | null;
   /** Class of every sample in storage order; null for sets without labels. */
   readonly labels: Uint8Array | null;
+  /** Names of the classes, where the set has them. */
+  readonly classNames?: readonly string[];
   /** Range of the values before dequantisation noise; null where it is unbounded. */
   readonly valueRange: readonly [number, number] | null;
   /**
@@ -31,6 +33,8 @@ export interface Dataset {
    * @throws {ArgumentError} when `out` has another length
    */
   batch(out: Float32Array, draw: BatchDraw): Promise<void>;
+  /** Closes files; the set can be used again. */
+  close?(): Promise<void>;
 }
 
 /** A finite set of images whose bytes can be read in storage order, without flips: for statistics and neighbours. */

@@ -17,6 +17,9 @@ export interface ImageArray {
   readonly labels: Uint8Array | null;
   /** Whether batches mirror half of the images left to right. @default false */
   readonly flip?: boolean;
+  /** Keep images of these classes only. @default all */
+  readonly classes?: readonly number[] | undefined;
+  readonly classNames?: readonly string[];
 }
 
 /** Value of each byte: v / 127.5 − 1, computed in double and rounded to float32 once. */
@@ -26,7 +29,8 @@ export const byteValues: Float32Array = Float32Array.from({ length: 256 }, (_, b
  * Makes a data set of an array of images.
  * @throws {ArgumentError} when the lengths of images, labels and shape contradict each other
  */
-export function imageArray({ name, sampleShape, images, labels, flip = false }: ImageArray): ImageDataset {
+export function imageArray(source: ImageArray): ImageDataset {
+  const { name, sampleShape, images, labels, flip = false, classNames } = keepClasses(source);
   const length = sampleLength(sampleShape);
   const size = images.length / length;
   if (!Number.isInteger(size) || size < 1) {
@@ -40,6 +44,7 @@ export function imageArray({ name, sampleShape, images, labels, flip = false }: 
     sampleShape,
     size,
     labels,
+    ...(classNames && { classNames }),
     valueRange: [-1, 1],
     batch(out, draw) {
       checkBatch(name, sampleShape, out, draw.count);
@@ -61,6 +66,22 @@ export function imageArray({ name, sampleShape, images, labels, flip = false }: 
       return Promise.resolve();
     },
   };
+}
+
+/** The same set with the images of some classes only; their labels stay what they are. */
+function keepClasses(source: ImageArray): ImageArray {
+  const { name, classes, images, labels } = source;
+  if (classes === undefined) return source;
+  if (labels === null) throw new ArgumentError(`${name} has no labels, from which data.classes could choose.`);
+  const missing = classes.find((one) => !labels.includes(one));
+  if (missing !== undefined) throw new ArgumentError(`${name} has no image of class ${missing}; data.classes can name ${[...new Set(labels)].sort((a, b) => a - b).join(', ')}.`);
+  const length = sampleLength(source.sampleShape);
+  const kept = [...labels.keys()].filter((index) => classes.includes(labels[index]!));
+  const chosen = new Uint8Array(kept.length * length);
+  kept.forEach((index, i) => {
+    chosen.set(images.subarray(index * length, (index + 1) * length), i * length);
+  });
+  return { ...source, name: `${name}, classes ${classes.join(', ')}`, images: chosen, labels: Uint8Array.from(kept, (index) => labels[index]!) };
 }
 
 /** Turns the bytes of one image into values; with a row width, mirrors every row. */

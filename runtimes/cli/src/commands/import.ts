@@ -15,7 +15,7 @@ interface Options extends ProductFlags {
   readonly nu: number;
   readonly steps: number;
   readonly refine: number;
-  readonly prior: PriorSource['kind'];
+  readonly prior: Exclude<PriorSource['kind'], 'ddp-low-rank'>;
   readonly data?: string;
   readonly deviation?: number;
   readonly name?: string;

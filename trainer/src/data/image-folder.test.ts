@@ -1,0 +1,140 @@
+/** Images from folders and archives: pixels against sharp's own and against arithmetic, order, batches, and what is unreadable. */
+import { execFileSync } from 'node:child_process';
+import { mkdir, mkdtemp, readdir, rm, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import AdmZip from 'adm-zip';
+import sharp from 'sharp';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { openImageFolder } from './image-folder.js';
+import { drawOrder } from './order.js';
+
+let folder: string;
+let cache: string;
+const names = ['a/0.png', 'a/1.jpg', 'b/2.webp', 'b/3.png', 'b/4.PNG'];
+/** Image k is flat in (40 k, 255 − 40 k, 7 k), but for a red top left corner of 4×4. */
+const colour = (k: number): { r: number; g: number; b: number } => ({ r: 40 * k, g: 255 - 40 * k, b: 7 * k });
+
+async function picture(k: number, side = 20): Promise<Buffer> {
+  const corner = await sharp({ create: { width: 4, height: 4, channels: 3, background: '#ff0000' } }).png().toBuffer();
+  const image = sharp({ create: { width: side, height: side, channels: 3, background: colour(k) } }).composite([{ input: corner, top: 0, left: 0 }]);
+  const kind = names[k]!.toLowerCase();
+  return kind.endsWith('jpg') ? image.jpeg({ quality: 100, chromaSubsampling: '4:4:4' }).toBuffer() : kind.endsWith('webp') ? image.webp({ lossless: true }).toBuffer() : image.png().toBuffer();
+}
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'ratioflow-images-'));
+  cache = join(folder, 'cache');
+  for (const part of ['a', 'b']) await mkdir(join(folder, 'set', part), { recursive: true });
+  for (const [k, name] of names.entries()) await writeFile(join(folder, 'set', name), await picture(k));
+  await writeFile(join(folder, 'set', 'notes.txt'), 'not an image');
+  const zip = new AdmZip();
+  for (const [k, name] of names.entries()) zip.addFile(name, await picture(k));
+  zip.writeZip(join(folder, 'set.zip'));
+  execFileSync('tar', ['-cf', join(folder, 'set.tar'), '-C', join(folder, 'set'), ...names]);
+  execFileSync('tar', ['-czf', join(folder, 'set.tgz'), '-C', join(folder, 'set'), ...names]);
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+const bytesOf = async (set: Awaited<ReturnType<typeof openImageFolder>>): Promise<Uint8Array> => {
+  const out = new Uint8Array(set.size * set.sampleShape.reduce((a, b) => a * b, 1));
+  await set.readBytes(out, 0, set.size);
+  await set.close?.();
+  return out;
+};
+
+describe.each(['set', 'set.zip', 'set.tar', 'set.tgz'])('%s', (what) => {
+  it('holds the images in order, cut out of the middle, with folders as classes', async () => {
+    const set = await openImageFolder({ path: join(folder, what), size: 10, centreCrop: 10, cache });
+    expect(set).toMatchObject({ size: 5, sampleShape: [3, 10, 10], valueRange: [-1, 1], classNames: ['a', 'b'] });
+    expect([...set.labels!]).toEqual([0, 0, 1, 1, 1]);
+    const bytes = await bytesOf(set);
+    for (let k = 0; k < 5; k++) {
+      const { r, g, b } = colour(k);
+      [r, g, b].forEach((value, channel) => {
+        const plane = bytes.subarray((k * 3 + channel) * 100, (k * 3 + channel + 1) * 100);
+        // JPEG loses a level or two; the others are exact.
+        expect(Math.max(...Array.from(plane, (byte) => Math.abs(byte - value))), `image ${k}, channel ${channel}`).toBeLessThanOrEqual(k === 1 ? 2 : 0);
+      });
+    }
+  });
+});
+
+it('keeps what it has decoded, and notices a change', async () => {
+  const own = join(folder, 'own-cache');
+  await openImageFolder({ path: join(folder, 'set'), size: 12, cache: own });
+  const first = (await readdir(own)).sort();
+  await openImageFolder({ path: join(folder, 'set'), size: 12, cache: own });
+  expect((await readdir(own)).sort()).toEqual(first);
+  await openImageFolder({ path: join(folder, 'set'), size: 14, cache: own });
+  expect((await readdir(own)).length).toBe(4);
+});
+
+it('draws batches by the noise specification: the image, mirrored, cut out anywhere', async () => {
+  const set = await openImageFolder({ path: join(folder, 'set'), size: 16, resize: 20, cache });
+  const whole = await openImageFolder({ path: join(folder, 'set'), size: 20, flip: false, cache });
+  const stored = await bytesOf(whole);
+  const draw = { seed: 4, iteration: 3, count: 32 };
+  const out = new Float32Array(32 * 3 * 256);
+  await set.batch(out, draw);
+  const { indices, flips } = drawOrder(draw, 5);
+  const places = new Set<string>();
+  for (let s = 0; s < 32; s++) {
+    // Wherever it was cut out, one place of the 5 × 5 must fit every pixel.
+    const fits = Array.from({ length: 25 }, (_, p) => [Math.floor(p / 5), p % 5] as const).filter(([top, left]) => {
+      for (let i = 0; i < 768; i++) {
+        const [channel, row, column] = [Math.floor(i / 256), Math.floor(i / 16) % 16, i % 16];
+        const from = ((indices[s]! * 3 + channel) * 20 + top + row) * 20 + left + (flips[s] === 1 ? 15 - column : column);
+        if (out[s * 768 + i] !== Math.fround(stored[from]! / 127.5 - 1)) return false;
+      }
+      return true;
+    });
+    expect(fits.length, `sample ${s}`).toBeGreaterThan(0);
+    if (fits.length === 1) places.add(fits[0]!.join());
+  }
+  expect(places.size).toBeGreaterThan(3);
+  expect(new Set(flips).size).toBe(2);
+  const again = new Float32Array(out.length);
+  await set.batch(again, draw);
+  expect(again).toEqual(out);
+  await set.close?.();
+  await whole.close?.();
+});
+
+it('makes grey images of one channel', async () => {
+  const set = await openImageFolder({ path: join(folder, 'set'), size: 8, channels: 1, centreCrop: 8, cache });
+  const bytes = await bytesOf(set);
+  const expected = await sharp(join(folder, 'set', names[3]!)).toColourspace('b-w').raw().toBuffer();
+  expect(bytes.length).toBe(5 * 64);
+  expect(bytes[3 * 64]).toBe(expected[10 * 20 + 10]);
+});
+
+describe('what cannot be read', () => {
+  it('is left out by name, or stops the run by option', async () => {
+    const bad = join(folder, 'bad');
+    await mkdir(bad);
+    for (let k = 0; k < 3; k++) await writeFile(join(bad, `${k}.png`), await picture(k === 1 ? 0 : k === 2 ? 3 : 0));
+    await truncate(join(bad, '1.png'), 60);
+    await writeFile(join(bad, '4.jpg'), 'text');
+    const messages: string[] = [];
+    const set = await openImageFolder({ path: bad, size: 8, cache, onMessage: (message) => messages.push(message) });
+    expect(set.size).toBe(2);
+    expect(messages.join()).toMatch(/2 unreadable images left out: 1\.png: .*; 4\.jpg: /);
+    await expect(openImageFolder({ path: bad, size: 8, cache, onUnreadable: 'stop' })).rejects.toThrow(/1\.png: .*set data\.onUnreadable to skip/);
+    await expect(openImageFolder({ path: bad, size: 8, cache: join(folder, 'fresh'), onUnreadable: 'stop' })).rejects.toThrow(/unreadable image 1\.png/);
+    expect(await readdir(join(folder, 'fresh'))).toEqual([]);
+  });
+
+  it('is said of images that are too small, of empty folders, of damaged archives and of other files', async () => {
+    await expect(openImageFolder({ path: join(folder, 'set'), size: 8, centreCrop: 21, cache, onUnreadable: 'stop' })).rejects.toThrow(/20×20 is smaller than data\.centreCrop = 21/);
+    await expect(openImageFolder({ path: join(folder, 'set'), size: 16, resize: 12, cache })).rejects.toThrow('data.resize = 12 is smaller than data.size = 16');
+    await mkdir(join(folder, 'empty'));
+    await expect(openImageFolder({ path: join(folder, 'empty'), size: 8, cache })).rejects.toThrow(/empty holds no readable image/);
+    await expect(openImageFolder({ path: join(folder, 'nowhere'), size: 8, cache })).rejects.toThrow(/nowhere" cannot be read/);
+    await expect(openImageFolder({ path: join(folder, 'set', 'notes.txt'), size: 8, cache })).rejects.toThrow('neither a folder nor a .zip');
+    for (const what of ['set.zip', 'set.tgz']) {
+      await truncate(join(folder, what), 700);
+      await expect(openImageFolder({ path: join(folder, what), size: 8, cache })).rejects.toThrow(/archive cannot be read .*fetch it again/);
+    }
+  });
+});

@@ -1,0 +1,128 @@
+/**
+ * The first pass over a collection of images: each is decoded, cropped and resized once, by sharp's threads, into one file of
+ * bytes [N, C, H, W], which training then reads at random. A set that was prepared before is taken as it is.
+ */
+import { createHash } from 'node:crypto';
+import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { availableParallelism, homedir } from 'node:os';
+import { join } from 'node:path';
+import { writeFileAtomic } from '@ratioflow/node';
+import { ArgumentError, FormatError } from '@ratioflow/sdk';
+import sharp from 'sharp';
+import { openImageFiles, type ImageFile } from './image-files.js';
+
+/** How images become samples. */
+export interface ImageForm {
+  /** Side of the square samples. */
+  readonly size: number;
+  /** Side of a square that is cut out of the middle first. @default none */
+  readonly centreCrop?: number | undefined;
+  /** Side to which images are resized; samples are then cut out at random places. @default `size` */
+  readonly resize?: number | undefined;
+  /** 1: grey, 3: RGB. @default 3 */
+  readonly channels?: 1 | 3 | undefined;
+}
+
+export interface PrepareOptions extends ImageForm {
+  /** What to do about files that are no readable images. @default 'skip' */
+  readonly onUnreadable?: 'skip' | 'stop' | undefined;
+  /** Folder of prepared sets. @default RATIOFLOW_CACHE, else ratioflow/images in the user's cache folder */
+  readonly cache?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly onMessage?: ((message: string) => void) | undefined;
+}
+
+/** A prepared set. */
+export interface PreparedImages {
+  /** Its bytes, [N, C, S, S] with S = resize or size. */
+  readonly file: string;
+  readonly shape: readonly [number, number, number];
+  /** Names of the images in order. */
+  readonly names: readonly string[];
+  /** `name: reason` of every file that was left out. */
+  readonly unreadable: readonly string[];
+}
+
+/** To be raised when the bytes that come out change. */
+const version = 1;
+const reportEvery = 10_000;
+
+/** @throws {ArgumentError} for a collection without images, {FormatError} for a damaged archive, or by option an unreadable image */
+export async function prepareImages(path: string, options: PrepareOptions): Promise<PreparedImages> {
+  const { size, centreCrop, resize = size, channels = 3, onUnreadable = 'skip', onMessage } = options;
+  const collection = await openImageFiles(path);
+  const key = createHash('sha256').update(JSON.stringify([version, collection.stamp, centreCrop ?? null, resize, channels, sharp.versions.sharp])).digest('hex').slice(0, 32);
+  const folder = options.cache ?? process.env['RATIOFLOW_CACHE'] ?? join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'ratioflow', 'images');
+  const [file, record] = [join(folder, `${key}.bytes`), join(folder, `${key}.json`)];
+  const shape = [channels, resize, resize] as const;
+  const known = await readFile(record, 'utf8').then((text) => JSON.parse(text) as { names: string[]; unreadable: string[] }, () => null);
+  const prepared = known ? { file, shape, ...known } : { file, shape, ...(await firstPass(path, collection.files(), file, options)) };
+  if (prepared.unreadable.length > 0) {
+    const [first] = prepared.unreadable;
+    if (onUnreadable === 'stop') throw new FormatError(`${path}: ${prepared.unreadable.length} unreadable images, the first is ${first!}. Remove or replace them, or set data.onUnreadable to skip.`);
+    onMessage?.(`${path}: ${prepared.unreadable.length} unreadable images left out: ${prepared.unreadable.slice(0, 5).join('; ')}${prepared.unreadable.length > 5 ? `; … (all in ${record})` : ''}.`);
+  }
+  if (prepared.names.length === 0) throw new ArgumentError(`${path} holds no readable image (.jpg, .jpeg, .png, .webp).`);
+  if (!known) await writeFileAtomic(record, JSON.stringify({ names: prepared.names, unreadable: prepared.unreadable }));
+  return prepared;
+}
+
+async function firstPass(path: string, files: AsyncGenerator<ImageFile>, file: string, options: PrepareOptions): Promise<{ names: string[]; unreadable: string[] }> {
+  const { onUnreadable = 'skip', signal, onMessage } = options;
+  const [names, unreadable]: [string[], string[]] = [[], []];
+  await mkdir(join(file, '..'), { recursive: true });
+  const temporary = `${file}.${process.pid}.tmp`;
+  const output = await open(temporary, 'w');
+  // Decoded in parallel, written in order.
+  const queue: Promise<{ name: string; result: Buffer | Error }>[] = [];
+  const settle = async (): Promise<void> => {
+    const { name, result } = await queue.shift()!;
+    if (Buffer.isBuffer(result)) {
+      await output.appendFile(result);
+      names.push(name);
+    } else {
+      unreadable.push(`${name}: ${result.message.split('\n')[0]!.replace(/\.$/, '')}`);
+      if (onUnreadable === 'stop') throw new FormatError(`${path}: unreadable image ${unreadable[0]!}. Remove or replace it, or set data.onUnreadable to skip.`);
+    }
+    const done = names.length + unreadable.length;
+    if (done % reportEvery === 0) onMessage?.(`${path}: ${done} images decoded.`);
+  };
+  try {
+    for await (const { name, bytes } of files) {
+      signal?.throwIfAborted();
+      queue.push(decodeImage(bytes, options).then((result) => ({ name, result }), (error: unknown) => ({ name, result: error as Error })));
+      if (queue.length >= 2 * availableParallelism()) await settle();
+    }
+    while (queue.length > 0) await settle();
+    await output.sync();
+    await output.close();
+    await rename(temporary, file);
+  } catch (error) {
+    await Promise.all(queue);
+    await output.close().catch(() => undefined);
+    await rm(temporary, { force: true });
+    if ((error as { code?: string }).code === 'ENOSPC') throw new ArgumentError(`${file}: the disk is full. Make room, or name another folder in data.cache.`, { cause: error });
+    throw error;
+  }
+  return { names, unreadable };
+}
+
+/** One image as bytes [C, S, S]: turned upright, cut, resized (bilinear, over the area that a pixel covers), without its transparency. */
+export async function decodeImage(bytes: Buffer, { size, centreCrop, resize = size, channels = 3 }: ImageForm): Promise<Buffer> {
+  let image = sharp(bytes, { failOn: 'error' }).autoOrient();
+  if (centreCrop !== undefined) {
+    const { autoOrient } = await image.metadata();
+    const { width, height } = autoOrient;
+    if (width < centreCrop || height < centreCrop) throw new Error(`${width}×${height} is smaller than data.centreCrop = ${centreCrop}`);
+    image = image.extract({ left: Math.floor((width - centreCrop) / 2), top: Math.floor((height - centreCrop) / 2), width: centreCrop, height: centreCrop });
+  }
+  const fitted = image.resize(resize, resize, { fit: 'cover', kernel: 'linear' }).removeAlpha();
+  const coloured = channels === 1 ? fitted.toColourspace('b-w') : fitted.toColourspace('srgb');
+  const { data, info } = await coloured.raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true });
+  const pixels = resize * resize;
+  const planar = Buffer.alloc(channels * pixels);
+  for (let pixel = 0; pixel < pixels; pixel++) {
+    for (let channel = 0; channel < channels; channel++) planar[channel * pixels + pixel] = data[pixel * info.channels + Math.min(channel, info.channels - 1)]!;
+  }
+  return planar;
+}
