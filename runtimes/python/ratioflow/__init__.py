@@ -1,0 +1,79 @@
+"""Samples ratioflow bundles with onnxruntime and numpy alone: the format is docs/bundle.md, the noise docs/noise.md."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from ratioflow_noise import FLOW, PRIOR, normals, uniforms
+
+NAMES = re.compile(r"[a-z0-9-]+\.onnx|weights(-fp16)?\.bin|verify/\w[\w.-]*\.npy", re.ASCII)
+
+
+class Bundle:
+    """A bundle in a folder, every file checked against the manifest. `providers` are onnxruntime's."""
+
+    def __init__(self, folder, providers=("CPUExecutionProvider",)):
+        self.folder, self.providers, self._sessions = Path(folder), list(providers), {}
+        self.manifest = json.loads((self.folder / "manifest.json").read_text("utf-8"))
+        if self.manifest["formatVersion"] > 1:
+            raise ValueError(f"{folder} has format version {self.manifest['formatVersion']}; this driver reads 1")
+        for name, record in self.manifest["files"].items():
+            if not NAMES.fullmatch(name):
+                raise ValueError(f"{folder}: the manifest names {name!r}, which is no file of a bundle")
+            digest = hashlib.sha256()
+            with open(self.folder / name, "rb") as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+            if digest.hexdigest() != record["sha256"]:
+                raise ValueError(f"{folder}: {name} is not what the manifest says; copy or export the bundle again")
+
+    def run(self, graph, **inputs):
+        """The outputs of a graph, by name."""
+        if graph not in self._sessions:
+            options = onnxruntime.SessionOptions()
+            options.log_severity_level = 3  # errors; the optimiser's warnings help nobody
+            self._sessions[graph] = onnxruntime.InferenceSession(str(self.folder / f"{graph}.onnx"), options, providers=self.providers)
+        session = self._sessions[graph]
+        return dict(zip([output.name for output in session.get_outputs()], session.run(None, inputs)))
+
+    def sample(self, count=1, seed=0, first=0, *, x0=None, batch=64, **settings):
+        """Samples `first` to `first + count - 1` of a seed, float32 [count, ...]; settings: K, kappa, eta, nu.
+
+        `x0`: start from these instead of the prior. The batch changes speed and memory, never a sample.
+        """
+        options = {name: settings.pop(name, self.manifest[name]) for name in ("K", "kappa", "eta", "nu")}
+        if settings:
+            raise TypeError(f"unknown settings {sorted(settings)}; there are {sorted(options)}")
+        if x0 is None and self.manifest["prior"]["kind"] == "source":
+            raise ValueError("this bundle starts from samples of another domain: give them as x0")
+        shape, size = self.manifest["sampleShape"], int(np.prod(self.manifest["sampleShape"]))
+        draw = {"normal": normals, "uniform": uniforms}[self.manifest["prior"]["z"]]
+        eta, nu = (np.array(options[name], np.float32) for name in ("eta", "nu"))
+        parts = [np.zeros((0, *shape), np.float32)]
+        for start in range(0, count, batch):
+            n, index = min(batch, count - start), first + start
+            z = draw(seed, PRIOR, 0, index, n, size).astype(np.float32)
+            x = self.run("prior", z=z)["x0"] if x0 is None else np.asarray(x0[start:start + n], np.float32)
+            for k in range(options["K"] + options["kappa"]):
+                noise = normals(seed, FLOW, k, index, n, size).reshape(x.shape)
+                x = self.run("step", x=x, noise=noise, eta=eta, nu=nu)["next"]
+            parts.append(x if self.manifest["valueRange"] is None else np.clip(x, *self.manifest["valueRange"]))
+        return np.concatenate(parts)
+
+    def score(self, x):
+        """log q/p of samples [count, ...]: negative where x looks like data."""
+        return self.run("ratio", x=np.asarray(x, np.float32))["logRatio"]
+
+    def verify(self, provider="cpu"):
+        """Runs the verification vectors: (graph.output, largest error, allowed), one per output."""
+        tolerances = self.manifest["tolerances"]
+        for vector in self.manifest["verification"]:
+            tolerance = vector.get("tolerance") or tolerances.get(provider, tolerances["default"])
+            outputs = self.run(vector["graph"], **{name: np.load(self.folder / file) for name, file in vector["inputs"].items()})
+            for name, file in vector["outputs"].items():
+                expected = np.load(self.folder / file)
+                error = np.abs(outputs[name] - expected.astype(np.float64)).max() if outputs[name].shape == expected.shape else np.inf
+                yield f"{vector['graph']}.{name}", error, tolerance["absolute"] + tolerance["relative"] * np.abs(expected.astype(np.float64)).max()
