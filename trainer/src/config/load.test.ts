@@ -1,4 +1,5 @@
 /** Configurations: what is accepted, and that every refusal names the field, the value and what is allowed. */
+import { readdirSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -59,6 +60,14 @@ describe('a refusal names field, value and what is allowed', () => {
     ['prior=laplace', ['prior =', '"laplace"', 'gaussian', 'uniform', 'ddp']],
     ['bridge=torch', ['bridge', '"torch"', 'onnxruntime', 'tfjs']],
     ['backend=gpu', ['backend', '"gpu"', 'auto', 'native', 'portable', 'cpu']],
+    ['source={ name: swiss-roll }', ['source belongs to the prior source', 'gaussian']],
+    ['prior=source', ['needs source']],
+    ['data={ name: images, path: x }', ['data.name = "images" needs data.size']],
+    ['data={ name: mnist, size: 32 }', ['data.size belongs to images, not to mnist']],
+    ['estimator={ name: custom }', ['needs estimator.path']],
+    ['estimator.path=x.json', ['belong to the estimator custom, not to mlp']],
+    ['estimator={ name: custom, path: x.json, width: 2 }', ['estimator.width belongs']],
+    ['estimator.width=0', ['estimator.width', '0']],
     ['flow.K=-1', ['flow.K', '-1', '0']],
     ['flow.K=20000', ['flow.K', '20000', '10000']],
     ['flow.K=2.5', ['flow.K', '2.5', 'int']],
@@ -169,7 +178,7 @@ describe('files', () => {
     expect((await loadConfig(path, ['flow.K=3'])).flow.K).toBe(3);
   });
 
-  it.each(['digits', 'swiss-roll'])('trainer/configs/%s.yaml is valid', async (name) => {
+  it.each(readdirSync(new URL('../../configs/', import.meta.url)).map((file) => file.replace(/\.yaml$/, '')))('trainer/configs/%s.yaml is valid', async (name) => {
     const config = await loadConfig(new URL(`../../configs/${name}.yaml`, import.meta.url).pathname);
     expect(config.name).toBe(name);
   });

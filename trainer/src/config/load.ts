@@ -37,9 +37,11 @@ export function validateConfig(value: unknown, where = 'The configuration'): Tra
 }
 
 /** What no single field can tell. */
-function checkTogether({ data, prior, estimator }: TrainingConfig, where: string): void {
+function checkTogether({ data, source, prior, estimator }: TrainingConfig, where: string): void {
   checkEstimator(estimator, where);
-  checkData(data, where);
+  checkData(data, where, 'data');
+  if (source) checkData(source, where, 'source');
+  if ((prior.kind === 'source') !== (source !== undefined)) throw new ConfigError(`${where}: ${source ? `source belongs to the prior source, not to ${prior.kind}` : 'prior = "source" needs source, the set that flows start from, with the fields of data'}.`);
   const images = data.name === 'mnist' || data.name === 'cifar10' || data.name === 'images' || data.name === 'npy';
   if (prior.kind === 'ddp' && !images) throw new ConfigError(`${where}: prior = "ddp" needs a set of images, data.name is ${show(data.name)}; use gaussian or uniform.`);
   for (const [field, kind] of [['deviation', 'gaussian'], ['rank', 'ddp'], ['explained', 'ddp']] as const) {
@@ -61,14 +63,14 @@ const dataFields: Readonly<Record<Data['name'], { readonly needed: readonly (key
   npy: { needed: ['path'], others: ['labels', 'flip', 'classes'] },
 };
 
-function checkData(data: Data, where: string): void {
+function checkData(data: Data, where: string, block: 'data' | 'source'): void {
   const { needed, others } = dataFields[data.name];
   const missing = needed.filter((field) => data[field] === undefined);
-  if (missing.length > 0) throw new ConfigError(`${where}: data.name = "${data.name}" needs ${missing.map((field) => `data.${field}`).join(' and ')}.`);
+  if (missing.length > 0) throw new ConfigError(`${where}: ${block}.name = "${data.name}" needs ${missing.map((field) => `${block}.${field}`).join(' and ')}.`);
   const strange = (Object.keys(data) as (keyof Data)[]).find((field) => field !== 'name' && data[field] !== undefined && !needed.includes(field) && !others.includes(field));
   if (strange === undefined) return;
   const owners = (Object.keys(dataFields) as Data['name'][]).filter((name) => [...dataFields[name].needed, ...dataFields[name].others].includes(strange));
-  throw new ConfigError(`${where}: data.${strange} belongs to ${owners.join(', ')}, not to ${data.name}.`);
+  throw new ConfigError(`${where}: ${block}.${strange} belongs to ${owners.join(', ')}, not to ${data.name}.`);
 }
 
 function checkEstimator({ name, path, keepWeights, ...options }: TrainingConfig['estimator'], where: string): void {

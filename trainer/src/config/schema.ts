@@ -49,10 +49,9 @@ export const trainingConfigSchema = z.strictObject({
   name: z.string().regex(/^[\w.-]{1,100}$/, 'letters, digits, ".", "_" and "-"'),
   /** Everything random follows from it. */
   seed: seed.default('42'),
-  data: z.strictObject({
-    name: z.enum(datasetNames),
-    ...dataFields,
-  }),
+  data: z.strictObject({ name: z.enum(datasetNames), ...dataFields }),
+  /** Of the prior `source`: the set that flows start from, with the fields of `data`. */
+  source: z.strictObject({ name: z.enum(datasetNames), ...dataFields }).optional(),
   estimator: z.strictObject({
     name: z.enum(estimatorNames),
     /** Of `custom`: a tfjs model (model.json or its folder), or an ES module (.js, .mjs) whose default export makes one. */

@@ -26,6 +26,8 @@ export interface IterationMetrics extends StepMetrics {
 export interface TrainingParts {
   readonly config: TrainingConfig;
   readonly dataset: Dataset;
+  /** Where flows start instead of the prior: images of another domain. */
+  readonly source: Dataset | null;
   readonly prior: Prior;
   /** Session of the prior's graph: the same map as in the bundle. */
   readonly priorSession: Session;
@@ -49,7 +51,7 @@ export async function* train(parts: TrainingParts, from: number, to: number, sig
     const iterationSeed = trainingSeed(seed, t);
     await dataset.batch(data, { seed, iteration: t, count });
     addDequantisation(data, { seed, iteration: t, count }, training.dequantisation);
-    const x0 = await drawPrior(parts, iterationSeed, count);
+    const x0 = parts.source ? await drawSource(parts.source, iterationSeed, count, training.dequantisation) : await drawPrior(parts, iterationSeed, count);
     const flowStart = performance.now();
     await bridge.refresh();
     const samples = await bridge.run(x0, { count, steps: flow.K, seed: iterationSeed, signal });
@@ -70,4 +72,12 @@ export async function drawPrior({ prior, priorSession }: Pick<TrainingParts, 'pr
   prior.drawLatent(z, { seed, count });
   const { x0 } = await priorSession.run({ z: { shape: [count, length], data: z } });
   return x0!.data as Float32Array;
+}
+
+/** x₀ of image-to-image translation: a batch of the source domain with the noise that data get, drawn by a seed of its own. */
+export async function drawSource(source: Dataset, seed: bigint, count: number, dequantisation: number): Promise<Float32Array> {
+  const x0 = new Float32Array(count * sampleLength(source.sampleShape));
+  await source.batch(x0, { seed, iteration: 0, count });
+  addDequantisation(x0, { seed, iteration: 0, count }, dequantisation);
+  return x0;
 }

@@ -18,7 +18,7 @@ export interface PriorDraw {
 }
 
 /** Everything that a prior is made of; plain data, to be stored. */
-export type PriorState = { readonly kind: 'gaussian'; /** @default 1 */ readonly deviation?: number } | { readonly kind: 'uniform' } | ({ readonly kind: 'ddp' } & DdpState) | ({ readonly kind: 'ddp-low-rank' } & LowRankState);
+export type PriorState = { readonly kind: 'gaussian'; /** @default 1 */ readonly deviation?: number } | { readonly kind: 'uniform' } | { readonly kind: 'source' } | ({ readonly kind: 'ddp' } & DdpState) | ({ readonly kind: 'ddp-low-rank' } & LowRankState);
 
 /** A distribution of starting points. */
 export interface Prior extends PriorRecord {
@@ -36,17 +36,18 @@ export interface Prior extends PriorRecord {
 }
 
 /** Names of the priors, as they stand in configurations. */
-export const priorNames = ['gaussian', 'uniform', 'ddp'] as const satisfies readonly PriorRecord['kind'][];
+export const priorNames = ['gaussian', 'uniform', 'ddp', 'source'] as const satisfies readonly PriorRecord['kind'][];
 
 /**
  * Makes a prior of its state. gaussian: x₀ = deviation · z, z ~ N(0, I). uniform: x₀ = 2z − 1, z ~ U(0, 1) rounded to float32.
  * ddp: x₀ = clamp(mean + z·Lᵀ, −1, 1), z ~ N(0, I); ddp-low-rank, which records call ddp as well: see low-rank.ts.
+ * source: x₀ are samples of another set, which training draws and users give; this map, that of uniform, only stands in for them.
  * @throws {ArgumentError} for an unknown kind, or a state whose sizes contradict the sample's shape
  */
 export function createPrior(state: PriorState, sampleShape: readonly number[]): Prior {
   const length = sampleLength(sampleShape);
   const transform = transformOf(state, sampleShape);
-  const z = state.kind === 'uniform' ? 'uniform' : 'normal';
+  const z = state.kind === 'uniform' || state.kind === 'source' ? 'uniform' : 'normal';
   const fill = z === 'uniform' ? fillUniforms : fillNormals;
   const drawLatent: Prior['drawLatent'] = (out, { seed, firstSample = 0, count }) => {
     if (out.length !== count * length) {
@@ -80,7 +81,7 @@ function transformOf(state: PriorState, sampleShape: readonly number[]): Prior['
         for (let i = 0; i < z.length; i++) out[i] = deviation * z[i]!;
       };
     }
-    case 'uniform':
+    case 'uniform': case 'source':
       return (out, z) => {
         for (let i = 0; i < z.length; i++) out[i] = 2 * z[i]! - 1;
       };

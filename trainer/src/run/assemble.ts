@@ -41,6 +41,10 @@ export async function assemble(config: TrainingConfig, runtime: Runtime, { prior
   const { tf } = tensorflow;
   const dataset = await openData(config.data, onMessage);
   checkSize(config, dataset);
+  const source = config.source ? await openData(config.source, onMessage) : null;
+  if (source && source.sampleShape.join() !== dataset.sampleShape.join()) {
+    throw new ConfigError(`source has samples [${source.sampleShape.join(', ')}], data has [${dataset.sampleShape.join(', ')}]: both must be of one size and colour.`);
+  }
   const pairing = pairingOf(config.pairing);
   const state = knownPrior?.kind.startsWith(config.prior.kind) ? knownPrior : (await priorState(config, dataset, tensorflow, onMessage));
   const prior = createPrior(state, dataset.sampleShape);
@@ -52,13 +56,14 @@ export async function assemble(config: TrainingConfig, runtime: Runtime, { prior
     ? tensorflowBridge(tf, network, dataset.sampleShape, pairing, config.flow)
     : await onnxBridge(tf, network, dataset.sampleShape, pairing, config.flow, flowRuntimes, converters);
   return {
-    config, tensorflow, dataset, pairing, prior, priorSession, network, converters, learner, bridge,
+    config, tensorflow, dataset, source, pairing, prior, priorSession, network, converters, learner, bridge,
     async dispose() {
       await bridge.dispose();
       await priorSession.dispose();
       learner.dispose();
       network.dispose();
       await dataset.close?.();
+      await source?.close?.();
     },
   };
 }
@@ -78,7 +83,7 @@ function openData(data: TrainingConfig['data'], onMessage?: (message: string) =>
 
 async function priorState({ prior, seed }: TrainingConfig, dataset: Dataset, { tf, backend }: LoadedTensorFlow, onMessage?: (message: string) => void): Promise<PriorState> {
   if (prior.kind === 'gaussian') return { kind: prior.kind, ...(prior.deviation !== undefined && { deviation: prior.deviation }) };
-  if (prior.kind === 'uniform') return { kind: prior.kind };
+  if (prior.kind === 'uniform' || prior.kind === 'source') return { kind: prior.kind };
   const lowRank = prior.rank !== undefined || prior.explained !== undefined || sampleLength(dataset.sampleShape) > largestFullDdp;
   if (!lowRank || !isImageDataset(dataset)) return { kind: prior.kind, ...(await ddpStatistics(dataset, backend === 'tensorflow' ? { tf } : {})) };
   const { state, rank, explained } = await lowRankStatistics(dataset, { tf, seed, rank: prior.rank, explained: prior.explained });

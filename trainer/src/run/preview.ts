@@ -3,14 +3,17 @@ import { encodePng } from '@ratioflow/node';
 import type { Runtime } from '@ratioflow/sdk';
 import type { Dataset } from '../data/dataset.js';
 import { sampleLength } from '../data/dataset.js';
+import { drawSource } from '../loop/train.js';
 import { scatterPlot } from '../pictures/plane-plots.js';
 import { memoryModel } from './memory-model.js';
 
 /** PNG of `count` samples: a grid of images, or points over the data. The same seed every time, so that previews compare. */
-export async function previewOf(files: ReadonlyMap<string, Uint8Array>, dataset: Dataset, runtime: Runtime, count: number, title: string, signal?: AbortSignal): Promise<Uint8Array> {
+export async function previewOf(files: ReadonlyMap<string, Uint8Array>, dataset: Dataset, source: Dataset | null, runtime: Runtime, count: number, title: string, signal?: AbortSignal): Promise<Uint8Array> {
   const model = await memoryModel(files, runtime);
   try {
-    const { samples } = await model.sample({ count, seed: 0, ...(signal && { signal }) });
+    const from = source ? await drawSource(source, 0n, count, 0) : null;
+    const x0 = from && { x0: { shape: [count, ...dataset.sampleShape], data: from } };
+    const { samples } = await model.sample({ count, seed: 0, ...x0, ...(signal && { signal }) });
     if (dataset.sampleShape.length === 3) return await encodePng(samples, { scale: 2 });
     const data = new Float32Array(count * sampleLength(dataset.sampleShape));
     await dataset.batch(data, { seed: 0, iteration: 0, count });

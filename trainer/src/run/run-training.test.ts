@@ -39,6 +39,9 @@ previews: { every: 0 }
 
 const digits = (): TrainingConfig => toy(`data={ name: mnist, folder: ${JSON.stringify(images)} }`, 'estimator.name=resnet28', 'prior=ddp', 'training.batch=3', 'training.iterations=3', 'checkpoints.every=2');
 
+const translation = (): TrainingConfig => toy(`data={ name: mnist, folder: ${JSON.stringify(images)} }`, `source={ name: mnist, folder: ${JSON.stringify(images)} }`, 'prior=source',
+  'estimator={ name: resnet64-shallow, width: 0.25, spectralNorm: true }', 'training.batch=3', 'training.iterations=3', 'checkpoints.every=1', 'previews={ every: 2, count: 4 }');
+
 const checkpoint = (out: string, iteration: number): Promise<Buffer> => readFile(join(out, 'checkpoints', `${String(iteration).padStart(8, '0')}.safetensors`));
 /** metrics.csv without the columns of time. */
 const metrics = async (out: string): Promise<string[][]> => (await readFile(join(out, 'metrics.csv'), 'utf8')).trim().split('\n').map((line) => line.split(',').slice(0, 5));
@@ -59,6 +62,8 @@ describe.each([
   { name: 'mlp on ONNX Runtime', config: () => toy(), last: 10, stops: [1, 5, 9] },
   { name: 'mlp on tfjs', config: () => toy('bridge=tfjs'), last: 10, stops: [6] },
   { name: 'resnet28 on ONNX Runtime, prior ddp', config: digits, last: 3, stops: [1] },
+  // Spectral norms, attention, images of a source: everything that a checkpoint could forget.
+  { name: 'translation with spectral norms', config: translation, last: 3, stops: [2] },
 ])('$name', ({ config, last, stops }) => {
   let whole: string;
   beforeAll(async () => {

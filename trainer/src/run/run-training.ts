@@ -145,9 +145,9 @@ async function iterate(assembly: Assembly, runtime: Runtime, options: RunOptions
 }
 
 async function preview(assembly: Assembly, runtime: Runtime, out: string, iteration: number, signal: AbortSignal | undefined): Promise<void> {
-  const { config, dataset } = assembly;
+  const { config, dataset, source } = assembly;
   const files = await bundleOf(assembly, iteration, runtime);
-  const png = await previewOf(files, dataset, runtime, config.previews.count, `${config.name}, iteration ${iteration}`, signal);
+  const png = await previewOf(files, dataset, source, runtime, config.previews.count, `${config.name}, iteration ${iteration}`, signal);
   await writeFileAtomic(join(out, 'previews', `${String(iteration).padStart(8, '0')}.png`), png);
 }
 
