@@ -4,7 +4,6 @@
  */
 import { show } from './check.js';
 import { BundleError, RatioflowError, RuntimeError } from './errors.js';
-import { resolveExternalData } from './external-data.js';
 import { globals } from './globals.js';
 import { extraInputs, graphTensors, halfWeightsFile, weightsFile } from './manifest.js';
 import type { GraphName, Manifest } from './manifest.js';
@@ -75,8 +74,7 @@ export async function readBundle(source: BundleSource, runtime: Runtime, options
     const name = `${graph}.onnx`;
     loading++;
     try {
-      const { model, externalData } = await resolveExternalData(name, await read(name), readExternal);
-      const session = await loadInto(runtime, { name, model, externalData, ...(selfTest && { check: (made) => selfTest(bundle, graph, made) }) }, options);
+      const session = await loadInto(runtime, { name, model: await read(name), externalData: readExternal, ...(selfTest && { check: (made) => selfTest(bundle, graph, made) }) }, options);
       const { inputs, outputs } = graphTensors[graph];
       const known: readonly string[] = [...inputs, ...extraInputs];
       const fits = session.inputNames.every((input) => known.includes(input)) && inputs.every((input) => session.inputNames.includes(input))

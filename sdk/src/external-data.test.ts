@@ -24,7 +24,7 @@ const modelOf = (main: Uint8Array[], inner: Uint8Array[]): Uint8Array => message
 const nested = (depth: number): Uint8Array => (depth === 0 ? new Uint8Array(0) : field(1, field(5, field(6, nested(depth - 1)))));
 
 const weights = Uint8Array.from({ length: 300 }, (_, i) => i % 256);
-const resolve = (model: Uint8Array): ReturnType<typeof resolveExternalData> => resolveExternalData('m.onnx', model, () => Promise.resolve(weights));
+const resolve = (model: Uint8Array): ReturnType<typeof resolveExternalData> => resolveExternalData({ name: 'm.onnx', model, externalData: () => Promise.resolve(weights) });
 
 describe('resolveExternalData', () => {
   it('leaves a model without external data alone', async () => {
@@ -36,7 +36,7 @@ describe('resolveExternalData', () => {
 
   it('keeps the external tensors of the main graph', async () => {
     const model = modelOf([external(8, 16), external()], []);
-    expect(await resolve(model)).toEqual({ model, externalData: new Map([['weights.bin', weights]]) });
+    expect(await resolve(model)).toEqual({ name: 'm.onnx', model, externalData: new Map([['weights.bin', weights]]) });
   });
 
   it('embeds those of subgraphs, and only those', async () => {
@@ -65,7 +65,7 @@ describe('resolveExternalData', () => {
 
   it('asks for every location before anything else, and passes the refusal on', async () => {
     const refusal = new BundleError('no');
-    await expect(resolveExternalData('m.onnx', modelOf([], [external(0, 4, '../../etc/shadow')]), () => Promise.reject(refusal))).rejects.toBe(refusal);
+    await expect(resolveExternalData({ name: 'm.onnx', model: modelOf([], [external(0, 4, '../../etc/shadow')]), externalData: () => Promise.reject(refusal) })).rejects.toBe(refusal);
   });
 
   it('survives any bytes: a model, or a BundleError', async () => {

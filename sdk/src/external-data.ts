@@ -5,6 +5,7 @@
  * given the bytes. A walk over the protobuf wire format, bounded in depth and by the size of the model.
  */
 import { BundleError } from './errors.js';
+import type { GraphSource } from './runtime.js';
 
 /** Message types of onnx.proto that can hold a tensor: field number → type of the message in it. */
 const schema = {
@@ -36,24 +37,29 @@ interface Field {
   readonly value: number;
 }
 
+/** A graph as engines take it: the model, and the whole external files that it still refers to, by location. */
+export interface ResolvedGraph {
+  readonly name: string;
+  readonly model: Uint8Array;
+  readonly externalData: ReadonlyMap<string, Uint8Array>;
+}
+
 /**
- * Makes a model safe to load: every external tensor lies within one of `files`, those of subgraphs are embedded.
- * @param name file name of the model, for messages
- * @param read gives the bytes of an external file by its location; called at most once for each location, and throws
- *   for a location that is not allowed
- * @returns the model to load, and the external files that it still refers to
- * @throws {BundleError} for bytes that are no model, or external data beyond the end of its file
+ * Makes a graph safe to load: every external tensor lies within its file, those of subgraphs are embedded. Every runtime
+ * calls it before its engine sees the model.
+ * @throws {BundleError} for bytes that are no model, external data beyond the end of its file, or data that nobody gives
  */
-export async function resolveExternalData(
-  name: string, model: Uint8Array, read: (location: string) => Promise<Uint8Array>,
-): Promise<{ model: Uint8Array; externalData: Map<string, Uint8Array> }> {
+export async function resolveExternalData({ name, model, externalData: read }: Pick<GraphSource, 'name' | 'model' | 'externalData'>): Promise<ResolvedGraph> {
   const locations = new Set<string>();
   visit(name, model, 'model', 0, (tensor) => {
     locations.add(tensor.location);
     return undefined;
   });
   const files = new Map<string, Uint8Array>();
-  for (const location of locations) files.set(location, await read(location));
+  for (const location of locations) {
+    if (read === undefined) throw new BundleError(`${name} refers to external data ${JSON.stringify(location)}, which was not given.`);
+    files.set(location, await read(location));
+  }
   const used = new Map<string, Uint8Array>();
   // A few bytes of model can name the same weights any number of times; a sampler needs them about once.
   let embeddable = 4 * [...files.values()].reduce((size, file) => size + file.byteLength, 0);
@@ -72,7 +78,7 @@ export async function resolveExternalData(
     if (embeddable < 0) throw new BundleError(`${name}: its subgraphs name the external data more than four times over.`);
     return file.subarray(tensor.offset, tensor.offset + length);
   });
-  return { model: rewritten ?? model, externalData: used };
+  return { name, model: rewritten ?? model, externalData: used };
 }
 
 interface ExternalTensor { readonly location: string; readonly offset: number; readonly length: number | undefined }

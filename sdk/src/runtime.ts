@@ -33,8 +33,11 @@ export interface GraphSource {
   /** File name inside the bundle, for messages. */
   readonly name: string;
   readonly model: Uint8Array;
-  /** External data by the location written in the graph, for example `weights.bin`. */
-  readonly externalData?: ReadonlyMap<string, Uint8Array>;
+  /**
+   * The bytes of an external file by the location written in the graph, for example `weights.bin`; rejects for a location
+   * that is not allowed. `resolveExternalData` of `@ratioflow/sdk/engine` finds what a graph needs.
+   */
+  readonly externalData?: (location: string) => Promise<Uint8Array>;
   /**
    * What a session of this graph gets wrong, undefined when all is well. A runtime asks it of every session it makes, and
    * takes the next provider after a verdict; `load` throws a RuntimeError when there is none left.

@@ -1,12 +1,11 @@
 /**
- * Sampling: what the SDK adds to bare runs of the same sampler graph with noise made beforehand, and both against eager
+ * Sampling: what the SDK, noise included, adds to bare sessions of the same graphs with all noise made beforehand, and both against eager
  * PyTorch, side by side in one run on the CPU. The estimators are untrained: their speed is the same.
  * `npx tsc -b && node tests/bench/sampling.mjs --python <python with torch> [--rounds 10] [--dry]`; writes docs/benchmarks.md.
  */
 import { join } from 'node:path';
-import * as ort from 'onnxruntime-node';
 import { createRuntime } from '../../runtimes/node/dist/index.js';
-import { normals, openBundle, purposes, resolveExternalData } from '../../sdk/dist/index.js';
+import { fillFlowNormals, normals, openBundle, purposes } from '../../sdk/dist/index.js';
 import { loadConfig } from '../../trainer/dist/config/load.js';
 import { assemble } from '../../trainer/dist/run/assemble.js';
 import { bundleOf } from '../../trainer/dist/run/run-bundle.js';
@@ -16,20 +15,20 @@ const { python, rounds, dry } = options(10);
 const pytorch = await startPytorch(python);
 if (!pytorch) console.log(`${python} has no torch: sampling is not compared with PyTorch.`);
 
-/** Bare session runs: x₀ and all noise made beforehand, one run of the graph. */
-async function bareSampler(files, { eta, nu, K, kappa, sampleShape }, batch) {
-  const { model, externalData } = await resolveExternalData('sampler.onnx', files.get('sampler.onnx'), (path) => Promise.resolve(files.get(path)));
-  const session = await ort.InferenceSession.create(model, { externalData: Array.from(externalData, ([path, data]) => ({ path, data })), logSeverityLevel: 3 });
+/** Bare sessions of the same two graphs, made by the same runtime: x₀ from z, and one run of the sampler on noise made beforehand. */
+async function bareSampler(files, runtime, { eta, nu, K, kappa, sampleShape }, batch) {
+  const load = (name) => runtime.load({ name, model: files.get(name), externalData: (path) => Promise.resolve(files.get(path)) });
+  const [prior, sampler] = [await load('prior.onnx'), await load('sampler.onnx')];
   const elements = sampleShape.reduce((a, b) => a * b, 1);
   const noise = new Float32Array((K + kappa) * batch * elements);
-  for (let k = 0; k < K + kappa; k++) noise.set(normals({ seed: 1, purpose: purposes.flow, step: k, count: batch, elements }), k * batch * elements);
-  const feeds = {
-    x0: new ort.Tensor('float32', normals({ seed: 1, purpose: purposes.prior, step: 0, count: batch, elements }), [batch, ...sampleShape]),
-    noise: new ort.Tensor('float32', noise, [K + kappa, batch, ...sampleShape]),
-    eta: new ort.Tensor('float32', Float32Array.of(eta), []),
-    nu: new ort.Tensor('float32', Float32Array.of(nu), []),
+  fillFlowNormals(noise, { seed: 1, step: 0, steps: K + kappa }, { count: batch, elements });
+  const z = { data: normals({ seed: 1, purpose: purposes.prior, step: 0, count: batch, elements }), shape: [batch, elements] };
+  const scalar = (value) => ({ data: Float32Array.of(value), shape: [] });
+  const rest = { noise: { data: noise, shape: [K + kappa, batch, ...sampleShape] }, eta: scalar(eta), nu: scalar(nu) };
+  return {
+    run: async () => sampler.run({ x0: (await prior.run({ z })).x0, ...rest }),
+    release: () => Promise.all([prior.dispose(), sampler.dispose()]),
   };
-  return { run: () => session.run(feeds), release: () => session.release() };
 }
 
 const overhead = [];
@@ -48,7 +47,7 @@ for (const { name, config: file, batches } of [
   const title = (batch) => `${name}, ${K + kappa} steps, batch ${batch}`;
   const sdk = (batch) => () => timed(() => model.sample({ count: batch, batch, seed: 1 }));
   for (const batch of batches.overhead) {
-    const bare = await bareSampler(files, model.manifest, batch);
+    const bare = await bareSampler(files, runtime, model.manifest, batch);
     const result = await interleave(rounds, [sdk(batch), () => timed(bare.run)]);
     overhead.push([title(batch), milliseconds(result.a), milliseconds(result.b), percent(result.ratio)]);
     console.log(overhead.at(-1).join(' | '));

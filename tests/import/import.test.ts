@@ -9,7 +9,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { GraphBuilder, importBundle, newModel, readModelFile, writeModel, type ImportOptions } from '@ratioflow/export';
 import { createRuntime, readNpy } from '@ratioflow/node';
-import { decodeNpy, type Manifest } from '@ratioflow/sdk';
+import type { Manifest } from '@ratioflow/sdk';
+import { decodeNpy } from '@ratioflow/sdk/npy';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { changedOperators } from '../../export/src/import/convert-opset.js';
 
@@ -42,7 +43,7 @@ describe.skipIf(!torch)('estimators of PyTorch', () => {
     const seen: string[] = [];
     for (const { name, file, options, x, n, gradient } of cases) {
       const { files, notes } = await importBundle({ ...flow, ...options, read: () => readModelFile(join(folder, file)) });
-      const session = await reference.load({ name, model: files.get('gradient.onnx')!, externalData: new Map([['weights.bin', files.get('weights.bin') ?? new Uint8Array()]]) });
+      const session = await reference.load({ name, model: files.get('gradient.onnx')!, externalData: (file) => Promise.resolve(files.get(file)!) });
       const result = await session.run({ x: await readNpy(join(folder, x)) });
       await session.dispose();
       // Halves: the network's weights themselves are rounded to 11 bits, and kinks of LeakyReLU move.

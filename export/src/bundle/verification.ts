@@ -2,10 +2,8 @@
  * Verification vectors: inputs drawn by the noise specification (purpose testVectors) and the outputs that a reference
  * engine computes for them, for every graph of a bundle.
  */
-import {
-  encodeNpy, fillNormals, fillUniforms, graphTensors, halfWeightsFile, purposes, weightsFile,
-  type GraphName, type GuidanceRecord, type PriorRecord, type Runtime, type Tensor, type Tolerance, type VerificationVector,
-} from '@ratioflow/sdk';
+import { fillNormals, fillUniforms, graphTensors, purposes, type GraphName, type GuidanceRecord, type PriorRecord, type Runtime, type Tensor, type Tolerance, type VerificationVector } from '@ratioflow/sdk';
+import { encodeNpy } from '@ratioflow/sdk/npy';
 import { UnsupportedError } from '../errors.js';
 
 interface Subject {
@@ -95,7 +93,7 @@ const scalar = (value: number): Tensor => ({ shape: [], data: Float32Array.of(va
 
 /** Runs a graph on its inputs and whatever else it wants. */
 async function run(files: ReadonlyMap<string, Uint8Array>, subject: Subject, graph: GraphName, inputs: Tensors): Promise<{ wanted: Tensors; outputs: Tensors }> {
-  const externalData = new Map([weightsFile, halfWeightsFile].filter((name) => files.has(name)).map((name) => [name, files.get(name)!]));
+  const externalData = (name: string): Promise<Uint8Array> => Promise.resolve(files.get(name)!);
   const session = await subject.reference.load({ name: `${graph}.onnx`, model: files.get(`${graph}.onnx`)!, externalData }, { optimization: 'disabled' });
   try {
     const count = Object.entries(inputs).find(([name]) => ['x', 'x0', 'z'].includes(name))![1].shape[0]!;

@@ -34,7 +34,7 @@ export async function compareEstimators(original: Model, prepared: Model, { samp
   const elements = sampleShape.reduce((a, b) => a * b, 1);
   const data = new Float32Array(samples * elements);
   fillNormals(data, { seed: 0n, purpose: purposes.testVectors, step: 9 }, { count: samples, elements });
-  const load = (name: string, model: Model): Promise<Session> => runtime.load({ name, model: writeModel(model), externalData: new Map() }, { optimization: 'disabled' });
+  const load = (name: string, model: Model): Promise<Session> => runtime.load({ name, model: writeModel(model) }, { optimization: 'disabled' });
   const found = await withSession(load('the imported estimator', prepared), async (session) =>
     Array.from((await session.run({ x: { shape: [samples, ...sampleShape], data } }))['n']!.data as Float32Array));
 

@@ -3,15 +3,13 @@
  * the calling thread; remote-engine.ts puts the same behind a thread or a process.
  */
 import { RuntimeError } from '@ratioflow/sdk';
-import type { Capabilities, GraphSource, LoadOptions, Session } from '@ratioflow/sdk';
+import type { Capabilities, LoadOptions, Session } from '@ratioflow/sdk';
+import type { ResolvedGraph } from '@ratioflow/sdk/engine';
 import { InferenceSession, env } from 'onnxruntime-node';
 import { probeProvider, quieten } from './probe.js';
 import type { CudaOptions, ProviderName } from './providers.js';
 import { providerConfig } from './providers.js';
 import { messageOf, wrapSession } from './session.js';
-
-/** A graph whose external data has been looked at: safe to load as it is. */
-export type SafeGraph = Pick<GraphSource, 'name' | 'model' | 'externalData'>;
 
 /** How a session is made. */
 export interface EngineOptions extends LoadOptions {
@@ -23,7 +21,7 @@ export interface Engine {
   /** Undefined when the provider runs here, else why not, in one line. */
   probe(provider: ProviderName, options: EngineOptions): Promise<string | undefined>;
   /** @throws {RuntimeError} when this provider does not take the graph */
-  load(provider: ProviderName, graph: SafeGraph, options: EngineOptions): Promise<Session>;
+  load(provider: ProviderName, graph: ResolvedGraph, options: EngineOptions): Promise<Session>;
 }
 
 /** Name and version for reports. */
@@ -46,7 +44,7 @@ export const localEngine: Engine = {
     try {
       const session = await InferenceSession.create(graph.model, {
         executionProviders: [providerConfig(provider, options.cuda)],
-        externalData: Array.from(graph.externalData ?? [], ([path, data]) => ({ path, data })),
+        externalData: Array.from(graph.externalData, ([path, data]) => ({ path, data })),
         graphOptimizationLevel: options.optimization ?? 'all',
         // What goes wrong is thrown; warnings about initializers that an optimisation left over help nobody.
         logSeverityLevel: 4,
@@ -65,8 +63,8 @@ export const localEngine: Engine = {
  * Whether threads that wait keep a core busy. In a small network an operator takes microseconds and waking a thread costs
  * more; in a large one waking costs nothing, while spinning doubles the time on a machine that does anything else.
  */
-function spins({ model, externalData }: SafeGraph): boolean {
-  const size = Array.from(externalData?.values() ?? []).reduce((sum, bytes) => sum + bytes.byteLength, model.byteLength);
+function spins({ model, externalData }: ResolvedGraph): boolean {
+  const size = Array.from(externalData.values()).reduce((sum, bytes) => sum + bytes.byteLength, model.byteLength);
   return size < smallNetwork;
 }
 

@@ -2,7 +2,8 @@
  * `.npy` files, the exchange format of arrays.
  */
 import { readFile } from 'node:fs/promises';
-import { ArgumentError, decodeNpy, encodeNpy } from '@ratioflow/sdk';
+import { ArgumentError } from '@ratioflow/sdk';
+import { decodeNpy, encodeNpy } from '@ratioflow/sdk/npy';
 import type { Tensor } from '@ratioflow/sdk';
 import { reasonOf, writeFileAtomic } from './write-file.js';
 

@@ -1,6 +1,7 @@
 /** `.npy` files larger than memory: read by rows along the first axis. */
 import { open } from 'node:fs/promises';
-import { ArgumentError, FormatError, decodeNpyHeader, npyHeaderLimit } from '@ratioflow/sdk';
+import { ArgumentError, FormatError } from '@ratioflow/sdk';
+import { decodeNpyHeader, npyHeaderLimit } from '@ratioflow/sdk/npy';
 import type { TensorData } from '@ratioflow/sdk';
 import { reasonOf } from './write-file.js';
 

@@ -4,12 +4,13 @@
  */
 import { ArgumentError, BundleError, FormatError, RatioflowError, RuntimeError } from '@ratioflow/sdk';
 import type { Capabilities, Tensor } from '@ratioflow/sdk';
-import type { EngineOptions, SafeGraph } from './engine.js';
+import type { ResolvedGraph } from '@ratioflow/sdk/engine';
+import type { EngineOptions } from './engine.js';
 import type { ProviderName } from './providers.js';
 
 export type Request = { readonly id: number } & (
   | { readonly do: 'probe'; readonly provider: ProviderName; readonly options: EngineOptions }
-  | { readonly do: 'load'; readonly provider: ProviderName; readonly graph: SafeGraph; readonly options: EngineOptions }
+  | { readonly do: 'load'; readonly provider: ProviderName; readonly graph: ResolvedGraph; readonly options: EngineOptions }
   | { readonly do: 'run'; readonly session: number; readonly feeds: Readonly<Record<string, Tensor>>; readonly outputs: readonly string[] | undefined }
   | { readonly do: 'dispose'; readonly session: number }
 );

@@ -7,7 +7,7 @@ import { checkProviders } from './providers.js';
 import { createRuntime } from './runtime.js';
 
 const file = async (name: string): Promise<Uint8Array> => new Uint8Array(await readFile(new URL(`testing/${name}`, import.meta.url)));
-const source = async (name: string): Promise<GraphSource> => ({ name, model: await file(name), externalData: new Map([['weights.bin', await file('weights.bin')]]) });
+const source = async (name: string): Promise<GraphSource> => ({ name, model: await file(name), externalData: file });
 const load = async (name: string, options?: LoadOptions): Promise<Session> => createRuntime().load(await source(name), options);
 
 /** x W + b with the numbers of make_models.py. */
@@ -34,10 +34,11 @@ describe('createRuntime', () => {
   });
 
   it('keeps no reference to the bytes it was given', async () => {
-    const graph = await source('affine.onnx');
+    const weights = await file('weights.bin');
+    const graph = { ...await source('affine.onnx'), externalData: () => Promise.resolve(weights) };
     const session = await createRuntime().load(graph);
     graph.model.fill(0);
-    graph.externalData!.get('weights.bin')!.fill(0);
+    weights.fill(0);
     const { y } = await session.run({ x: { shape: [1, 2], data: Float32Array.of(1, 2) } });
     expect(Array.from(y!.data as Float32Array)).toEqual(affine([1, 2]));
     await session.dispose();
@@ -65,8 +66,8 @@ describe('createRuntime', () => {
   });
 
   it('reads nothing that it was not given', async () => {
-    await expect(load('escape.onnx')).rejects.toThrow(new BundleError('escape.onnx refers to external data "../weights.bin", which was not given.'));
-    const short = { ...await source('loop.onnx'), externalData: new Map([['weights.bin', new Uint8Array(70)]]) };
+    await expect(createRuntime().load({ name: 'escape.onnx', model: await file('escape.onnx') })).rejects.toThrow(new BundleError('escape.onnx refers to external data "../weights.bin", which was not given.'));
+    const short = { ...await source('loop.onnx'), externalData: () => Promise.resolve(new Uint8Array(70)) };
     await expect(createRuntime().load(short)).rejects.toThrow('loop.onnx: a tensor wants bytes 64 to 80 of weights.bin, which has 70.');
   });
 

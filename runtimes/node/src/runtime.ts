@@ -2,9 +2,11 @@
  * The SDK's runtime on onnxruntime-node: preferences among providers, and the self-test of what they compute. Models are
  * loaded from bytes, with external data from memory: the engine never opens a file that a bundle names.
  */
-import { ArgumentError, BundleError, RuntimeError, resolveExternalData } from '@ratioflow/sdk';
+import { ArgumentError, BundleError, RuntimeError } from '@ratioflow/sdk';
+import { resolveExternalData } from '@ratioflow/sdk/engine';
+import type { ResolvedGraph } from '@ratioflow/sdk/engine';
 import type { GraphSource, Runtime, Session } from '@ratioflow/sdk';
-import type { Engine, EngineOptions, SafeGraph } from './engine.js';
+import type { Engine, EngineOptions } from './engine.js';
 import { engineName, localEngine } from './engine.js';
 import { checkProviders, remedies } from './providers.js';
 import type { CudaOptions, ProviderName } from './providers.js';
@@ -60,11 +62,7 @@ export function runtimeOn(engine: Engine, wanted: readonly ProviderName[], defau
     load: async (graph, options = {}) => {
       checkInteger('threads', options.threads, 1, 1024);
       usable ??= usableProviders(engine, wanted, defaults, warnings);
-      const { model, externalData } = await resolveExternalData(graph.name, graph.model, (location) => {
-        const bytes = graph.externalData?.get(location);
-        return bytes === undefined ? Promise.reject(new BundleError(`${graph.name} refers to external data ${JSON.stringify(location)}, which was not given.`)) : Promise.resolve(bytes);
-      });
-      return create(engine, { name: graph.name, model, externalData }, graph.check, await usable, { ...defaults, ...options }, warnings);
+      return create(engine, await resolveExternalData(graph), graph.check, await usable, { ...defaults, ...options }, warnings);
     },
   };
 }
@@ -85,7 +83,7 @@ async function usableProviders(engine: Engine, wanted: readonly ProviderName[], 
 
 /** A session on the first provider that takes the graph and computes it as the bundle's author did. */
 async function create(
-  engine: Engine, graph: SafeGraph, check: GraphSource['check'], providers: readonly ProviderName[], options: EngineOptions, warnings: string[],
+  engine: Engine, graph: ResolvedGraph, check: GraphSource['check'], providers: readonly ProviderName[], options: EngineOptions, warnings: string[],
 ): Promise<Session> {
   const [provider, ...rest] = providers;
   try {

@@ -1,5 +1,6 @@
 /** What a provider computes is compared with what the bundle's author computed, before anything is made of it. */
-import { BundleError, RuntimeError, encodeNpy, openBundle } from '@ratioflow/sdk';
+import { BundleError, RuntimeError, openBundle } from '@ratioflow/sdk';
+import { encodeNpy } from '@ratioflow/sdk/npy';
 import type { Model, Tensor } from '@ratioflow/sdk';
 import { describe, expect, it } from 'vitest';
 import { fakeManifest, fakeRuntime, fakeSource } from '../../../sdk/src/testing/fake-bundle.js';
@@ -30,7 +31,7 @@ function engine(behaviour: Partial<Record<ProviderName, 'right' | 'wrong' | 'thr
     load: async (provider, graph) => {
       const kind = behaviour[provider];
       if (kind === 'refuses') throw new RuntimeError('no kernel for ReduceSum');
-      const inner = await fakeRuntime().load(graph);
+      const inner = await fakeRuntime().load({ ...graph, externalData: (location) => Promise.resolve(graph.externalData.get(location)!) });
       return {
         ...inner, provider,
         run: async (feeds, outputs) => {

@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest';
 import { createRuntime } from './runtime.js';
 
 const file = async (name: string): Promise<Uint8Array> => new Uint8Array(await readFile(new URL(`testing/${name}`, import.meta.url)));
-const source = async (name: string): Promise<GraphSource> => ({ name, model: await file(name), externalData: new Map([['weights.bin', await file('weights.bin')]]) });
+const source = async (name: string): Promise<GraphSource> => ({ name, model: await file(name), externalData: file });
 const batch = (rows: number): Float32Array => Float32Array.from({ length: 2 * rows }, (_, i) => Math.sin(i));
 const run = async (session: Session, rows: number): Promise<Float32Array> => (await session.run({ x: { shape: [rows, 2], data: batch(rows) } })).y!.data as Float32Array;
 
@@ -56,7 +56,7 @@ describe.each(['thread', 'process'] as const)('a worker %s', (worker) => {
     const weights = Buffer.from(await file('weights.bin')).toString('base64');
     const program = `
       import { createRuntime } from ${JSON.stringify(dist)};
-      const session = await createRuntime({ worker: '${worker}' }).load({ name: 'a', model: Buffer.from('${model}', 'base64'), externalData: new Map([['weights.bin', Buffer.from('${weights}', 'base64')]]) });
+      const session = await createRuntime({ worker: '${worker}' }).load({ name: 'a', model: Buffer.from('${model}', 'base64'), externalData: () => Promise.resolve(Buffer.from('${weights}', 'base64')) });
       console.log((await session.run({ x: { shape: [1, 2], data: Float32Array.of(0, 0) } })).y.data.join());`;
     const child = spawn(process.execPath, ['--input-type=module', '-e', program], { stdio: ['ignore', 'pipe', 'inherit'] });
     let printed = '';

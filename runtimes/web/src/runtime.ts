@@ -3,6 +3,8 @@
  */
 import { ArgumentError, BundleError, RuntimeError } from '@ratioflow/sdk';
 import type { GraphSource, LoadOptions, Runtime, Session } from '@ratioflow/sdk';
+import { resolveExternalData } from '@ratioflow/sdk/engine';
+import type { ResolvedGraph } from '@ratioflow/sdk/engine';
 import { startEngine } from './engine.js';
 import { capabilities, checkProviders } from './providers.js';
 import type { ProviderName } from './providers.js';
@@ -39,7 +41,7 @@ export function createRuntime({ providers = ['webgpu', 'wasm'], threads, assets 
 
   // Known once the engine has been loaded.
   let version = '';
-  const create = async (graph: GraphSource, options: LoadOptions, [provider, ...rest]: readonly ProviderName[]): Promise<Session> => {
+  const create = async (graph: ResolvedGraph, check: GraphSource['check'], options: LoadOptions, [provider, ...rest]: readonly ProviderName[]): Promise<Session> => {
     const asked = options.threads ?? threads;
     const engineThreads = crossOriginIsolated ? asked ?? Math.min(8, Math.ceil(navigator.hardwareConcurrency / 2)) : 1;
     try {
@@ -47,7 +49,7 @@ export function createRuntime({ providers = ['webgpu', 'wasm'], threads, assets 
       version = engine.ort.env.versions.web ?? '';
       const session = await engine.exclusive(() => engine.ort.InferenceSession.create(graph.model, {
         executionProviders: [provider!],
-        externalData: Array.from(graph.externalData ?? [], ([path, data]) => ({ path, data })),
+        externalData: Array.from(graph.externalData, ([path, data]) => ({ path, data })),
         graphOptimizationLevel: options.optimization ?? 'all',
         logSeverityLevel: 3,
         ...(capabilities[provider!].deviceTensors && { preferredOutputLocation: 'gpu-buffer' as const }),
@@ -57,7 +59,7 @@ export function createRuntime({ providers = ['webgpu', 'wasm'], threads, assets 
       }
       const made = wrapSession(graph.name, session, provider!, engine);
       try {
-        const problem = await graph.check?.(made);
+        const problem = await check?.(made);
         if (problem === undefined) return made;
         throw new RuntimeError(`${provider!} of onnxruntime-web ${version} computes ${graph.name} wrongly: ${problem}.`);
       } catch (cause) {
@@ -69,7 +71,7 @@ export function createRuntime({ providers = ['webgpu', 'wasm'], threads, assets 
       if (cause instanceof BundleError) throw cause;
       if (rest.length === 0) throw cause instanceof RuntimeError ? cause : new RuntimeError(`onnxruntime-web cannot load ${graph.name} on ${provider!}: ${explain(cause)}`, { cause });
       warn(`${graph.name} does not run on ${provider!} (${messageOf(cause).slice(0, 200)}): ${rest[0]!} is used instead.`);
-      return create(graph, options, rest);
+      return create(graph, check, options, rest);
     }
   };
   return {
@@ -77,9 +79,9 @@ export function createRuntime({ providers = ['webgpu', 'wasm'], threads, assets 
       return `onnxruntime-web ${version}`.trim();
     },
     warnings,
-    load: (graph, options = {}) => {
+    load: async (graph, options = {}) => {
       checkThreads(options.threads);
-      return create(graph, options, usable);
+      return create(await resolveExternalData(graph), graph.check, options, usable);
     },
   };
 }

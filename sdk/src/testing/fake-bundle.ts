@@ -2,6 +2,7 @@
  * For tests: a bundle in memory and a runtime that computes its graphs in plain TypeScript, for a pair of Gaussians
  * whose log ratio and drift have a closed form: q = N(0, s² I), p = N(μ, I) in the pairing LR-KL.
  */
+import { resolveExternalData } from '../external-data.js';
 import type { BundleSource } from '../bundle.js';
 import { sha256 } from '../bundle.js';
 import { graphFiles, graphTensors } from '../manifest.js';
@@ -33,7 +34,7 @@ export interface FakeRuntime extends Runtime {
   readonly disposed: GraphName[];
   /** Device tensors made, those not disposed of yet, and times that one was read. */
   readonly device: { made: number; alive: number; reads: number };
-  readonly models: Map<string, { model: Uint8Array; externalData: ReadonlyMap<string, Uint8Array> | undefined }>;
+  readonly models: Map<string, { model: Uint8Array; externalData: ReadonlyMap<string, Uint8Array> }>;
 }
 
 export function fakeRuntime({ capabilities = {}, onRun, warnings = [] }: FakeOptions = {}): FakeRuntime {
@@ -59,7 +60,8 @@ export function fakeRuntime({ capabilities = {}, onRun, warnings = [] }: FakeOpt
   };
   const runtime: FakeRuntime = {
     name: 'fake 1.0', warnings, loaded: [], disposed: [], device: { made: 0, alive: 0, reads: 0 }, models: new Map(),
-    load: ({ name, model, externalData }) => {
+    load: async (source) => {
+      const { name, model, externalData } = await resolveExternalData(source);
       const graph = name.replace('.onnx', '') as GraphName;
       runtime.loaded.push(graph);
       runtime.models.set(name, { model, externalData });
@@ -85,7 +87,7 @@ export function fakeRuntime({ capabilities = {}, onRun, warnings = [] }: FakeOpt
           return Promise.resolve();
         },
       };
-      return Promise.resolve(session);
+      return session;
     },
   };
   return runtime;

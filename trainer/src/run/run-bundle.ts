@@ -1,6 +1,7 @@
 /** The bundle of a run: its estimator with averaged weights, checked against the network that it came from. */
 import { convertLayersModel, createBundle, type BundleOptions, type ProductOptions } from '@ratioflow/export';
-import { decodeNpy, type Runtime } from '@ratioflow/sdk';
+import type { Runtime } from '@ratioflow/sdk';
+import { decodeNpy } from '@ratioflow/sdk/npy';
 import type { Tensor } from '@tensorflow/tfjs';
 import { TrainingError } from '../errors.js';
 import { toNetwork } from '../estimators/layout.js';

@@ -1,0 +1,3 @@
+/** `@ratioflow/sdk/engine`: what those need who put an engine behind the SDK. */
+export { resolveExternalData } from './external-data.js';
+export type { ResolvedGraph } from './external-data.js';
