@@ -2,7 +2,7 @@
 import { mkdir, mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { encodeNpy } from '@ratioflow/sdk';
+import { encodeNpy } from '@ratioflow/sdk/npy';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { openCifar10 } from './cifar10.js';
 import type { ImageDataset } from './dataset.js';

@@ -1,6 +1,7 @@
 /** Arrays in .npy files as data sets: uint8 images [N, C, H, W], or float32 samples [N, C, H, W] or [N, D] as they are. */
 import { readFile } from 'node:fs/promises';
-import { ArgumentError, decodeNpy, FormatError } from '@ratioflow/sdk';
+import { ArgumentError, FormatError } from '@ratioflow/sdk';
+import { decodeNpy } from '@ratioflow/sdk/npy';
 import { checkBatch, sampleLength, type Dataset } from './dataset.js';
 import { imageArray } from './image-array.js';
 import { drawOrder } from './order.js';
