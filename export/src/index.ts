@@ -22,6 +22,8 @@ export { estimatorOf, type Estimator } from './products/estimator.js';
 export { gradientGraph, liveSamplerGraph, ratioGraph, samplerGraph, stepGraph } from './products/estimator-graphs.js';
 export { createBundle, type BundleOptions } from './bundle/create-bundle.js';
 export type { ProductOptions } from './bundle/assemble-bundle.js';
+export { compose, type ComposedBundle, type ComposeOptions } from './compose/compose.js';
+export type { ClassifierOptions } from './compose/classifier.js';
 export { writeBundle } from './bundle/write-bundle.js';
 export { assertEmissionProfile, emissionProfileIssues, type ProfileOptions } from './lint/emission-profile.js';
 export { priorGraph, type PriorSource } from './products/prior.js';

@@ -4,7 +4,7 @@
 import type { Bundle } from './bundle.js';
 import { messageOf } from './bundle.js';
 import { ArgumentError, RatioflowError, RuntimeError } from './errors.js';
-import type { GraphName } from './manifest.js';
+import type { GraphName, Manifest } from './manifest.js';
 import type { DeviceTensor, FloatTensor, Session, Tensor } from './runtime.js';
 import { floatTensor, showShape, sizeOf } from './tensor.js';
 
@@ -60,14 +60,27 @@ export function createGraphs(bundle: Bundle): Graphs {
   };
   return {
     session,
-    run: (graph, feeds, outputs) => track(graph, (loaded) => runSession(graph, loaded, feeds, outputs)),
+    run: (graph, feeds, outputs) => track(graph, (loaded) => {
+      const samples = Object.values<readonly number[]>(outputs)[0]![0]!;
+      return runSession(graph, loaded, { ...defaultsOf(bundle.manifest, loaded, samples), ...feeds }, outputs);
+    }),
     runOnDevice: (graph, feeds, output, shape) => track(graph, async (loaded) => {
-      const x = await attempt(graph, loaded, () => loaded.runOnDevice!(feeds, output));
+      const x = await attempt(graph, loaded, () => loaded.runOnDevice!({ ...defaultsOf(bundle.manifest, loaded, shape[0]!), ...feeds }, output));
       if (showShape(x.shape) === showShape(shape)) return x;
       x.dispose();
       throw wrong(graph, output, `a tensor of shape ${showShape(x.shape)}`, shape);
     }),
     dispose: () => (disposed ??= dispose()),
+  };
+}
+
+/** What a composed bundle's graph wants besides: no class, the manifest's φ and weights. */
+function defaultsOf({ guidance, mixture = [] }: Manifest, { inputNames }: Session, samples: number): Readonly<Record<string, Tensor>> {
+  const wants = (name: string): boolean => inputNames.includes(name);
+  return {
+    ...(wants('y') && { y: { shape: [samples], data: new BigInt64Array(samples).fill(-1n) } }),
+    ...(wants('phi') && { phi: floatTensor(Float32Array.of(guidance?.scale ?? 0), []) }),
+    ...(wants('weights') && { weights: floatTensor(Float32Array.from(mixture), [mixture.length]) }),
   };
 }
 

@@ -48,7 +48,7 @@ describe('options of sample', () => {
     [{ x0: tensor([3, 2]), count: 4 }, 'x0 has shape [3, 2]; allowed: [4, 2].'],
     [{ noise: tensor([16, 1, 2]) }, 'noise has shape [16, 1, 2]; allowed: [17, 1, 2].'],
     [{ noise: tensor([17, 2]), count: 1 }, 'noise has shape [17, 2]; allowed: [17, 1, 2].'],
-    [{ steps: 100 }, 'Unknown option "steps"; allowed: count, seed, first, K, kappa, eta, nu, x0, noise, signal, batch, onStep.'],
+    [{ steps: 100 }, 'Unknown option "steps"; allowed: count, seed, first, K, kappa, eta, nu, x0, noise, signal, class, scale, weights, batch, onStep.'],
   ] satisfies [unknown, string][]).map(([options, message]) => [message, options] as const))('are refused: %s', async (message, options) => {
     await expect(model.sample(options as SampleOptions)).rejects.toThrow(ArgumentError);
     await expect(model.sample(options as SampleOptions)).rejects.toThrow(message);

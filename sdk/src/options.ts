@@ -8,11 +8,11 @@ import type { Manifest } from './manifest.js';
 import type { Seed } from './noise/stream.js';
 import { parseSeed } from './noise/stream.js';
 import type { FloatTensor, Tensor } from './runtime.js';
-import { checkTensor, sizeOf } from './tensor.js';
+import { checkTensor, floatTensor, sizeOf } from './tensor.js';
 
 /** Which samples. */
 export interface PriorOptions {
-  /** Number of samples. @default the number in `x0`, else 1 */
+  /** Number of samples. @default the number in `x0` or `class`, else 1 */
   readonly count?: number;
   /** Integer in [0, 2⁶⁴). The same seed gives the same samples on every device, in every language. @default 0 */
   readonly seed?: Seed;
@@ -43,6 +43,12 @@ export interface FlowSettings extends PriorOptions {
   readonly x0?: Tensor;
   /** Use this noise, [K + κ, count, …sample shape], instead of the seed's. */
   readonly noise?: Tensor;
+  /** Of a guided bundle: one class for all samples, or one for each; −1 guides nothing. @default −1 */
+  readonly class?: number | readonly number[];
+  /** Of a guided bundle: φ, the scale of the guidance. @default the manifest's */
+  readonly scale?: number;
+  /** Of a composed bundle: weights of the estimators. @default the manifest's */
+  readonly weights?: readonly number[];
   /** Aborts between two calls of the engine; the promise rejects with the signal's reason and the model stays usable. */
   readonly signal?: AbortSignalLike;
 }
@@ -76,12 +82,14 @@ export interface Settings {
   readonly x0: FloatTensor | undefined;
   readonly noise: FloatTensor | undefined;
   readonly signal: AbortSignalLike | undefined;
+  /** Further inputs of a composed bundle's graphs for samples `done` to `done + size − 1` of the call. */
+  readonly extras: (done: number, size: number) => Readonly<Record<string, Tensor>>;
 }
 
 /** Elements of the largest array that is made in one piece: 8 GiB of float32. */
 const maxElements = 2 ** 31;
 const maxSteps = 1_000_000;
-const settingNames = ['count', 'seed', 'first', 'K', 'kappa', 'eta', 'nu', 'x0', 'noise', 'signal'];
+const settingNames = ['count', 'seed', 'first', 'K', 'kappa', 'eta', 'nu', 'x0', 'noise', 'signal', 'class', 'scale', 'weights'];
 
 /**
  * Checks and completes options against the manifest.
@@ -93,7 +101,7 @@ export function settingsOf(manifest: Manifest, options: SampleOptions, extra: re
   const { sampleShape } = manifest;
   const elements = sizeOf(sampleShape);
   const x0 = options.x0 === undefined ? undefined : checkTensor('x0', options.x0, [options.count ?? null, ...sampleShape]);
-  const { count, seed, first } = rangeOf(manifest, options, x0?.shape[0]);
+  const { count, seed, first } = rangeOf(manifest, options, x0?.shape[0] ?? (typeof options.class === 'object' ? options.class.length : undefined));
   const K = integer(failArgument, 'K', options.K ?? manifest.K, 0, maxSteps);
   const kappa = integer(failArgument, 'kappa', options.kappa ?? manifest.kappa, 0, maxSteps);
   return {
@@ -103,7 +111,22 @@ export function settingsOf(manifest: Manifest, options: SampleOptions, extra: re
     nu: finite(failArgument, 'nu', options.nu ?? manifest.nu, 0),
     noise: options.noise === undefined || K + kappa === 0 ? undefined : checkTensor('noise', options.noise, [K + kappa, count, ...sampleShape]),
     signal: options.signal,
+    extras: extrasOf(manifest, options, count),
   };
+}
+
+/** What a composed bundle's graphs want besides; the rest of the defaults is in graphs.ts. */
+function extrasOf({ guidance, mixture }: Manifest, { class: classes, scale, weights }: SampleOptions, count: number): Settings['extras'] {
+  if (guidance === undefined && (classes ?? scale) !== undefined) throw new ArgumentError('class and scale are of guided bundles; this one has no classifier: compose it with one.');
+  const y = classes === undefined ? undefined : (typeof classes === 'number' ? [classes] : classes)
+    .map((value, i) => integer(failArgument, `class[${i}]`, value, -1, guidance!.classes - 1));
+  if (y && typeof classes !== 'number' && y.length !== count) failArgument('class', `a list of ${y.length}`, `one class, or one for each of the ${count} samples`);
+  if (weights !== undefined && weights.length !== mixture?.length) failArgument('weights', weights, `${mixture?.length ?? 'no'} numbers for this bundle`);
+  const fixed = {
+    ...(scale !== undefined && { phi: floatTensor(Float32Array.of(finite(failArgument, 'scale', scale)), []) }),
+    ...(weights && { weights: floatTensor(Float32Array.from(weights, (weight) => finite(failArgument, 'weights', weight)), [weights.length]) }),
+  };
+  return (done, size) => ({ ...fixed, ...(y && { y: { shape: [size], data: BigInt64Array.from({ length: size }, (_, i) => BigInt(y.length === 1 ? y[0]! : y[done + i]!)) } }) });
 }
 
 /** Checks count, seed and first. @param known the count where another option implies it */

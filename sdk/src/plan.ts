@@ -4,7 +4,7 @@
  * capabilities, never from a provider's name.
  */
 import type { Graphs } from './graphs.js';
-import type { DeviceTensor, FloatTensor, Session } from './runtime.js';
+import type { DeviceTensor, FloatTensor, Session, Tensor } from './runtime.js';
 import { floatTensor } from './tensor.js';
 
 /** `graph`: chunks of steps in `sampler.onnx`; `step`: `step.onnx` once for every step; `device`: the same, x on the device. */
@@ -28,7 +28,7 @@ export interface Plan {
   /** How many steps one call should take. */
   readonly pace: Pace;
   /** x_{k+1} = x_k − η ∇f'(r(x_k)) + ν ξ_k for as many steps as `noise` holds, `steps` of them. */
-  advance(x: Moving, noise: Float32Array, steps: number): Promise<Moving>;
+  advance(x: Moving, noise: Float32Array, steps: number, extras?: Readonly<Record<string, Tensor>>): Promise<Moving>;
 }
 
 /** Chooses between the chunk size that keeps calls cheap and the one that keeps them short. */
@@ -67,19 +67,19 @@ export async function choosePlan(graphs: Graphs, pace: Pace, eta: number, nu: nu
   if (capabilities.controlFlow) {
     return {
       name: 'graph', session: await graphs.session('sampler'), pace,
-      advance: async (x, noise, steps) => {
+      advance: async (x, noise, steps, extras) => {
         const x0 = await hostOf(x);
-        return (await graphs.run('sampler', { x0, noise: floatTensor(noise, [steps, ...x0.shape]), ...scalars }, { x: x0.shape })).x;
+        return (await graphs.run('sampler', { ...extras, x0, noise: floatTensor(noise, [steps, ...x0.shape]), ...scalars }, { x: x0.shape })).x;
       },
     };
   }
   const session = await graphs.session('step');
   const feeds = (x: Moving, noise: Float32Array): Record<string, Moving> => ({ x, noise: floatTensor(noise, x.shape), ...scalars });
   if (session.capabilities.deviceTensors) {
-    return { name: 'device', session, pace: always, advance: (x, noise) => graphs.runOnDevice('step', feeds(x, noise), 'next', x.shape) };
+    return { name: 'device', session, pace: always, advance: (x, noise, _, extras) => graphs.runOnDevice('step', { ...extras, ...feeds(x, noise) }, 'next', x.shape) };
   }
   return {
     name: 'step', session, pace: always,
-    advance: async (x, noise) => (await graphs.run('step', feeds(await hostOf(x), noise) as Record<string, FloatTensor>, { next: x.shape })).next,
+    advance: async (x, noise, _, extras) => (await graphs.run('step', { ...extras, ...feeds(await hostOf(x), noise) as Record<string, FloatTensor> }, { next: x.shape })).next,
   };
 }

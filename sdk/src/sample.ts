@@ -152,11 +152,11 @@ async function startOf(engine: Engine, { x0, seed, first }: Settings, done: numb
   return floatTensor(x0.data.subarray(done * elements, (done + size) * elements), [size, ...engine.manifest.sampleShape]);
 }
 
-function batchOf({ seed, first, noise, K, kappa, signal }: Settings, plan: Plan, x0: FloatTensor, done: number, nextStop: (k: number) => number): Parameters<typeof runFlow>[0] {
+function batchOf({ seed, first, noise, K, kappa, signal, extras }: Settings, plan: Plan, x0: FloatTensor, done: number, nextStop: (k: number) => number): Parameters<typeof runFlow>[0] {
   const count = x0.shape[0]!;
   const elements = x0.data.length / count;
   const source = noise === undefined ? seededNoise(seed, { first: first + done, count, elements }) : givenNoise(noise, { first: done, count, elements });
-  return { x0, steps: K + kappa, noise: source, plan, nextStop, signal };
+  return { x0, steps: K + kappa, noise: source, plan, nextStop, signal, extras: extras(done, count) };
 }
 
 function statisticsOf({ runtime }: Engine, { count, K, kappa }: Settings, plan: Plan, milliseconds: number, stepping: number): Statistics {

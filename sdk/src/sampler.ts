@@ -7,7 +7,7 @@ import type { AbortSignalLike } from './globals.js';
 import { now, throwIfAborted } from './globals.js';
 import type { Moving, Plan } from './plan.js';
 import { release } from './plan.js';
-import type { FloatTensor } from './runtime.js';
+import type { FloatTensor, Tensor } from './runtime.js';
 
 /** One batch on its way. */
 export interface Batch {
@@ -17,6 +17,8 @@ export interface Batch {
   readonly steps: number;
   readonly noise: FlowNoise;
   readonly plan: Plan;
+  /** Further inputs of a composed bundle's graphs. */
+  readonly extras?: Readonly<Record<string, Tensor>>;
   /** The first step after `k` at which the caller wants to see x. */
   readonly nextStop: (k: number) => number;
   readonly signal: AbortSignalLike | undefined;
@@ -29,7 +31,7 @@ export interface State {
 }
 
 /** Yields x after every call of the engine; it stops at every stop, and may stop in between. */
-export async function* runFlow({ x0, steps, noise, plan, nextStop, signal }: Batch): AsyncGenerator<State, void, void> {
+export async function* runFlow({ x0, steps, noise, plan, extras, nextStop, signal }: Batch): AsyncGenerator<State, void, void> {
   const samples = x0.shape[0]!;
   const chunkFrom = (k: number): number => Math.min(nextStop(k) - k, plan.pace.steps(samples), noise.capacity);
   let x: Moving = x0;
@@ -39,7 +41,7 @@ export async function* runFlow({ x0, steps, noise, plan, nextStop, signal }: Bat
       throwIfAborted(signal);
       const xi = noise.take(k, m); // ξ_k … ξ_{k+m−1} ~ N(0, I)
       const start = now();
-      const moving = plan.advance(x, xi, m); // x_{k+1} = x_k − η ∇f'(r(x_k)) + ν ξ_k, m times
+      const moving = plan.advance(x, xi, m, extras); // x_{k+1} = x_k − η ∇f'(r(x_k)) + ν ξ_k, m times
       const following = k + m < steps ? chunkFrom(k + m) : 0;
       if (following > 0) noise.prefetch(k + m, following); // while the engine works
       const next: Moving = await moving;

@@ -36,20 +36,34 @@ export interface PreparedEstimator {
  * @throws {GraphError | UnsupportedError} saying what does not fit, where, and how to export it so that it does
  */
 export function prepareEstimator(model: Model, options: PrepareOptions = {}): PreparedEstimator {
-  const notes: string[] = [];
-  const opset = model.opsets.get('') ?? 0;
-  const foreign = model.graph.nodes.find((node) => node.domain !== '');
-  if (foreign) throw new UnsupportedError(`${foreign.opType} node ${JSON.stringify(foreign.name)} is of the domain ${JSON.stringify(foreign.domain)}: an estimator uses ai.onnx alone. Models saved by an engine's optimiser have such operators: import the one from before.`);
   const { graph } = model;
   const [x, n] = signatureOf(graph);
+  const notes = normaliseModel(model, x, n, 'an estimator', () => settleInput(x, options));
+  const result = finish(graph, x, options);
+  if (options.layout === 'nhwc') notes.push('channels are moved from the last axis to the first');
+  if (options.negate) notes.push('the sign of its output is turned');
+  return { model: result, notes };
+}
+
+/**
+ * Opset, precision, batch extent, padding and constants as bundles have them.
+ * @param what `an estimator`, for messages @param settle names the batch extent of x and pins the others; returns the batch extent where it is fixed
+ * @returns what was changed, sentences for people
+ */
+export function normaliseModel(model: Model, x: Value, output: Value, what: string, settle: () => number | undefined): string[] {
+  const notes: string[] = [];
+  const { graph } = model;
+  const foreign = graph.nodes.find((node) => node.domain !== '');
+  if (foreign) throw new UnsupportedError(`${foreign.opType} node ${JSON.stringify(foreign.name)} is of the domain ${JSON.stringify(foreign.domain)}: ${what} uses ai.onnx alone. Models saved by an engine's optimiser have such operators: import the one from before.`);
+  const opset = model.opsets.get('') ?? 0;
   convertOpset(model);
   if (opset !== model.opsets.get('')) notes.push(`converted from opset ${opset}`);
-  const dtypes = [x.dtype, n.dtype];
+  const dtypes = [x.dtype, output.dtype];
   if (dtypes.some(isOtherFloat)) {
     toSinglePrecision(graph);
     notes.push(`computes in float32 instead of ${[...new Set(dtypes)].filter(isOtherFloat).join(' and ')}`);
   }
-  const fixed = settleInput(x, options);
+  const fixed = settle();
   const builder = new GraphBuilder(graph.name, graph);
   // Constants as initializers, so that they are found and shared.
   refreshTypes(graph);
@@ -61,10 +75,7 @@ export function prepareEstimator(model: Model, options: PrepareOptions = {}): Pr
   foldReshapeTargets(builder, graph);
   removeUnused(graph);
   refreshTypes(graph);
-  const result = finish(graph, x, options);
-  if (options.layout === 'nhwc') notes.push('channels are moved from the last axis to the first');
-  if (options.negate) notes.push('the sign of its output is turned');
-  return { model: result, notes };
+  return notes;
 }
 
 const list = (values: readonly Value[]): string => values.map((value) => `${value.name} ${value.dtype ?? 'of unknown type'} ${showShape(value.shape)}`).join(', ') || 'none';

@@ -1,0 +1,188 @@
+/** Composed bundles: guidance by PyTorch's classifiers against its autograd in float64, and sums of drifts against closed forms. */
+import { spawnSync } from 'node:child_process';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { compose, GraphBuilder, newModel, readModel, readModelFile, writeBundle, type ClassifierOptions, type ComposeOptions, type Model } from '@ratioflow/export';
+import { createRuntime, folderSource, memorySource, open, readNpy } from '@ratioflow/node';
+import { normals, openBundle, parseManifest, purposes, type FloatTensor } from '@ratioflow/sdk';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { meanAt, spread, writeGaussianBundle } from '../../runtimes/cli/src/testing/gaussian-bundle.js';
+
+const python = [process.env['RATIOFLOW_PYTHON'], 'python3'].find(
+  (command) => command !== undefined && spawnSync(command, ['-c', 'import numpy, onnx, onnxscript, torch']).status === 0,
+);
+if (!python) console.log('skip: no Python with torch and onnxscript (set RATIOFLOW_PYTHON): guidance is not compared with PyTorch');
+
+const reference = createRuntime({ threads: 1 });
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'ratioflow-compose-'));
+  await writeGaussianBundle(join(folder, 'grey'), [1, 8, 8], { K: 4, kappa: 2 });
+  await writeGaussianBundle(join(folder, 'rgb'), [3, 8, 8], { K: 4, kappa: 2 });
+  await writeGaussianBundle(join(folder, 'points'), [2], { K: 4, kappa: 2, valueRange: null });
+}, 60_000);
+afterAll(() => rm(folder, { recursive: true }));
+
+const of = (name: string): ReturnType<typeof folderSource> => folderSource(join(folder, name));
+const composed = (options: Omit<ComposeOptions, 'reference'>): ReturnType<typeof compose> => compose({ reference, ...options });
+
+function relativeError(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  expect(a.length).toBe(b.length);
+  const scale = Array.from(b).reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  return Array.from(a).reduce((most, value, i) => Math.max(most, Math.abs(value - b[i]!)), 0) / scale;
+}
+
+describe.skipIf(!python)('guidance', () => {
+  it('is φ times PyTorch\'s gradient of log p(y|x), in every step of the flow', async () => {
+    const made = join(folder, 'classifiers');
+    await mkdir(made);
+    const run = spawnSync(python!, [fileURLToPath(new URL('classifiers.py', import.meta.url)), made], { encoding: 'utf8', maxBuffer: 2 ** 26 });
+    if (run.status !== 0) throw new Error(run.stderr);
+    const cases = JSON.parse(run.stdout.trim().split('\n').at(-1)!) as Record<string, { samples: number; guide: ClassifierOptions }>;
+    expect(Object.keys(cases).length).toBe(7);
+    for (const [name, { samples, guide }] of Object.entries(cases)) {
+      const read = async (file: string): Promise<FloatTensor> => await readNpy(join(made, name, `${file}.npy`)) as FloatTensor;
+      const y = Array.from((await readNpy(join(made, name, 'y.npy'))).data as unknown as BigInt64Array, Number);
+      const { files, classes } = await composed({ bundles: [of(samples === 1 ? 'grey' : 'rgb')], guide: { model: await readModelFile(join(made, name, 'classifier.onnx')), ...guide }, scale: 0.7 });
+      expect(classes).toBe(7);
+      const manifest = parseManifest(files.get('manifest.json')!);
+      expect(manifest.guidance).toEqual({ classes: 7, scale: 0.7 });
+      const [x, noise] = [await read('x'), await read('noise')];
+      for (const optimization of ['disabled', 'all'] as const) {
+        const session = await reference.load({ name, model: files.get('gradient.onnx')!, externalData: new Map([['weights.bin', files.get('weights.bin')!]]) }, { optimization });
+        const { drift } = await session.run({ x, y: { shape: [5], data: BigInt64Array.from(y, BigInt) }, phi: { shape: [], data: Float32Array.of(1) } });
+        await session.dispose();
+        const [base, gradient] = [(await read('drift')).data, (await read('gradient')).data];
+        expect(relativeError((drift!.data as Float32Array).map((value, i) => value - base[i]!), gradient), name).toBeLessThan(1e-4);
+        expect(relativeError(drift!.data as Float32Array, base), name).toBeGreaterThan(1e-3);
+      }
+      await using model = await openBundle(memorySource(files), reference);
+      expect((await model.verify()).checks.filter(({ passed }) => !passed), name).toEqual([]);
+      const { samples: flow } = await model.sample({ x0: x, noise, class: y, batch: 2 });
+      const expected = (await read('flow')).data.map((value) => Math.min(1, Math.max(-1, value)));
+      expect(relativeError(flow.data, expected), name).toBeLessThan(1e-4);
+    }
+  }, 180_000);
+});
+
+/** logits [N, 3] of points: known weights, so that everything has a closed form. */
+function linear(outputs: readonly [string, 'logits' | 'softmax'][] = [['l', 'logits']], shape: readonly (string | number)[] = ['batch', 2]): Model {
+  const builder = new GraphBuilder('linear');
+  const x = builder.input('points', 'float32', shape);
+  const w = builder.initializer('w', { dtype: 'float32', dims: [2, 3], data: new Uint8Array(Float32Array.of(1, -2, 0.5, 0.25, 1, -1).buffer) });
+  const l = builder.op('MatMul', [x, w]);
+  for (const [name, kind] of outputs) builder.output(name, kind === 'logits' ? builder.op('Identity', [l]) : builder.op('Softmax', [l], { axis: 1 }));
+  return newModel(builder.graph);
+}
+
+/** ∇ log p(y|x) of the linear classifier in float64: w_y − Σ p w. */
+function exactGuidance([a, b]: readonly [number, number], y: number): [number, number] {
+  const w = [[1, -2, 0.5], [0.25, 1, -1]] as const;
+  const e = w[0].map((_, c) => Math.exp(a * w[0][c]! + b * w[1][c]!));
+  const total = e.reduce((sum, value) => sum + value, 0);
+  return w.map((row) => row[y]! - row.reduce((sum, value, c) => sum + value * e[c]! / total, 0)) as [number, number];
+}
+const exactDrift = (x: number, i: number): number => x - (x - meanAt(i, 2)) / spread ** 2;
+
+describe('a composed bundle', () => {
+  const points: FloatTensor = { shape: [4, 2], data: normals({ seed: 1, purpose: purposes.testVectors, step: 0, count: 1, elements: 8 }) };
+  const xi: FloatTensor = { shape: [3, 4, 2], data: normals({ seed: 1, purpose: purposes.testVectors, step: 1, count: 1, elements: 24 }) };
+  const options = { x0: points, noise: xi, K: 3, kappa: 0 };
+
+  it('follows its formula step by step: weights, classes and φ as they are given', async () => {
+    const { files } = await composed({ bundles: [of('points'), of('points')], weights: [0.75, 0.5], guide: { model: linear() }, scale: 0.2 });
+    await using model = await openBundle(memorySource(files), reference);
+    expect((await model.verify()).passed).toBe(true);
+    const walk = (weight: number, phi: number, classes: readonly number[]): number[] => {
+      const state = Array.from(points.data);
+      for (let k = 0; k < 3; k++) {
+        for (let n = 0; n < 4; n++) {
+          const guide = classes[n]! < 0 ? [0, 0] : exactGuidance([state[2 * n]!, state[2 * n + 1]!], classes[n]!);
+          for (const i of [0, 1]) state[2 * n + i] = state[2 * n + i]! + 0.1 * (weight * exactDrift(state[2 * n + i]!, i) + phi * guide[i]!) + 0.02 * xi.data[8 * k + 2 * n + i]!;
+        }
+      }
+      return state;
+    };
+    for (const [settings, expected] of [
+      [{}, walk(1.25, 0, [-1, -1, -1, -1])],
+      [{ class: 1 }, walk(1.25, 0.2, [1, 1, 1, 1])],
+      [{ class: [2, -1, 0, 1], scale: 1.5, weights: [2, -0.5] }, walk(1.5, 1.5, [2, -1, 0, 1])],
+    ] as const) {
+      const { samples } = await model.sample({ ...options, ...settings, batch: 3 });
+      expect(relativeError(samples.data, expected)).toBeLessThan(1e-6);
+    }
+    const ratio = await model.score(points);
+    await using single = await open(join(folder, 'points'));
+    expect(relativeError(ratio, (await single.score(points)).map((value) => 1.25 * value))).toBeLessThan(1e-6);
+  });
+
+  it('keeps weights of all graphs once, and can be written, opened and listed like any other', async () => {
+    const { files } = await composed({ bundles: [of('rgb'), of('rgb')], products: { unroll: 2 } });
+    const names = ['ratio', 'gradient', 'step', 'sampler', 'sampler-device-noise', 'generator', 'sampler-unrolled'];
+    const extra = names.map((name) => readModel(files.get(`${name}.onnx`)!).graph.inputs.map((input) => input.name));
+    expect(extra).toEqual([['x', 'weights'], ['x', 'weights'], ['x', 'noise', 'eta', 'nu', 'weights'], ['x0', 'noise', 'eta', 'nu', 'weights'], ['x0', 'steps', 'eta', 'nu', 'weights'], ['z'], ['x0', 'noise', 'eta', 'nu', 'weights']]);
+    // Two bundles' means of 192 floats, aligned.
+    expect(files.get('weights.bin')!.byteLength).toBeLessThan(2 * 4 * 192 + 64);
+    await writeBundle(join(folder, 'written'), files);
+    await using model = await open(join(folder, 'written'));
+    const { samples } = await model.sample({ count: 2, seed: 4, weights: [1, 0] });
+    await using plain = await open(join(folder, 'rgb'));
+    expect(relativeError(samples.data, (await plain.sample({ count: 2, seed: 4 })).samples.data)).toBeLessThan(1e-6);
+    await expect(composed({ bundles: [of('written')], guide: { model: linear() } })).rejects.toThrow('is a composition itself');
+  });
+
+  it('guides its generator by the classes it is given', async () => {
+    const builder = new GraphBuilder('brightness');
+    const x = builder.input('x', 'float32', ['N', 1, 8, 8]);
+    const mean = builder.op('ReduceMean', [x, builder.ints([2, 3])], { keepdims: 0 });
+    builder.output('l', builder.op('Concat', [builder.op('Neg', [mean]), mean], { axis: 1 }));
+    const { files } = await composed({ bundles: [of('grey')], guide: { model: newModel(builder.graph) }, scale: 500 });
+    const session = await reference.load({ name: 'generator.onnx', model: files.get('generator.onnx')!, externalData: new Map() });
+    const z = new Float32Array(2 * 64 * 7).map((_, i) => Math.sin(i));
+    const { images } = await session.run({ z: { shape: [2, 448], data: z }, y: { shape: [2], data: BigInt64Array.of(0n, 1n) } });
+    await session.dispose();
+    const average = (from: number): number => (images!.data as Uint8Array).subarray(from, from + 192).reduce((sum, value) => sum + value, 0) / 192;
+    expect(average(192) - average(0)).toBeGreaterThan(100);
+  });
+
+  it.each<[string, () => Promise<unknown>, RegExp]>([
+    ['bundles of different shapes', () => composed({ bundles: [of('grey'), of('rgb')] }), /rgb has sampleShape \[3,8,8\], the first bundle \[1,8,8\]/],
+    ['a single bundle by itself', () => composed({ bundles: [of('grey')] }), /no composition: give a classifier/],
+    ['a wrong number of weights', () => composed({ bundles: [of('grey'), of('grey')], weights: [1] }), /2 finite numbers, one for each bundle/],
+    ['a classifier of points for images', () => composed({ bundles: [of('grey')], guide: { model: linear() } }), /points \[batch, 2\] does not take samples of shape \[1, 8, 8\]/],
+    ['probabilities called logits', () => composed({ bundles: [of('points')], guide: { model: linear([['p', 'softmax']]) } }), /p comes out of Softmax: these are probabilities/],
+    ['several outputs without a name', () => composed({ bundles: [of('points')], guide: { model: linear([['l', 'logits'], ['p', 'softmax']]) } }), /several outputs: it has l float32 \[batch, 3\], p/],
+    ['an output that it lacks', () => composed({ bundles: [of('points')], guide: { model: linear(), output: 'q' } }), /no output "q": it has l/],
+    ['points of another dimension', () => composed({ bundles: [of('points')], guide: { model: (() => { const b = new GraphBuilder('c'); b.output('l', b.op('Identity', [b.input('x', 'float32', ['N', 3])])); return newModel(b.graph); })() } }), /takes samples of \[3\], the bundle makes \[2\]/],
+    ['a mean of the wrong length', () => composed({ bundles: [of('points')], guide: { model: linear(), mean: [1, 2, 3] } }), /mean has 3 values; the classifier has 2 channels/],
+    ['class names of another number', () => composed({ bundles: [of('points')], guide: { model: linear() }, classNames: ['a'] }), /1 class names for 3 classes/],
+  ])('refuses %s', async (_, make, message) => {
+    await expect(make()).rejects.toThrow(message);
+  });
+
+  it('takes one of several outputs, probabilities, and a fixed batch', async () => {
+    const guides = [{ model: linear([['p', 'softmax'], ['l', 'logits']]), output: 'p', kind: 'probabilities' as const }, { model: linear([['l', 'logits']], [1, 2]) }];
+    for (const guide of guides) {
+      const { files } = await composed({ bundles: [of('points')], guide, scale: 0.3 });
+      await using model = await openBundle(memorySource(files), reference);
+      const { samples } = await model.sample({ ...options, K: 1, noise: { shape: [1, 4, 2], data: new Float32Array(8) }, class: 2 });
+      const expected = Array.from(points.data, (value, i) => value + 0.1 * (exactDrift(value, i % 2) + 0.3 * exactGuidance([points.data[i - i % 2]!, points.data[i - i % 2 + 1]!], 2)[i % 2]!));
+      expect(relativeError(samples.data, expected)).toBeLessThan(1e-6);
+    }
+  });
+
+  it.each<[object, RegExp]>([
+    [{ class: 3 }, /class\[0\] is 3; allowed: an integer from -1 to 2/],
+    [{ count: 3, class: [0, 1] }, /class is .*one class, or one for each of the 3 samples/],
+    [{ scale: Number.NaN }, /scale is NaN/],
+    [{ weights: [1, 2] }, /weights is .*no numbers for this bundle/],
+  ])('refuses to sample with %o', async (settings, message) => {
+    const { files } = await composed({ bundles: [of('points')], guide: { model: linear() } });
+    await using model = await openBundle(memorySource(files), reference);
+    await expect(model.sample(settings)).rejects.toThrow(message);
+    await using plain = await open(join(folder, 'points'));
+    await expect(plain.sample({ class: 0 })).rejects.toThrow('this one has no classifier');
+  });
+});
