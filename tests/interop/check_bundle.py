@@ -1,6 +1,7 @@
 """Checks a bundle without any of our JavaScript: ONNX's checker, ONNX Runtime at every optimisation level, and the onnx
-package's reference evaluator, against the verification vectors; then samples it from a seed and compares with the given
-samples. usage: check_bundle.py BUNDLE SAMPLES.npy SEED; prints one line per finding, the last one a count as JSON."""
+package's reference evaluator, and OpenVINO where it is installed, against the verification vectors; then samples it from a
+seed and compares with the given samples. usage: check_bundle.py BUNDLE SAMPLES.npy SEED; prints one line per finding, the
+last one as JSON: how much was compared, and by how many engines besides the levels of ONNX Runtime."""
 
 import json
 import sys
@@ -10,6 +11,11 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 from onnx.reference import ReferenceEvaluator
+
+try:
+    import openvino
+except ImportError:
+    openvino = None
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "runtimes/python"))
 from ratioflow_noise import normals, uniforms  # noqa: E402
@@ -49,6 +55,12 @@ for vector in manifest["verification"]:
             compare(f"{graph}.{name} at {level}", actual, outputs[name], tolerance)
     for name, actual in zip(outputs, ReferenceEvaluator(str(bundle / f"{graph}.onnx")).run(list(outputs), feeds)):
         compare(f"{graph}.{name} by the reference evaluator", actual, outputs[name], tolerance)
+    if openvino:
+        # Its own choice of precision would be bfloat16 on processors that have it.
+        compiled = openvino.Core().compile_model(str(bundle / f"{graph}.onnx"), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        results = compiled(feeds)
+        for name in outputs:
+            compare(f"{graph}.{name} by OpenVINO", results[name], outputs[name], tolerance)
 
 # Algorithm 2, from a seed: prior, K + kappa steps, one clamp at the end.
 expected = np.load(samples_file)
@@ -63,4 +75,4 @@ scalars = {name: np.array(manifest[name], np.float32) for name in ("eta", "nu")}
 if manifest["valueRange"]:
     x = np.clip(x, *manifest["valueRange"])
 compare("samples", x, expected, {"absolute": 1e-4, "relative": 1e-3})
-print(json.dumps({"checks": checks}))
+print(json.dumps({"checks": checks, "engines": 2 if openvino else 1}))
