@@ -6,7 +6,7 @@ import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import { RatioflowError } from '@ratioflow/sdk';
 import { GraphError, ModelFormatError, UnsupportedError } from '../errors.js';
 import { contentOf } from '../ir/builder.js';
-import { elementBytes, elementCount, type Constant } from '../ir/constant.js';
+import { elementBytes, elementCount, type Constant, type ExternalData } from '../ir/constant.js';
 import type { Attribute, DataType, Dim, Graph, Model, Node, Value } from '../ir/types.js';
 import { elementTypeNames, type DataTypeCode } from '../ops/data-type.js';
 import { operatorOf } from '../ops/table.js';
@@ -17,11 +17,15 @@ import { branchOf, type Branch } from './fold-branches.js';
 import { inlineFunctions } from './functions.js';
 import { AttributeProtoSchema, ModelProtoSchema, type AttributeProto, type GraphProto, type ModelProto, type NodeProto, type TensorProto, type ValueInfoProto } from './generated/onnx_pb.js';
 
+/** Gives the bytes of a tensor that lies outside the model, or undefined to leave it there. */
+export type ExternalReader = (name: string, data: ExternalData) => Uint8Array | undefined;
+
 /**
  * Parses a model and inlines its local functions.
+ * @param external reads external data; absent: all stays where it is
  * @throws {ModelFormatError} for bytes that are no model, {GraphError} for graphs that contradict themselves
  */
-export function readModel(bytes: Uint8Array): Model {
+export function readModel(bytes: Uint8Array, external?: ExternalReader): Model {
   let proto: ModelProto;
   try {
     proto = fromBinary(ModelProtoSchema, bytes);
@@ -29,7 +33,7 @@ export function readModel(bytes: Uint8Array): Model {
     throw new ModelFormatError(`These ${bytes.byteLength} bytes are no ONNX model: ${(cause as Error).message}.`, { cause });
   }
   try {
-    return modelOf(proto, bytes.byteLength);
+    return modelOf(proto, bytes.byteLength, external);
   } catch (cause) {
     if (cause instanceof RatioflowError) throw cause;
     // Damaged files can hold values that no check above foresees; whoever calls sees one kind of error all the same.
@@ -37,7 +41,7 @@ export function readModel(bytes: Uint8Array): Model {
   }
 }
 
-function modelOf(proto: ModelProto, size: number): Model {
+function modelOf(proto: ModelProto, size: number, external: ExternalReader | undefined): Model {
   if (!proto.graph) throw new ModelFormatError(`These ${size} bytes hold no graph: is this an ONNX model file?`);
   inlineFunctions(proto);
   return {
@@ -46,7 +50,7 @@ function modelOf(proto: ModelProto, size: number): Model {
     producer: { name: proto.producerName, version: proto.producerVersion },
     docString: proto.docString,
     metadata: new Map(proto.metadataProps.map((entry) => [entry.key, entry.value])),
-    graph: readGraph(proto.graph, new Map()),
+    graph: readGraph(proto.graph, new Map(), external),
     remainder: { functions: proto.functions, domain: proto.domain, modelVersion: proto.modelVersion, ...unknownOf(proto) },
   };
 }
@@ -54,7 +58,7 @@ function modelOf(proto: ModelProto, size: number): Model {
 /** Fields that our part of the schema does not name. */
 const unknownOf = (message: { $unknown?: unknown }): { $unknown?: unknown } => (message.$unknown ? { $unknown: message.$unknown } : {});
 
-function readGraph(proto: GraphProto, outer: ReadonlyMap<string, Value>): Graph {
+function readGraph(proto: GraphProto, outer: ReadonlyMap<string, Value>, external: ExternalReader | undefined): Graph {
   const scope = new Map(outer);
   const own = new Set<string>();
   const declare = (value: Value): Value => {
@@ -66,7 +70,7 @@ function readGraph(proto: GraphProto, outer: ReadonlyMap<string, Value>): Graph 
   const initializers = new Map<Value, Constant>();
   const inputs: Value[] = proto.input.map((info) => declare(valueOf(info)));
   const addInitializer = (tensor: TensorProto): void => {
-    const constant = constantOf(tensor);
+    const constant = constantOf(tensor, external);
     // An initializer may also be declared as an input: then it is that input's default.
     const value = inputs.find((input) => input.name === tensor.name) ?? declare({ name: tensor.name, dtype: constant.dtype, shape: constant.dims });
     const content = inputs.includes(value) ? undefined : contentOf(constant);
@@ -86,7 +90,7 @@ function readGraph(proto: GraphProto, outer: ReadonlyMap<string, Value>): Graph 
       branch.initializers.forEach(addInitializer);
       pending.push(...branch.nodes.toReversed());
     } else {
-      nodes.push(readNode(node, nodes.length, scope, declare, annotations));
+      nodes.push(readNode(node, nodes.length, scope, declare, annotations, external));
     }
   }
   const outputs = proto.output.map((info) => {
@@ -111,6 +115,7 @@ function takenBranch(node: NodeProto, scope: ReadonlyMap<string, Value>, names: 
 
 function readNode(
   proto: NodeProto, index: number, scope: ReadonlyMap<string, Value>, declare: (value: Value) => Value, annotations: ReadonlyMap<string, ValueInfoProto>,
+  external: ExternalReader | undefined,
 ): Node {
   const name = proto.name || `${proto.opType}_${index}`;
   const where = `${proto.opType} node ${JSON.stringify(name)}`;
@@ -121,7 +126,7 @@ function readNode(
     return value;
   });
   const domain = proto.domain === 'ai.onnx' ? '' : proto.domain;
-  const attributes = new Map(proto.attribute.map((attribute) => [attribute.name, attributeOf(attribute, scope)]));
+  const attributes = new Map(proto.attribute.map((attribute) => [attribute.name, attributeOf(attribute, scope, external)]));
   const node: Node = { name, opType: proto.opType, domain, inputs, outputs: [], attributes };
   if (proto.docString || proto.$unknown || proto.overload) node.remainder = { docString: proto.docString, overload: proto.overload, ...unknownOf(proto) };
   const inferred = domain === '' ? operatorOf(proto.opType)?.infer(node, where, proto.output.length) : undefined;
@@ -145,7 +150,7 @@ function valueOf(info: ValueInfoProto): Value {
   return { name: info.name, dtype: elementTypeNames[type.value.elemType as DataTypeCode], shape };
 }
 
-function attributeOf(proto: AttributeProto, scope: ReadonlyMap<string, Value>): Attribute {
+function attributeOf(proto: AttributeProto, scope: ReadonlyMap<string, Value>, external: ExternalReader | undefined): Attribute {
   const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
   switch (proto.type) {
     case attributeTypeCodes.float: return { type: 'float', value: proto.f };
@@ -155,30 +160,33 @@ function attributeOf(proto: AttributeProto, scope: ReadonlyMap<string, Value>): 
     case attributeTypeCodes.ints: return { type: 'ints', value: proto.ints.map(Number) };
     case attributeTypeCodes.strings: return { type: 'strings', value: proto.strings.map(text) };
     case attributeTypeCodes.tensor:
-      if (proto.t) return { type: 'tensor', value: constantOf(proto.t) };
+      if (proto.t) return { type: 'tensor', value: constantOf(proto.t, external) };
       break;
     case attributeTypeCodes.graph:
-      if (proto.g) return { type: 'graph', value: readGraph(proto.g, scope) };
+      if (proto.g) return { type: 'graph', value: readGraph(proto.g, scope, external) };
       break;
   }
   return { type: 'opaque', value: toBinary(AttributeProtoSchema, proto) };
 }
 
-function constantOf(proto: TensorProto): Constant {
+function constantOf(proto: TensorProto, external: ExternalReader | undefined): Constant {
   const dtype = elementTypeNames[proto.dataType as DataTypeCode] as DataType | undefined;
   const name = JSON.stringify(proto.name);
   if (!dtype) throw new UnsupportedError(`Tensor ${name} has the element type ${proto.dataType}, which is not supported.`);
   const dims = proto.dims.map(Number);
   const bytes = elementCount(dims) * elementBytes[dtype];
   if (dims.some((dim) => !Number.isSafeInteger(dim) || dim < 0) || !Number.isSafeInteger(bytes)) throw new ModelFormatError(`Tensor ${name} has the shape [${dims.join(', ')}].`);
-  if (proto.dataLocation === 1) return { dtype, dims, data: externalOf(proto, bytes) };
+  if (proto.dataLocation === 1) {
+    const place = externalOf(proto, bytes);
+    return { dtype, dims, data: external?.(proto.name, place) ?? place };
+  }
   if (dtype === 'string') return { dtype, dims, data: proto.stringData.map((text) => new TextDecoder().decode(text)) };
   const data = proto.rawData.byteLength > 0 || bytes === 0 ? proto.rawData : typedData(proto, dtype);
   if (data.byteLength !== bytes) throw new ModelFormatError(`Tensor ${name} of shape [${dims.join(', ')}] holds ${data.byteLength} bytes, expected ${bytes}.`);
   return { dtype, dims, data };
 }
 
-function externalOf(proto: TensorProto, bytes: number): { location: string; offset: number; length: number } {
+function externalOf(proto: TensorProto, bytes: number): ExternalData {
   const entries = new Map(proto.externalData.map((entry) => [entry.key, entry.value]));
   const number = (key: string, fallback: number): number => {
     const value = Number(entries.get(key) ?? fallback);

@@ -28,7 +28,7 @@ const largestModel = 2 ** 31 - 2 ** 24;
 export function writeModel(model: Model, store?: ExternalStore): Uint8Array {
   const inside = embeddedBytes(model.graph, store);
   if (inside > largestModel) {
-    throw new GraphError(`Graph ${JSON.stringify(model.graph.name)} has ${inside} bytes of constants; an ONNX file holds at most 2 GiB in all. Keep the weights in external data (without --single-file).`);
+    throw new GraphError(`Graph ${JSON.stringify(model.graph.name)} has ${inside} bytes of constants; an ONNX file holds at most 2 GiB in all. Keep the weights in external data (without --single-file; readModelFile leaves them in their file with keepBeyond).`);
   }
   const kept = model.remainder as { functions?: FunctionProto[]; domain?: string; modelVersion?: bigint; $unknown?: UnknownField[] } | undefined;
   const proto = create(ModelProtoSchema, {

@@ -1,5 +1,4 @@
 /** `ratioflow gradient`: adds the input gradient to any ONNX model. */
-import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { Command } from 'commander';
 import type { Context } from '../context.js';
@@ -16,22 +15,16 @@ const collect = (value: string, list: string[]): string[] => [...list, value];
 export const gradientCommand = (context: Context): Command => new Command('gradient')
   .description('add the gradient of the sum of an output as output grad_<input> to an ONNX model; everything else stays')
   .argument('<model.onnx>', 'the model')
-  .requiredOption('-o, --out <grad.onnx>', 'the model with its gradient; beside the original where that has external data')
+  .requiredOption('-o, --out <grad.onnx>', 'the model with its gradient; beside the original, weights in a file of their own stay there')
   .option('--of <output>', 'output to differentiate (default: the only one)')
   .option('--wrt <input>', 'input to differentiate with respect to; may be repeated (default: the only floating-point one)', collect, [])
   .option('--seed', 'add an input seed_<output> that the output is multiplied with before summing: a vector-Jacobian product')
   .action(async (path: string, options: Options) => {
-    const { gradient, readModel, writeModel } = await import('@ratioflow/export');
-    const { ArgumentError, RatioflowError } = await import('@ratioflow/sdk');
+    const { gradient, readModelFile, writeModel } = await import('@ratioflow/export');
     const { writeFileAtomic } = await import('@ratioflow/node');
-    const bytes = await readFile(path).catch((cause: unknown) => {
-      throw new RatioflowError(`${path} cannot be read: ${(cause as Error).message}.`, { cause });
-    });
-    const model = readModel(bytes);
-    const external = [...model.graph.initializers.values()].some(({ data }) => 'location' in data);
-    if (external && dirname(resolve(options.out)) !== dirname(resolve(path))) {
-      throw new ArgumentError(`${path} keeps its weights in a file beside it: write ${options.out} to the same folder, ${dirname(resolve(path))}.`);
-    }
+    // Weights outside the model stay there, whatever their size; for another folder they are read, and written into the model.
+    const beside = dirname(resolve(options.out)) === dirname(resolve(path));
+    const model = await readModelFile(path, beside ? { keepBeyond: 65536 } : {});
     const differentiated = gradient(model, { ...(options.of !== undefined && { of: options.of }), ...(options.wrt.length > 0 && { wrt: options.wrt }), ...(options.seed && { seed: true }) });
     await writeFileAtomic(options.out, writeModel(differentiated));
     context.print(`${options.out}: ${differentiated.graph.outputs.map(({ name, shape }) => `${name} [${shape?.join(', ') ?? '?'}]`).join(', ')}`);
