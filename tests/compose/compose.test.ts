@@ -51,7 +51,7 @@ describe.skipIf(!python)('guidance', () => {
       expect(manifest.guidance).toEqual({ classes: 7, scale: 0.7 });
       const [x, noise] = [await read('x'), await read('noise')];
       for (const optimization of ['disabled', 'all'] as const) {
-        const session = await reference.load({ name, model: files.get('gradient.onnx')!, externalData: new Map([['weights.bin', files.get('weights.bin')!]]) }, { optimization });
+        const session = await reference.load({ name, model: files.get('gradient.onnx')!, externalData: (file) => Promise.resolve(files.get(file)!) }, { optimization });
         const { drift } = await session.run({ x, y: { shape: [5], data: BigInt64Array.from(y, BigInt) }, phi: { shape: [], data: Float32Array.of(1) } });
         await session.dispose();
         const [base, gradient] = [(await read('drift')).data, (await read('gradient')).data];
@@ -139,7 +139,7 @@ describe('a composed bundle', () => {
     const mean = builder.op('ReduceMean', [x, builder.ints([2, 3])], { keepdims: 0 });
     builder.output('l', builder.op('Concat', [builder.op('Neg', [mean]), mean], { axis: 1 }));
     const { files } = await composed({ bundles: [of('grey')], guide: { model: newModel(builder.graph) }, scale: 500 });
-    const session = await reference.load({ name: 'generator.onnx', model: files.get('generator.onnx')!, externalData: new Map() });
+    const session = await reference.load({ name: 'generator.onnx', model: files.get('generator.onnx')!, externalData: (file) => Promise.resolve(files.get(file)!) });
     const z = new Float32Array(2 * 64 * 7).map((_, i) => Math.sin(i));
     const { images } = await session.run({ z: { shape: [2, 448], data: z }, y: { shape: [2], data: BigInt64Array.of(0n, 1n) } });
     await session.dispose();
