@@ -24,12 +24,12 @@ export const noChromium: string | undefined = chromiumPath === undefined
 
 if (noChromium !== undefined) console.log(`skipped: browser tests (${noChromium})`);
 
-/** Starts the browser. */
-export async function launch(): Promise<Browser> {
+/** Starts the browser. @param webgpu false: as if it had never heard of WebGPU */
+export async function launch({ webgpu = true } = {}): Promise<Browser> {
   const icd = '/usr/lib/chromium/vk_swiftshader_icd.json';
   return chromium.launch({
     executablePath: chromiumPath!,
-    args: ['--no-sandbox', '--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader', '--enable-features=Vulkan'],
+    args: ['--no-sandbox', ...(webgpu ? ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader', '--enable-features=Vulkan'] : ['--disable-blink-features=WebGPU'])],
     env: {
       ...process.env as Record<string, string>,
       XDG_RUNTIME_DIR: process.env.XDG_RUNTIME_DIR ?? mkdtempSync(join(tmpdir(), 'ratioflow-xdg-')),

@@ -1,0 +1,212 @@
+/** The page, built as it ships, in a real Chromium, under a strict content security policy. */
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { writeImageBundle, writePointsBundle } from '../support/network-bundles.js';
+import { buildPage } from './build.js';
+import { launch, noChromium } from './chromium.js';
+import { isolation, serveFiles } from './server.js';
+import type { Server } from './server.js';
+import { writeZip } from './write-zip.js';
+
+/** Nothing inline, nothing from elsewhere. */
+const policy = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'";
+
+describe.skipIf(noChromium !== undefined)('the page', () => {
+  let folder: string;
+  let browser: Browser;
+  let server: Server;
+  const pages: Page[] = [];
+  const errors: string[] = [];
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'ratioflow-page-'));
+    const [started] = await Promise.all([
+      launch(), writePointsBundle(join(folder, 'points')), writeImageBundle(join(folder, 'image')),
+      buildPage(join(import.meta.dirname, '../../runtimes/web/app'), join(folder, 'page')),
+    ]);
+    browser = started;
+    await writeFile(join(folder, 'index.json'), JSON.stringify([
+      { id: 'points', name: 'points', sampleShape: [2], path: 'points' }, { id: 'image', name: 'image', sampleShape: [1, 8, 8], path: 'image' },
+    ]));
+    server = await serveFiles({ '/bundles/': folder, '/': join(folder, 'page') }, () => ({ ...isolation, 'Content-Security-Policy': policy }));
+  });
+  afterEach(async () => {
+    await Promise.all(pages.splice(0).map((page) => page.context().close()));
+    expect(errors.splice(0)).toEqual([]);
+  });
+  afterAll(async () => {
+    await browser.close();
+    await server.close();
+    await rm(folder, { recursive: true });
+  });
+
+  async function openPage(fragment: string, options: BrowserContextOptions = {}): Promise<Page> {
+    const page = await (await browser.newContext(options)).newPage();
+    page.on('console', (message) => message.type() === 'error' && errors.push(message.text()));
+    page.on('pageerror', (error) => errors.push(String(error)));
+    pages.push(page);
+    await page.goto(`${server.url}/#${fragment}`);
+    return page;
+  }
+  const step = async (page: Page): Promise<number> => Number((await page.textContent('#step'))!.split('/')[0]);
+  /** Waits for the whole flow, and goes to its end. */
+  const finished = async (page: Page): Promise<void> => {
+    await expect.poll(async () => {
+      await page.keyboard.press('End');
+      const [now, of] = (await page.textContent('#step'))!.split('/');
+      return now === of;
+    }, { timeout: 30_000 }).toBe(true);
+  };
+  /** The screen's pixels, as a hash. */
+  const screen = (page: Page): Promise<string> => page.evaluate(async () => {
+    await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
+    const canvas = document.querySelector('canvas')!;
+    const digest = await crypto.subtle.digest('SHA-256', canvas.getContext('2d')!.getImageData(0, 0, canvas.width, canvas.height).data);
+    return [...new Uint8Array(digest)].join();
+  });
+
+  it.each(['points', 'image'])('plays, pauses, steps and rewinds the flow of %s, by mouse and keyboard', async (bundle) => {
+    const page = await openPage(`bundle=${bundle}&count=8`);
+    await finished(page);
+    expect(await page.textContent('#provider')).toBe('WebAssembly');
+    const end = await screen(page);
+    await page.click('#rewind');
+    await expect.poll(() => step(page)).toBe(0);
+    expect(await page.textContent('#stage')).toBe('prior');
+    const start = await screen(page);
+    expect(start).not.toBe(end);
+    await page.click('#forward');
+    await page.keyboard.press('ArrowRight');
+    await expect.poll(() => step(page)).toBe(2);
+    expect(await page.textContent('#stage')).toBe('bridging');
+    await page.keyboard.press('ArrowLeft');
+    await expect.poll(() => step(page)).toBe(1);
+    await page.click('h1');
+    await page.keyboard.press('Space');
+    await expect.poll(() => step(page)).toBeGreaterThan(2);
+    await page.keyboard.press('Space');
+    await expect.poll(() => page.getAttribute('#play', 'aria-label')).toBe('Play');
+    const held = await step(page);
+    await page.waitForTimeout(200);
+    expect(await step(page)).toBe(held);
+    await page.keyboard.press('End');
+    await expect.poll(() => page.textContent('#stage')).toBe('refinement');
+    expect(await screen(page)).toBe(end);
+    await page.keyboard.press('Home');
+    await expect.poll(() => step(page)).toBe(0);
+    expect(await screen(page)).toBe(start);
+  });
+
+  it('keeps its settings in the address, and makes the same picture of it', async () => {
+    const page = await openPage('bundle=image');
+    await finished(page);
+    const before = await screen(page);
+    await page.fill('#seed', '77');
+    await page.fill('#K', '9');
+    await page.locator('#K').blur();
+    await page.focus('#play');
+    await page.waitForFunction(() => document.getElementById('step')!.textContent.endsWith('/14'));
+    await finished(page);
+    const address = page.url();
+    expect(new URL(address).hash).toBe('#bundle=image&seed=77&K=9');
+    const after = await screen(page);
+    expect(after).not.toBe(before);
+    const other = await openPage(new URL(address).hash.slice(1));
+    await finished(other);
+    expect(await screen(other)).toBe(after);
+    await other.click('#reset');
+    await other.waitForFunction(() => document.getElementById('step')!.textContent.endsWith('/25'));
+    expect(new URL(other.url()).hash).toBe('#bundle=image&seed=77');
+  });
+
+  it('goes from one seed to another, and from a drawing', async () => {
+    const page = await openPage('bundle=image&mode=interpolate&seed=3&seedB=4&count=5');
+    await finished(page);
+    const path = await screen(page);
+    // Both ends are the same seed: another picture, all of whose images start alike.
+    await page.fill('#seedB', '3');
+    await page.focus('#play');
+    await page.waitForFunction(() => document.getElementById('step')!.textContent.startsWith('0'));
+    await finished(page);
+    expect(await screen(page)).not.toBe(path);
+    await page.check('input[value=draw]', { force: true });
+    expect(await page.textContent('#notice')).toBe('Draw something on the pad.');
+    const box = (await page.locator('#pad').boundingBox())!;
+    await page.mouse.move(box.x + 0.3 * box.width, box.y + 0.2 * box.height);
+    await page.mouse.down();
+    await page.mouse.move(box.x + 0.7 * box.width, box.y + 0.8 * box.height, { steps: 4 });
+    await page.mouse.up();
+    // All steps of a drawing refine it.
+    await page.waitForFunction(() => document.getElementById('step')!.textContent.endsWith('/5'));
+    await finished(page);
+    expect(await page.textContent('#stage')).toBe('refinement');
+  });
+
+  it('saves the picture as a PNG', async () => {
+    const page = await openPage('bundle=points');
+    await finished(page);
+    const [download] = await Promise.all([page.waitForEvent('download'), page.click('#save')]);
+    expect(download.suggestedFilename()).toBe('points-seed0-step32.png');
+    const bytes = await readFile(await download.path());
+    expect(bytes.subarray(0, 8)).toEqual(Buffer.from([0x89, 0x50, 0x4e, 0x47, 13, 10, 26, 10]));
+    const { width, height } = await page.evaluate(() => ({ width: document.querySelector('canvas')!.width, height: document.querySelector('canvas')!.height }));
+    expect([bytes.readUInt32BE(16), bytes.readUInt32BE(20)]).toEqual([width, height]);
+  });
+
+  it('opens a ZIP of a bundle, and says what is wrong with a file that is none', async () => {
+    const page = await openPage('bundle=image');
+    await finished(page);
+    const archive = join(folder, 'points.zip');
+    await writeZip(archive, join(folder, 'points'), 'somewhere/points/');
+    await page.click('#open');
+    await page.setInputFiles('#archive', archive);
+    await page.waitForFunction(() => document.getElementById('facts')!.textContent.startsWith('points'));
+    await finished(page);
+    await page.click('#open');
+    await page.setInputFiles('#archive', { name: 'x.zip', mimeType: 'application/zip', buffer: Buffer.from('PK nonsense') });
+    await expect.poll(() => page.textContent('#notice')).toContain('The file is no ZIP archive that can be read: it has no directory.');
+  });
+
+  it('falls back where a provider is absent, and says so', async () => {
+    const plain = await launch({ webgpu: false });
+    try {
+      const page = await plain.newPage();
+      await page.goto(`${server.url}/#bundle=points&provider=webgpu&count=8`);
+      await finished(page);
+      expect(await page.textContent('#provider')).toBe('WebAssembly');
+      expect(await page.textContent('#warnings')).toContain('does not run on webgpu (this browser has no WebGPU');
+    } finally {
+      await plain.close();
+    }
+  });
+
+  it.each([['light', 1280, 800], ['dark', 1280, 800], ['light', 375, 740], ['dark', 375, 740]] as const)('is accessible: %s, %i × %i', async (colorScheme, width, height) => {
+    const page = await openPage('bundle=image', { colorScheme, viewport: { width, height }, bypassCSP: true });
+    await finished(page);
+    expect(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)).toBeLessThanOrEqual(0);
+    await page.addScriptTag({ path: createRequire(import.meta.url).resolve('axe-core/axe.min.js') });
+    const violations = (): Promise<string[]> => page.evaluate(async () => {
+      const { axe } = globalThis as unknown as { axe: { run: () => Promise<{ violations: { id: string; nodes: { html: string }[] }[] }> } };
+      return (await axe.run()).violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`);
+    });
+    expect(await violations()).toEqual([]);
+    await page.click('#open');
+    expect(await violations()).toEqual([]);
+  });
+
+  it('needs no wasm to load, and every control can be reached with the keyboard', async () => {
+    const page = await openPage('bundle=nothing-such');
+    await page.waitForFunction(() => document.querySelectorAll('#bundle option').length === 2);
+    await finished(page);
+    const reached = new Set<string>();
+    for (let i = 0; i < 40; i++) {
+      await page.keyboard.press('Tab');
+      reached.add(await page.evaluate(() => document.activeElement?.id || document.activeElement?.getAttribute('name') || ''));
+    }
+    for (const id of ['bundle', 'open', 'rewind', 'play', 'position', 'mode', 'seed', 'K-slider', 'K', 'eta', 'nu', 'provider', 'link', 'save']) expect(reached).toContain(id);
+  });
+});
