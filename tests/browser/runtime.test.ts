@@ -1,5 +1,5 @@
 /** @ratioflow/web in a real Chromium, against what onnxruntime-node makes of the same bundles. */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { open as openInNode } from '@ratioflow/node';
@@ -89,5 +89,121 @@ describe.skipIf(noChromium !== undefined)('in the browser', () => {
       // A flow that stands still would agree as well.
       expect(largest(actual.samples, (await model.sample({ ...settings, K: 0, kappa: 0 })).samples.data)).toBeGreaterThan(0.1);
     });
+  });
+
+  it('keeps the page free, and answers calls, aborts and errors as a model in the page does', async () => {
+    const page = await openPage();
+    const result = await page.evaluate(async () => {
+      const model = await ratioflow.open('/bundles/image', { providers: ['wasm'] });
+      const message = (error: unknown): string => `${(error as Error).name}: ${(error as Error).message}`;
+      const seen: number[] = [];
+      const steps: number[] = [];
+      const { samples } = await model.sample({ count: 2, seed: 5, onStep: ({ step }) => steps.push(step) });
+      const frames: number[] = [];
+      let last = new Float32Array(0);
+      for await (const { step, x } of model.flow({ count: 2, seed: 5, every: 10 })) {
+        frames.push(step);
+        last = x.data.slice();
+      }
+      for await (const { step } of model.flow({ count: 2 })) {
+        seen.push(step);
+        if (step === 3) break;
+      }
+      const together = await Promise.all([1, 2, 3].map(async (seed) => (await model.sample({ seed })).samples.data));
+      const alone = (await model.sample({ seed: 2 })).samples.data;
+      const controller = new AbortController();
+      const errors = await Promise.all([
+        model.sample({ count: 0 }).catch(message), model.sample({ signal: AbortSignal.abort(new Error('before')) }).catch(message),
+        model.sample({ count: 64, K: 100_000, signal: controller.signal, onStep: ({ step }) => step === 5 && controller.abort(new Error('during')) }).catch(message),
+        model.sample({ onStep: () => { throw new TypeError('from onStep'); } }).catch(message),
+        model.score({ shape: [1, 3], data: new Float32Array(3) }).catch(message), model.runtime.load({ name: '', model: new Uint8Array() }).catch(message),
+      ]);
+      // While it samples, the page goes on: the longest time that a timer of 5 ms took.
+      let longest = 0;
+      let before = performance.now();
+      const timer = setInterval(() => {
+        longest = Math.max(longest, performance.now() - before);
+        before = performance.now();
+      }, 5);
+      const { statistics } = await model.sample({ count: 64, K: 60 });
+      clearInterval(timer);
+      const score = await model.score(samples);
+      const verification = await model.verify();
+      await model.dispose();
+      await model.dispose();
+      const afterwards = await model.sample().catch(message);
+      return { steps, frames, same: [...last].every((value, i) => value === samples.data[i]), seen, concurrent: together[1]!.every((value, i) => value === alone[i]),
+        errors, longest, milliseconds: statistics.milliseconds, warnings: statistics.warnings, score: [...score], passed: verification.passed, afterwards };
+    });
+    expect(result).toMatchObject({
+      steps: Array.from({ length: 25 }, (_, i) => i + 1), frames: [0, 10, 20, 25], same: true, seen: [0, 1, 2, 3], concurrent: true, passed: true,
+      afterwards: 'ArgumentError: The model has been disposed of: open it again.',
+    });
+    expect(result.errors).toEqual([
+      expect.stringContaining('ArgumentError: count is 0'), 'Error: before', 'Error: during', 'TypeError: from onStep',
+      expect.stringContaining('ArgumentError: x has shape [1, 3]'), expect.stringContaining('ArgumentError: This runtime is in a worker'),
+    ]);
+    expect(result.warnings).toEqual([expect.stringContaining('WebAssembly runs on one thread: the page is not cross-origin isolated.')]);
+    expect(result.longest).toBeLessThan(result.milliseconds);
+    await using model = await openInNode(join(folder, 'image'));
+    expect(largest(result.score, await model.score((await model.sample({ count: 2, seed: 5 })).samples))).toBeLessThan(1e-4);
+  });
+
+  it('downloads a file once, reports how far it is, and mends or refuses what is damaged', async () => {
+    const page = await openPage();
+    const opened = (bundle: string): Promise<{ downloads: Web.Download[]; error?: string }> => page.evaluate(async (path) => {
+      const downloads: Web.Download[] = [];
+      try {
+        const model = await ratioflow.open(path, { providers: ['wasm'], onProgress: (download) => downloads.push(download) });
+        await model.sample({ K: 2, kappa: 0 });
+        await model.dispose();
+        return { downloads };
+      } catch (error) {
+        return { downloads, error: `${(error as Error).name}: ${(error as Error).message}` };
+      }
+    }, bundle);
+    const first = await opened('/bundles/image');
+    const ends = Object.fromEntries(first.downloads.map(({ file, loaded, total }) => [file, [loaded, total]]));
+    const weights = (await readFile(join(folder, 'image/weights.bin'))).byteLength;
+    expect(ends['weights.bin']).toEqual([weights, weights]);
+    expect(ends['sampler.onnx']?.[0]).toBe(ends['sampler.onnx']?.[1]);
+    const again = await opened('/bundles/image');
+    expect([...new Set(again.downloads.map(({ file }) => file))]).toEqual(['manifest.json']);
+    // Somebody writes nonsense into the cache: the file is fetched anew.
+    await page.evaluate(async () => {
+      const cache = await caches.open('ratioflow');
+      for (const request of await cache.keys()) if (request.url.includes('weights.bin')) await cache.put(request, new Response('nonsense'));
+    });
+    expect((await opened('/bundles/image')).downloads.map(({ file }) => file)).toContain('weights.bin');
+    await cp(join(folder, 'image'), join(folder, 'longer'), { recursive: true });
+    await writeFile(join(folder, 'longer/prior.onnx'), Buffer.concat([await readFile(join(folder, 'image/prior.onnx')), Buffer.alloc(9)]));
+    expect((await opened('/bundles/longer')).error).toMatch(/^BundleError: .*\/longer\/prior\.onnx has more than the \d+ bytes/);
+    await cp(join(folder, 'image'), join(folder, 'other'), { recursive: true });
+    const changed = await readFile(join(folder, 'image/weights.bin'));
+    changed[100]! ^= 1;
+    await writeFile(join(folder, 'other/weights.bin'), changed);
+    expect((await opened('/bundles/other')).error).toMatch(/^BundleError: .*weights\.bin has SHA-256/);
+    expect((await opened('/bundles/absent')).error).toMatch(/^BundleError: .*manifest\.json cannot be read: the server answers 404/);
+    // A failed request is the browser's to report.
+    errors.splice(0);
+    const aborted = await page.evaluate(async () => {
+      const controller = new AbortController();
+      const opening = ratioflow.open('/bundles/image', { signal: controller.signal });
+      controller.abort(new Error('enough'));
+      return opening.then(() => 'opened', (error: unknown) => (error as Error).message);
+    });
+    expect(aborted).toBe('enough');
+  });
+
+  it('refuses a provider that computes something else, and says so', async () => {
+    await cp(join(folder, 'points'), join(folder, 'wrong'), { recursive: true });
+    const manifest = JSON.parse(await readFile(join(folder, 'wrong/manifest.json'), 'utf8')) as { tolerances: Record<string, unknown> };
+    // Nothing but exact agreement would do.
+    manifest.tolerances.webgpu = { absolute: 0, relative: 0 };
+    await writeFile(join(folder, 'wrong/manifest.json'), JSON.stringify(manifest));
+    const page = await openPage();
+    const { statistics } = await sampleIn(page, 'wrong', { providers: ['webgpu'] }, { K: 2, kappa: 0 });
+    expect(statistics.provider).toBe('wasm');
+    expect(statistics.warnings.join()).toMatch(/(sampler|step)\.onnx does not run on webgpu \(webgpu of onnxruntime-web .* computes .*: wasm is used instead/);
   });
 });

@@ -32,7 +32,7 @@ export function createRuntime({ providers = ['webgpu', 'wasm'], threads, assets 
   const wanted = checkProviders(providers);
   checkThreads(threads);
   // Nothing comes after WebAssembly, which always runs.
-  const usable: readonly ProviderName[] = [...new Set([...wanted.slice(0, wanted.indexOf('wasm') >>> 0), 'wasm' as const])];
+  let usable: readonly ProviderName[] = [...new Set([...wanted.slice(0, wanted.indexOf('wasm') >>> 0), 'wasm' as const])];
   const folder = assets === undefined ? undefined : String(assets).replace(/\/*$/, '/');
   const warnings: string[] = [];
   const warn = (warning: string): void => {
@@ -45,7 +45,11 @@ export function createRuntime({ providers = ['webgpu', 'wasm'], threads, assets 
     const asked = options.threads ?? threads;
     const engineThreads = crossOriginIsolated ? asked ?? Math.min(8, Math.ceil(navigator.hardwareConcurrency / 2)) : 1;
     try {
-      const engine = await startEngine(provider!, { threads: engineThreads, assets: folder && new URL(folder, location.href).href });
+      const engine = await startEngine(provider!, { threads: engineThreads, assets: folder && new URL(folder, location.href).href }).catch((cause: unknown) => {
+        // Whatever the graph, nothing runs there: the last provider aside, it is not tried again.
+        if (rest.length > 0) usable = usable.filter((name) => name !== provider);
+        throw cause;
+      });
       version = engine.ort.env.versions.web ?? '';
       const session = await engine.exclusive(() => engine.ort.InferenceSession.create(graph.model, {
         executionProviders: [provider!],
@@ -70,7 +74,8 @@ export function createRuntime({ providers = ['webgpu', 'wasm'], threads, assets 
       // A damaged bundle is nothing that another provider could mend.
       if (cause instanceof BundleError) throw cause;
       if (rest.length === 0) throw cause instanceof RuntimeError ? cause : new RuntimeError(`onnxruntime-web cannot load ${graph.name} on ${provider!}: ${explain(cause)}`, { cause });
-      warn(`${graph.name} does not run on ${provider!} (${messageOf(cause).slice(0, 200)}): ${rest[0]!} is used instead.`);
+      const what = usable.includes(provider!) ? `${graph.name} does not run on ${provider!}` : `${provider!} does not run here`;
+      warn(`${what} (${messageOf(cause).slice(0, 200)}): ${rest[0]!} is used instead.`);
       return create(graph, check, options, rest);
     }
   };
