@@ -12,4 +12,4 @@ export type { DemoOptions, DemoResult } from './demos/demo.js';
 export { digitsDemo } from './demos/digits.js';
 export { toyDemo, toyNames, type ToyName } from './demos/toy.js';
 export { scatterPlot, type ScatterPlot } from './pictures/plane-plots.js';
-export { ddpOfFile, type DdpFileOptions } from './priors/ddp-file.js';
+export { ddpOfFile, ddpPriorOfFile, type DdpFileOptions, type DdpPrior } from './priors/ddp-file.js';

@@ -7,7 +7,7 @@ import * as tf from '@tensorflow/tfjs';
 import { Matrix, CholeskyDecomposition } from 'ml-matrix';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { imageArray } from '../data/image-array.js';
-import { ddpOfFile } from './ddp-file.js';
+import { ddpOfFile, ddpPriorOfFile } from './ddp-file.js';
 import { ddpStatistics } from './ddp.js';
 
 let folder: string;
@@ -75,6 +75,25 @@ describe('ddpOfFile', () => {
     expectClose(factor, expected.factor, 5);
   });
 
+  it('makes a low-rank prior of large images, around their mean', async () => {
+    const large = [1, 60, 60] as const;
+    const d = 3600;
+    // Two directions, and noise of one level or two.
+    const images = Uint8Array.from({ length: 40 * d }, (_, i) => 120 + Math.round(60 * Math.sin(Math.floor(i / d) * 1.3) * Math.cos((i % d) / 60)) + (i * 7) % 3);
+    await writeNpy(join(folder, 'large.npy'), { shape: [40, ...large], data: images });
+    await tf.setBackend('cpu');
+    const made = await ddpPriorOfFile(join(folder, 'large.npy'), large, { tf });
+    expect(made.kind).toBe('ddp-low-rank');
+    for (const pixel of [0, 1234, 3599]) {
+      let mean = 0;
+      for (let n = 0; n < 40; n++) mean += (images[n * d + pixel]! / 127.5 - 1) / 40;
+      expect(made.mean[pixel]).toBeCloseTo(mean, 5);
+    }
+    await writeNpy(join(folder, 'floats.npy'), { shape: [2, ...large], data: new Float32Array(2 * d) });
+    await expect(ddpPriorOfFile(join(folder, 'floats.npy'), large, { tf })).rejects.toThrow(/floats\.npy holds floats; a low-rank prior.*save the images as uint8/);
+    await expect(ddpPriorOfFile(join(folder, 'none'), large, { tf })).rejects.toThrow(/neither a folder of images nor an array/);
+  });
+
   it('says what does not fit', async () => {
     const path = join(folder, 'bad.npy');
     const npy = async (dims: number[], data: Float32Array | Uint8Array): Promise<string> => {
@@ -87,7 +106,7 @@ describe('ddpOfFile', () => {
     await expect(ddpOfFile(await npy([3, 2], new Float32Array(6).fill(NaN)), [2])).rejects.toThrow(/holds the value NaN: every value must be finite/);
     await expect(ddpOfFile(await npy([3, 2], new Uint8Array(6)), [2])).rejects.toThrow(/points are float32/);
     await expect(ddpOfFile(path, [3, 64, 64])).rejects.toThrow(/12288 × 12288 factor of 0\.6 GB.*low-rank/);
-    await expect(ddpOfFile(join(folder, 'images'), [3, 4, 4])).rejects.toThrow(/0\.png has 2 × 2 pixels; needed: 4 × 4/);
+    await expect(ddpOfFile(join(folder, 'images'), [3, 4, 4])).rejects.toThrow(/\d\.png has 2 × 2 pixels; needed: 4 × 4/);
     await expect(ddpOfFile(join(folder, 'images', 'more'), [7])).rejects.toThrow(/samples are points \[7\]: give an array/);
     await writeFile(join(folder, 'images', '0.png'), 'no picture');
     await expect(ddpOfFile(join(folder, 'images'), shape)).rejects.toThrow(/0\.png is no image that can be read/);

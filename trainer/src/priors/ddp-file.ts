@@ -8,6 +8,7 @@ import { sampleLength, type ImageDataset } from '../data/dataset.js';
 import { choleskyInPlace } from './cholesky.js';
 import { ddpRidge, ddpStatistics, largestFullDdp, type DdpState } from './ddp.js';
 import { floatMoments } from './float-moments.js';
+import { lowRankStatistics, type LowRankState } from './low-rank.js';
 
 export interface DdpFileOptions {
   /** tfjs with a fast backend. @default none: plain JavaScript, minutes for 50,000 images of 3 × 32² */
@@ -19,6 +20,37 @@ export interface DdpFileOptions {
 const chunk = 256;
 
 /**
+ * The prior of the samples in `path`: a full factor up to `largestFullDdp` values a sample, low-rank + diagonal above.
+ * @param options.tf is needed for low rank
+ * @throws {ArgumentError} as `ddpOfFile`, and for floats too large for a full factor
+ */
+export async function ddpPriorOfFile(path: string, sampleShape: readonly number[], { tf, onProgress }: DdpFileOptions & { readonly tf: TensorFlow }): Promise<DdpPrior> {
+  if (sampleLength(sampleShape) <= largestFullDdp) return { kind: 'ddp', ...await ddpOfFile(path, sampleShape, { tf, ...(onProgress && { onProgress }) }) };
+  const made = await withImages(path, sampleShape, (dataset) => lowRankStatistics(dataset, { tf, seed: 0n }));
+  return { kind: 'ddp-low-rank', ...made.state };
+}
+
+/** A state with its kind, as bundles take it. */
+export type DdpPrior = ({ readonly kind: 'ddp' } & DdpState) | ({ readonly kind: 'ddp-low-rank' } & LowRankState);
+
+/** Runs `use` on the images of a folder or an array of bytes. */
+async function withImages<T>(path: string, sampleShape: readonly number[], use: (dataset: ImageDataset) => Promise<T>): Promise<T> {
+  if (!path.endsWith('.npy')) {
+    const status = await stat(path).catch(() => undefined);
+    if (!status?.isDirectory()) throw new ArgumentError(`The prior's data ${path} is neither a folder of images nor an array .npy.`);
+    return use(await folderOf(path, sampleShape));
+  }
+  const rows = await openNpyRows(path);
+  try {
+    checkRows(rows, sampleShape);
+    if (!rows.bytes) throw new ArgumentError(`${path} holds floats; a low-rank prior, as samples of [${sampleShape.join(', ')}] need it, is made of bytes: save the images as uint8, 0 to 255.`);
+    return await use(datasetOf(rows, sampleShape));
+  } finally {
+    await rows.close();
+  }
+}
+
+/**
  * Mean and factor of the samples in `path`: an array `.npy` [count, …sampleShape] of bytes (0 to 255 stand for −1 to 1) or
  * floats (as they are), or a folder of images of exactly the sample's size, subfolders included.
  * @throws {ArgumentError} naming the file when there is no such data, or it does not fit `sampleShape`
@@ -26,7 +58,7 @@ const chunk = 256;
 export async function ddpOfFile(path: string, sampleShape: readonly number[], options: DdpFileOptions = {}): Promise<DdpState> {
   const d = sampleLength(sampleShape);
   if (d > largestFullDdp) {
-    throw new ArgumentError(`The ddp prior of samples [${sampleShape.join(', ')}] would need a ${d} × ${d} factor of ${(d * d * 4e-9).toFixed(1)} GB; full factors are made up to ${largestFullDdp} values a sample. Larger images want a low-rank factor: use the prior uniform, or one that a training run has made.`);
+    throw new ArgumentError(`The ddp prior of samples [${sampleShape.join(', ')}] would need a ${d} × ${d} factor of ${(d * d * 4e-9).toFixed(1)} GB; full factors are made up to ${largestFullDdp} values a sample. Larger images want a low-rank factor (ddpPriorOfFile).`);
   }
   const status = await stat(path).catch((cause: unknown) => {
     throw new ArgumentError(`The prior's data ${path} cannot be read: ${(cause as Error).message}.`, { cause });

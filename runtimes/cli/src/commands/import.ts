@@ -64,11 +64,11 @@ async function run(path: string, options: Options, context: Context): Promise<vo
 async function priorOf({ prior, data, deviation }: Options, sampleShape: readonly number[], context: Context): Promise<PriorSource> {
   if (prior === 'gaussian') return { kind: prior, ...(deviation !== undefined && { deviation }) };
   if (prior !== 'ddp') return { kind: prior };
-  const { ddpOfFile, loadTensorFlow } = await import('@ratioflow/trainer');
+  const { ddpPriorOfFile, loadTensorFlow } = await import('@ratioflow/trainer');
   const { tf } = await loadTensorFlow();
   const bar = await showProgress(context, 0, 'samples');
   try {
-    return { kind: prior, ...await ddpOfFile(data!, sampleShape, { tf, onProgress: (done, total) => { context.signal.throwIfAborted(); bar.update(done, total); } }) };
+    return await ddpPriorOfFile(data!, sampleShape, { tf, onProgress: (done, total) => { context.signal.throwIfAborted(); bar.update(done, total); } });
   } finally {
     bar.stop();
   }
