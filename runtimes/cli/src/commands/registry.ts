@@ -8,12 +8,14 @@ import { exportCommand } from './export.js';
 import { gradientCommand } from './gradient.js';
 import { importCommand } from './import.js';
 import { inspectCommand } from './inspect.js';
+import { planCommand } from './plan.js';
 import { sampleCommand } from './sample.js';
 import { trainCommand } from './train.js';
 import { verifyCommand } from './verify.js';
 
 export const commands: readonly ((context: Context) => Command)[] = [
   trainCommand,
+  planCommand,
   exportCommand,
   importCommand,
   convertCommand,

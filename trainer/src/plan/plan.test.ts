@@ -1,0 +1,41 @@
+/** Plans: parameters and operations against the sums of METHOD's table by hand; the measured part runs and adds up. */
+import { expect, it } from 'vitest';
+import { parseConfig } from '../config/load.js';
+import type { TrainingConfig } from '../config/schema.js';
+import { hoursWith, planTraining } from './plan.js';
+
+const config = (...overrides: string[]): TrainingConfig => parseConfig(`
+name: plan
+data: { name: cifar10, folder: nowhere }
+estimator: { name: resnet32 }
+prior: ddp
+flow: { K: 100, kappa: 20, eta: 3 }
+training: { iterations: 1000, batch: 64 }
+`, 'plan', overrides);
+
+it('counts resnet32 as the paper does, without reading data', async () => {
+  const plan = await planTraining(config(), { trialSteps: 0 });
+  expect(plan.parameters).toBe(11_374_209);
+  // By hand: each convolution its kernel times its output places, 32² = 1024, 16², 8², 4².
+  const places = [1024, 256, 64, 16] as const;
+  const stage = (inputs: number, size: number): number => size * (9 * inputs * 256 + 9 * 256 * 256 + inputs * 256 + 4 * 9 * 256 * 256);
+  const forward = places[0] * (27 * 128 + 6 * 9 * 128 * 128) + stage(128, places[1]) + stage(256, places[2]) + stage(256, places[3]) + 256;
+  expect(plan.forwardMacs).toBe(forward);
+  // METHOD: 2.0 GMAC. The input gradient costs as much again, bar what rearranging strided adjoints adds.
+  expect(forward / 1e9).toBeCloseTo(2.0, 1);
+  expect(plan.gradientMacs / forward).toBeGreaterThan(1.9);
+  expect(plan.gradientMacs / forward).toBeLessThan(2.6);
+  expect(plan.flopsPerSample).toBe(2 * 120 * plan.gradientMacs);
+  expect(plan.checkpointBytes).toBe(3 * 4 * 4 * 11_374_209);
+  expect(plan.measured).toBeNull();
+});
+
+it('measures, and scales by K and batch', async () => {
+  const small = config('data={ name: swiss-roll }', 'estimator={ name: mlp }', 'prior=gaussian', 'training.batch=16');
+  const { measured } = await planTraining(small, { trialSteps: 2 });
+  const { millisecondsPerFlowStep: step, millisecondsPerLearningStep: learning, millisecondsPerRefresh: refresh } = measured!;
+  expect(Math.min(step, learning)).toBeGreaterThan(0);
+  expect(measured!.hours).toBeCloseTo((1000 * (100 * step + learning + refresh)) / 3.6e6, 9);
+  expect(hoursWith(small, measured!, { K: 200 })).toBeCloseTo((1000 * (200 * step + learning + refresh)) / 3.6e6, 9);
+  expect(hoursWith(small, measured!, { batch: 48 })).toBeCloseTo((1000 * (3 * (100 * step + learning) + refresh)) / 3.6e6, 9);
+});
