@@ -13,5 +13,4 @@ export { digitsDemo } from './demos/digits.js';
 export { toyDemo, toyNames, type ToyName } from './demos/toy.js';
 export { scatterPlot, type ScatterPlot } from './pictures/plane-plots.js';
 export { ddpOfFile, ddpPriorOfFile, type DdpFileOptions, type DdpPrior } from './priors/ddp-file.js';
-export { ddpOfFile, type DdpFileOptions } from './priors/ddp-file.js';
 export { hoursWith, planTraining, type MeasuredSpeed, type PlanOptions, type TrainingPlan } from './plan/plan.js';
