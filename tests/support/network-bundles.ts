@@ -4,6 +4,8 @@ import { createRuntime } from '@ratioflow/node';
 import { normals, purposes } from '@ratioflow/sdk';
 
 type Value = ReturnType<GraphBuilder['input']>;
+/** What a bundle has besides its network; each of the two below has defaults of its own. */
+type Settings = Partial<Pick<Parameters<typeof createBundle>[0], 'pairing' | 'prior' | 'eta' | 'nu' | 'K' | 'kappa' | 'valueRange'>>;
 
 /** Weights of variance 1 / fan-in. */
 function weights(builder: GraphBuilder, index: number, dims: readonly number[], fanIn: number): Value {
@@ -13,7 +15,7 @@ function weights(builder: GraphBuilder, index: number, dims: readonly number[], 
 }
 
 /** A network of the toy experiments' kind, on points. */
-export async function writePointsBundle(folder: string): Promise<void> {
+export async function writePointsBundle(folder: string, settings: Settings = {}): Promise<void> {
   const builder = new GraphBuilder('mlp');
   let h = builder.input('x', 'float32', ['N', 2]);
   for (const [i, [from, to]] of ([[2, 64], [64, 64], [64, 1]] as const).entries()) {
@@ -23,12 +25,12 @@ export async function writePointsBundle(folder: string): Promise<void> {
   builder.output('n', h);
   await writeBundle(folder, await createBundle({
     name: 'points', estimator: newModel(builder.graph), pairing: 'lr-js', prior: { kind: 'gaussian' }, valueRange: null,
-    eta: 0.2, nu: 0.1, K: 25, kappa: 7, reference: createRuntime({ threads: 1 }),
+    eta: 0.2, nu: 0.1, K: 25, kappa: 7, reference: createRuntime({ threads: 1 }), ...settings,
   }));
 }
 
 /** Convolutions of stride 1 and 2 with a residual, on images of 8 × 8. */
-export async function writeImageBundle(folder: string): Promise<void> {
+export async function writeImageBundle(folder: string, settings: Settings = {}): Promise<void> {
   const builder = new GraphBuilder('convolutions');
   const x = builder.input('x', 'float32', ['N', 1, 8, 8]);
   const conv = (input: Value, index: number, from: number, to: number, stride: number): Value =>
@@ -41,6 +43,6 @@ export async function writeImageBundle(folder: string): Promise<void> {
   builder.output('n', builder.op('MatMul', [pooled, weights(builder, 4, [12, 1], 12)]));
   await writeBundle(folder, await createBundle({
     name: 'image', estimator: newModel(builder.graph), pairing: 'lr-kl', prior: { kind: 'uniform' }, valueRange: [-1, 1],
-    eta: 3, nu: 0.05, K: 20, kappa: 5, reference: createRuntime({ threads: 1 }),
+    eta: 3, nu: 0.05, K: 20, kappa: 5, reference: createRuntime({ threads: 1 }), ...settings,
   }));
 }

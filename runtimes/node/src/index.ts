@@ -1,6 +1,8 @@
 export { bundleSource, memorySource } from './bundle-source.js';
 export type { BundleLocation } from './bundle-source.js';
 export { defaultCacheFolder } from './cache.js';
+export { cudaPieces } from './cuda-check.js';
+export type { CudaPiece } from './cuda-check.js';
 export { filmStrip } from './film.js';
 export type { Film, FilmOptions } from './film.js';
 export { folderSource } from './folder-source.js';

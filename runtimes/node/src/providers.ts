@@ -8,7 +8,7 @@ export type ProviderName = (typeof providerNames)[number];
 
 /** The exact step that makes a provider available, for warnings and `doctor`. */
 export const remedies: Readonly<Record<ProviderName, string>> = {
-  cuda: 'install an NVIDIA driver, CUDA 12 and cuDNN 9, then run `node node_modules/onnxruntime-node/script/install --onnxruntime-node-install=cuda12` with network access',
+  cuda: 'install an NVIDIA driver, CUDA 12 and cuDNN 9, then run `node node_modules/onnxruntime-node/script/install --onnxruntime-node-install=cuda12` with network access (`ratioflow doctor` says which of these is missing)',
   webgpu: 'install a GPU driver with Vulkan (Linux; the loader is libvulkan.so.1), Metal (macOS) or Direct3D 12 (Windows)',
   cpu: 'reinstall onnxruntime-node: it has no binary for this platform',
 };

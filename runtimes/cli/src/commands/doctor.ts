@@ -36,11 +36,17 @@ async function machine(): Promise<Finding[]> {
 }
 
 async function sampling(): Promise<Finding[]> {
-  const { createRuntime, probeProvider, providerNames, remedies } = await import('@ratioflow/node');
+  const { createRuntime, cudaPieces, probeProvider, providerNames, remedies } = await import('@ratioflow/node');
   const findings: Finding[] = [{ name: 'engine', ok: true, detail: createRuntime().name }];
   for (const provider of providerNames.toReversed()) {
     const problem = await probeProvider(provider);
-    findings.push({ name: provider, ok: problem === undefined, detail: problem === undefined ? 'runs' : `does not run: ${problem}`, remedy: remedies[provider] });
+    // What CUDA lacks is a list of its own.
+    const pieces = provider === 'cuda' && problem !== undefined ? await cudaPieces() : [];
+    findings.push({
+      name: provider, ok: problem === undefined, detail: problem === undefined ? 'runs' : `does not run: ${problem}`,
+      ...(pieces.length === 0 && { remedy: remedies[provider] }),
+    });
+    findings.push(...pieces.map(({ name, found, detail, remedy }) => ({ name: `cuda needs ${name}`, ok: found, detail, remedy })));
   }
   return findings;
 }

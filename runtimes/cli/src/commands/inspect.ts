@@ -6,12 +6,12 @@ import { bytes, table } from '../text.js';
 
 export const inspectCommand = (context: Context): Command => new Command('inspect')
   .description('show what a bundle holds')
-  .argument('<bundle>', 'folder of the bundle')
+  .argument('<bundle>', 'folder, zip file or https URL of the bundle')
   .option('--json', 'print the checked manifest as JSON')
   .action(async (bundle: string, { json }: { readonly json?: boolean }) => {
     const { readManifest } = await import('@ratioflow/sdk');
-    const { folderSource } = await import('@ratioflow/node');
-    const manifest = await readManifest(folderSource(bundle));
+    const { bundleSource } = await import('@ratioflow/node');
+    const manifest = await readManifest(await bundleSource(bundle));
     for (const line of json ? [JSON.stringify(manifest, null, 2)] : describe(manifest)) context.print(line);
   });
 

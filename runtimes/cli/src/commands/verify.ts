@@ -9,14 +9,14 @@ interface Options { readonly provider?: ProviderName[]; readonly threads?: numbe
 
 export const verifyCommand = (context: Context): Command => new Command('verify')
   .description('run a bundle\'s verification vectors on each provider of this machine; exit code 1 when one of them fails')
-  .argument('<bundle>', 'folder of the bundle')
+  .argument('<bundle>', 'folder, zip file or https URL of the bundle')
   .option('--provider <list>', 'only these: cuda, webgpu, cpu, separated by commas; one that does not run is then a failure (default: all that run here)', providerList)
   .option('--threads <n>', 'threads of the engine (default: all cores)', integerFrom(1))
   .action((bundle: string, options: Options) => run(bundle, options, context));
 
 async function run(bundle: string, { provider: wanted, threads }: Options, context: Context): Promise<void> {
   const { verifyBundle } = await import('@ratioflow/sdk');
-  const { createRuntime, folderSource, probeProvider, providerNames } = await import('@ratioflow/node');
+  const { bundleSource, createRuntime, probeProvider, providerNames } = await import('@ratioflow/node');
   for (const provider of wanted ?? providerNames.toReversed()) {
     context.signal.throwIfAborted();
     const problem = await probeProvider(provider);
@@ -25,12 +25,19 @@ async function run(bundle: string, { provider: wanted, threads }: Options, conte
       if (wanted !== undefined) context.fail();
       continue;
     }
-    const result = await verifyBundle(folderSource(bundle), createRuntime({ providers: [provider], ...(threads !== undefined && { threads }) }));
+    const result = await verifyBundle(await bundleSource(bundle), createRuntime({ providers: [provider], ...(threads !== undefined && { threads }) }));
     for (const warning of result.warnings) context.note(`warning: ${warning}`);
-    context.print(`${provider}: ${result.checks.length === 0 ? 'the bundle has no verification vectors' : result.passed ? 'passed' : 'FAILED'} (${result.runtime})`);
+    context.print(`${provider}: ${result.checks.length === 0 ? 'the bundle has no verification vectors' : result.passed ? 'passed' : 'FAILED'} (${result.runtime}; ${summary(result.checks)})`);
     for (const line of lines(result.checks)) context.print(line);
     if (!result.passed) context.fail();
   }
+}
+
+/** Which graphs are right, which are wrong. */
+function summary(checks: readonly Check[]): string {
+  const wrong = new Set(checks.filter(({ passed }) => !passed).map(({ graph }) => graph));
+  const right = new Set(checks.map(({ graph }) => graph).filter((graph) => !wrong.has(graph)));
+  return [[...right], [...wrong]].map((names, i) => (names.length === 0 ? '' : `${['right', 'wrong'][i]!}: ${names.join(', ')}`)).filter((part) => part !== '').join('; ') || 'nothing to run';
 }
 
 function lines(checks: readonly Check[]): string[] {

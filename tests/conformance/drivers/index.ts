@@ -1,0 +1,7 @@
+/** Every runtime that the conformance suite knows. */
+import type { Driver } from '../driver.js';
+import { nodeDrivers } from './node.js';
+import { pythonDrivers } from './python.js';
+import { webDrivers } from './web.js';
+
+export const drivers: readonly Driver[] = [...nodeDrivers, ...webDrivers, ...pythonDrivers];
