@@ -1,6 +1,7 @@
 /** Every command, in the order of the help. A new one is a file in this folder and a line here. */
 import type { Command } from 'commander';
 import type { Context } from '../context.js';
+import { composeCommand } from './compose.js';
 import { convertCommand } from './convert.js';
 import { demoCommand } from './demo.js';
 import { doctorCommand } from './doctor.js';
@@ -20,6 +21,7 @@ export const commands: readonly ((context: Context) => Command)[] = [
   importCommand,
   convertCommand,
   gradientCommand,
+  composeCommand,
   sampleCommand,
   verifyCommand,
   inspectCommand,

@@ -3,11 +3,13 @@ import { Command, Option } from 'commander';
 import type { Model, SampleOptions, Seed, Tensor } from '@ratioflow/sdk';
 import type { PictureOptions, ProviderName } from '@ratioflow/node';
 import type { Context } from '../context.js';
+import { guideOf, withGuideOptions, type GuideFlags } from '../guide-options.js';
 import { integerFrom, numberFrom, providerList, seed } from '../parsers.js';
 import { showProgress } from '../progress.js';
 import { duration } from '../text.js';
 
-interface Options {
+interface Options extends GuideFlags {
+  readonly class?: number[];
   readonly out: string;
   readonly count?: number;
   readonly seed: Seed;
@@ -27,7 +29,7 @@ interface Options {
   readonly zoom?: number;
 }
 
-export const sampleCommand = (context: Context): Command => new Command('sample')
+export const sampleCommand = (context: Context): Command => withGuideOptions(new Command('sample')
   .description('draw samples from a bundle')
   .argument('<bundle>', 'folder of the bundle')
   .requiredOption('-o, --out <path>', 'where to: grid.png (a scatter plot for points of the plane), array.npy (float32, [count, C, H, W] or [count, D]), or folder/ for one PNG per image, named by index')
@@ -47,12 +49,13 @@ export const sampleCommand = (context: Context): Command => new Command('sample'
   .option('--frames <n>', 'frames of the film strip at most', integerFrom(2), 12)
   .option('--columns <n>', 'images side by side in a grid (default: about as many as rows)', integerFrom(1))
   .option('--zoom <n>', 'pixels of the picture per pixel of an image, each way (default: images of about 64 pixels; 1 in a folder)', integerFrom(1))
+  .option('--class <list>', 'of a guided bundle or with --guide: a class for all samples, or one for each, with commas; -1 guides nothing', (text: string) => text.split(',').map(Number)))
   .action((bundle: string, options: Options) => run(bundle, options, context));
 
 async function run(bundle: string, options: Options, context: Context): Promise<void> {
   const node = await import('@ratioflow/node');
   const { ArgumentError } = await import('@ratioflow/sdk');
-  const model = await node.open(bundle, { providers: options.provider, ...(options.threads !== undefined && { threads: options.threads }) });
+  const model = await node.open(await guided(bundle, options), { providers: options.provider, ...(options.threads !== undefined && { threads: options.threads }) });
   try {
     const { sampleShape, valueRange } = model.manifest;
     // Before the work, not after it.
@@ -63,7 +66,8 @@ async function run(bundle: string, options: Options, context: Context): Promise<
     const x0 = options.x0 === undefined ? undefined : await node.readNpy(options.x0);
     const noise = options.noise === undefined ? undefined : await node.readNpy(options.noise);
     const settings: SampleOptions = {
-      count: options.count ?? x0?.shape[0] ?? (options.film ? 8 : 64), seed: options.seed, first: options.first, signal: context.signal,
+      ...(options.class && { class: options.class.length === 1 ? options.class[0]! : options.class }), ...(options.scale !== undefined && { scale: options.scale }),
+      count: options.count ?? x0?.shape[0] ?? (options.class && options.class.length > 1 ? options.class.length : undefined) ?? (options.film ? 8 : 64), seed: options.seed, first: options.first, signal: context.signal,
       K: options.steps ?? model.manifest.K, kappa: options.refine ?? model.manifest.kappa,
       eta: options.eta ?? model.manifest.eta, nu: options.nu ?? model.manifest.nu, ...(x0 && { x0 }), ...(noise && { noise }),
     };
@@ -81,6 +85,14 @@ async function run(bundle: string, options: Options, context: Context): Promise<
   } finally {
     await model.dispose();
   }
+}
+
+/** The bundle, composed in memory with the classifier of --guide. */
+async function guided(bundle: string, options: Options): Promise<string | ReadonlyMap<string, Uint8Array>> {
+  const guide = await guideOf(options);
+  if (!guide) return bundle;
+  const [{ compose }, { bundleSource, createRuntime }] = await Promise.all([import('@ratioflow/export'), import('@ratioflow/node')]);
+  return (await compose({ bundles: [await bundleSource(bundle)], guide, reference: createRuntime() })).files;
 }
 
 /** Points of the plane as a scatter plot. */

@@ -1,0 +1,44 @@
+/** Options of every command that takes a classifier as a guide. */
+import type { Command } from 'commander';
+import { InvalidArgumentError } from 'commander';
+import type { ClassifierOptions, ComposeOptions } from '@ratioflow/export';
+import { range } from './parsers.js';
+
+/** The options as commander gives them. */
+export interface GuideFlags {
+  readonly guide?: string;
+  readonly guideOutput?: string;
+  readonly probabilities?: boolean;
+  readonly guideRange?: readonly [number, number] | null;
+  readonly mean?: number[];
+  readonly std?: number[];
+  readonly scale?: number;
+}
+
+/** A finite number of either sign. */
+export function finiteNumber(text: string): number {
+  if (text.trim() === '' || !Number.isFinite(Number(text))) throw new InvalidArgumentError('Allowed: a finite number.');
+  return Number(text);
+}
+
+const numberList = (text: string): number[] => text.split(',').map(finiteNumber);
+
+/** Adds --guide and what belongs to it to a command. */
+export const withGuideOptions = (command: Command): Command => command
+  .option('--guide <classifier.onnx>', 'add scale times the gradient of log p(class|x) of this classifier to the drift')
+  .option('--guide-output <name>', 'output of the classifier (default: the only one)')
+  .option('--probabilities', 'that output holds probabilities (default: logits or log probabilities)')
+  .option('--guide-range <low,high>', 'range of values that the classifier wants before mean and std (default: 0,1)', range)
+  .option('--mean <list>', 'subtracted from each channel: one number, or one per channel, with commas (default: 0)', numberList)
+  .option('--std <list>', 'divides each channel after that (default: 1)', numberList)
+  .option('--scale <phi>', 'scale of the guidance (default: 0.1, or that of a bundle that is guided already)', finiteNumber);
+
+/** What they ask of the exporter; undefined without a guide. */
+export async function guideOf({ guide, guideOutput, probabilities, guideRange, mean, std }: GuideFlags): Promise<ComposeOptions['guide'] | undefined> {
+  if (guide === undefined) return undefined;
+  const { readModelFile } = await import('@ratioflow/export');
+  const options: ClassifierOptions = {
+    ...(guideOutput !== undefined && { output: guideOutput }), ...(probabilities && { kind: 'probabilities' }), ...(guideRange && { inputRange: guideRange }), ...(mean && { mean }), ...(std && { std }),
+  };
+  return { model: await readModelFile(guide), ...options };
+}
