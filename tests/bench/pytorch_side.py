@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "training"))
-from algorithm1 import Mlp, Resnet28, loss_of  # noqa: E402
+from algorithm1 import Mlp, Residual, loss_of  # noqa: E402
 
 
 class Setting:
@@ -66,7 +66,8 @@ class Toy(Setting):
 
 class Digits(Setting):
     def __init__(self):
-        super().__init__(Resnet28(), 3e-4, 0.99, 64, 30, 10, 3, 0.03)
+        # resnet28 of docs/training.md.
+        super().__init__(Residual(1, 32, [(32, 2), (64, 2), (64, 1), (64, 2)]), 3e-4, 0.99, 64, 30, 10, 3, 0.03)
         self.images = torch.randint(0, 256, (60000, 1, 28, 28), dtype=torch.uint8)
         self.mean, self.factor = torch.zeros(784), 0.01 * torch.randn(784, 784)
 

@@ -9,7 +9,7 @@ import { fillFlowNormals, normals, openBundle, purposes } from '../../sdk/dist/i
 import { loadConfig } from '../../trainer/dist/config/load.js';
 import { assemble } from '../../trainer/dist/run/assemble.js';
 import { bundleOf } from '../../trainer/dist/run/run-bundle.js';
-import { interleave, machine, milliseconds, options, percent, ratio, startPytorch, table, timed, writeSection } from './side-by-side.mjs';
+import { alternate, interleave, machine, milliseconds, options, percent, ratio, startPytorch, table, timed, writeSection } from './side-by-side.mjs';
 
 const { python, rounds, dry } = options(10);
 const pytorch = await startPytorch(python);
@@ -48,7 +48,7 @@ for (const { name, config: file, batches } of [
   const sdk = (batch) => () => timed(() => model.sample({ count: batch, batch, seed: 1 }));
   for (const batch of batches.overhead) {
     const bare = await bareSampler(files, runtime, model.manifest, batch);
-    const result = await interleave(rounds, [sdk(batch), () => timed(bare.run)]);
+    const result = await alternate(rounds, [sdk(batch), () => timed(bare.run)]);
     overhead.push([title(batch), milliseconds(result.a), milliseconds(result.b), percent(result.ratio)]);
     console.log(overhead.at(-1).join(' | '));
     await bare.release();

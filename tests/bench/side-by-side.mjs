@@ -63,6 +63,27 @@ export async function interleave(rounds, [a, b]) {
   return { a: summary(times[0]), b: summary(times[1]), ratio: summary(times[0].map((time, i) => time / times[1][i])) };
 }
 
+/**
+ * Two ways of doing the same in one process, in turns of one unit each: A, B, B, A, A, B …, so that a machine whose speed
+ * changes from moment to moment is the same for both. A round's ratio is that of the medians of its units.
+ * @param sides two functions that return the milliseconds of one unit of work
+ */
+export async function alternate(rounds, sides) {
+  let longest = 0;
+  for (const side of sides) for (let warm = 0; warm < 3; warm++) longest = Math.max(longest, await side());
+  const units = Math.min(100, Math.max(5, Math.ceil(2000 / longest)));
+  const [a, b, ratios] = [[], [], []];
+  for (let round = 0; round < rounds; round++) {
+    const times = [[], []];
+    for (let unit = 0; unit < units; unit++) for (const side of unit % 2 === 0 ? [0, 1] : [1, 0]) times[side].push(await sides[side]());
+    const [x, y] = times.map((values) => summary(values).median);
+    a.push(x);
+    b.push(y);
+    ratios.push(x / y);
+  }
+  return { a: summary(a), b: summary(b), ratio: summary(ratios) };
+}
+
 /** Least, middle and largest. */
 export function summary(values) {
   const sorted = [...values].sort((x, y) => x - y);
