@@ -74,7 +74,7 @@ def peak(kind, path, shape, output, threads):
 
 def prepare(folder, name, model, shape, batch):
     import onnx
-    from peers import Refused, by_onnx_ad
+    from onnx_ad_adapter import Refused, by_onnx_ad
     path, out, peer = (folder / f"{name}{end}".replace(" ", "-") for end in (".onnx", ".grad.onnx", ".peer.onnx"))
     x = torch.randn(batch, *shape)
     with torch.no_grad():

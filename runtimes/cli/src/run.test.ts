@@ -202,8 +202,9 @@ describe('ratioflow inspect and doctor', () => {
     expect(out).toMatch(/ok {2}cpu: runs/);
     expect(out).toMatch(/TensorFlow\.js: 4\./);
     expect(out).toMatch(/Python: |C\+\+ compiler: /);
-    // Whatever is missing comes with what to do.
-    for (const [, next] of out.matchAll(/\n {2}-- {2}.*\n(.*)/g)) expect(next).toMatch(/^ {6}to get it: ./);
+    // Whatever is missing comes with what to do; CUDA with the list of what it needs.
+    for (const [, next] of out.matchAll(/\n {2}-- {2}(?!cuda:).*\n(.*)/g)) expect(next).toMatch(/^ {6}to get it: ./);
+    if (out.includes('--  cuda:')) expect(out).toMatch(/--  cuda: does not run.*\n {2}(--|ok) {2}cuda needs /);
   });
 });
 
