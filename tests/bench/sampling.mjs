@@ -9,7 +9,7 @@ import { fillFlowNormals, normals, openBundle, purposes } from '../../sdk/dist/i
 import { loadConfig } from '../../trainer/dist/config/load.js';
 import { assemble } from '../../trainer/dist/run/assemble.js';
 import { bundleOf } from '../../trainer/dist/run/run-bundle.js';
-import { alternate, interleave, machine, milliseconds, options, percent, ratio, startPytorch, table, timed, writeSection } from './side-by-side.mjs';
+import { alternate, charged, interleave, machine, milliseconds, options, percent, ratio, startPytorch, table, timed, writeSection } from './side-by-side.mjs';
 
 const { python, rounds, dry } = options(10);
 const pytorch = await startPytorch(python);
@@ -42,17 +42,22 @@ for (const { name, config: file, batches } of [
   const assembly = await assemble(config, runtime);
   const files = await bundleOf(assembly, 0, runtime);
   await assembly.dispose();
-  const model = await openBundle({ location: name, read: (path) => Promise.resolve(files.get(path)) }, runtime);
+  const source = { location: name, read: (path) => Promise.resolve(files.get(path)) };
+  const model = await openBundle(source, runtime);
   const { K, kappa } = model.manifest;
   const title = (batch) => `${name}, ${K + kappa} steps, batch ${batch}`;
   const sdk = (batch) => () => timed(() => model.sample({ count: batch, batch, seed: 1 }));
+  // On one thread, whose processor time is the time of the work: none is spent on waiting for another.
+  const single = createRuntime({ threads: 1 });
+  const one = await openBundle(source, single);
   for (const batch of batches.overhead) {
-    const bare = await bareSampler(files, runtime, model.manifest, batch);
-    const result = await alternate(rounds, [sdk(batch), () => timed(bare.run)]);
+    const bare = await bareSampler(files, single, model.manifest, batch);
+    const result = await alternate(rounds, [() => charged(() => one.sample({ count: batch, batch, seed: 1 })), () => charged(bare.run)]);
     overhead.push([title(batch), milliseconds(result.a), milliseconds(result.b), percent(result.ratio)]);
     console.log(overhead.at(-1).join(' | '));
     await bare.release();
   }
+  await one.dispose();
   for (const batch of pytorch ? batches.pytorch : []) {
     const result = await interleave(rounds, [sdk(batch), async () => (await pytorch.ask({ do: 'sample', case: name, batch })).milliseconds]);
     comparison.push([title(batch), milliseconds(result.a), milliseconds(result.b), ratio(result.ratio)]);
@@ -61,7 +66,7 @@ for (const { name, config: file, batches } of [
   await model.dispose();
 }
 pytorch?.close();
-const text = `${table(['sampling', 'SDK, ms', 'bare session, ms', 'overhead min / median / max'], overhead)}
+const text = `${table(['sampling', 'SDK, processor ms', 'bare sessions, processor ms', 'overhead min / median / max'], overhead)}
 ${comparison.length > 0 ? `\n${table(['sampling', 'SDK, ms', 'PyTorch, ms', 'ratio min / median / max'], comparison)}\n` : ''}
 ${rounds} interleaved rounds. ${machine(pytorch)}.`;
 console.log(`\n${text}`);

@@ -43,6 +43,14 @@ export async function timed(work) {
   return performance.now() - start;
 }
 
+/** Processor time of this process, all threads, in milliseconds: what work costs, whatever else the machine does. */
+export async function charged(work) {
+  const before = process.cpuUsage();
+  await work();
+  const { user, system } = process.cpuUsage(before);
+  return (user + system) / 1000;
+}
+
 /**
  * Rounds of A, B, B, A, A, B …: both sides see the same machine. A turn is as many units as take about 0.3 seconds, at most 20.
  * @param sides two functions that return the milliseconds of one unit of work
