@@ -40,7 +40,7 @@ export interface Pace {
 }
 
 /** A call should take about this long, so that aborting and frames stay prompt and an event loop is not blocked. */
-const callMilliseconds = 50;
+const callMilliseconds = 100;
 
 /** Measures as it goes: cost of a step, by samples, remembered from call to call. */
 export function createPace(): Pace {
