@@ -205,7 +205,7 @@ describe('the sampler', () => {
     const model = await open({ onRun: async (graph, { noise }) => {
       if (graph !== 'sampler') return;
       chunks.push(noise!.shape[0]!);
-      await new Promise((resolve) => setTimeout(resolve, 30 * noise!.shape[0]!));
+      await new Promise((resolve) => setTimeout(resolve, 40 * noise!.shape[0]!));
     } });
     await model.sample({ count: 2, K: 12, kappa: 0 });
     expect(Math.max(...chunks)).toBeLessThanOrEqual(2);
