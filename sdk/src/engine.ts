@@ -1,3 +1,4 @@
 /** `@ratioflow/sdk/engine`: what those need who put an engine behind the SDK. */
+export { outputTensor } from './engine-output.js';
 export { resolveExternalData } from './external-data.js';
 export type { ResolvedGraph } from './external-data.js';

@@ -3,6 +3,7 @@
  */
 import { ArgumentError, RuntimeError } from '@ratioflow/sdk';
 import type { Capabilities, Session, Tensor } from '@ratioflow/sdk';
+import { outputTensor } from '@ratioflow/sdk/engine';
 import { Tensor as OrtTensor } from 'onnxruntime-node';
 import type { InferenceSession } from 'onnxruntime-node';
 
@@ -23,7 +24,7 @@ export function wrapSession(name: string, session: InferenceSession, provider: s
       } catch (cause) {
         throw new RuntimeError(`${name} failed on ${provider}: ${messageOf(cause)}`, { cause });
       }
-      return Object.fromEntries(Object.entries(results).map(([output, value]) => [output, fromOrt(name, output, value)]));
+      return Object.fromEntries(Object.entries(results).map(([output, value]) => [output, outputTensor(name, output, value.type, value.dims, value.data)]));
     },
     dispose: async () => {
       if (disposed) return;
@@ -45,14 +46,6 @@ function toOrt(name: string, { data, shape }: Tensor): OrtTensor {
   } catch (cause) {
     throw new ArgumentError(`${name} of shape [${shape.join(', ')}] with ${data.length} elements is no tensor: ${messageOf(cause)}`, { cause });
   }
-}
-
-function fromOrt(graph: string, name: string, tensor: OrtTensor): Tensor {
-  const { data } = tensor;
-  const known = data instanceof Float32Array || data instanceof Float64Array || data instanceof Int32Array || data instanceof BigInt64Array
-    || (data instanceof Uint8Array && tensor.type === 'uint8');
-  if (!known) throw new RuntimeError(`${graph} returned ${name} as ${tensor.type}; supported: float32, float64, int32, int64, uint8.`);
-  return { shape: tensor.dims, data: data };
 }
 
 /** What an unknown thrown value says. */

@@ -3,6 +3,7 @@
  */
 import { ArgumentError, RuntimeError } from '@ratioflow/sdk';
 import type { DeviceTensor, Session, Tensor } from '@ratioflow/sdk';
+import { outputTensor } from '@ratioflow/sdk/engine';
 import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-web/wasm';
 import type { Engine, Ort } from './engine.js';
 import { capabilities } from './providers.js';
@@ -75,11 +76,7 @@ function toOrt({ Tensor: OrtTensor }: Ort, { data, shape }: Tensor): OrtTensor {
 
 /** Reads an output back, from the device where it lies there, and frees it. */
 async function fromOrt(graph: string, name: string, tensor: OrtTensor): Promise<Tensor> {
-  const data: unknown = await tensor.getData(true);
-  const known = data instanceof Float32Array || data instanceof Float64Array || data instanceof Int32Array || data instanceof BigInt64Array
-    || (data instanceof Uint8Array && tensor.type === 'uint8');
-  if (!known) throw new RuntimeError(`${graph} returned ${name} as ${tensor.type}; supported: float32, float64, int32, int64, uint8.`);
-  return { shape: tensor.dims, data: data };
+  return outputTensor(graph, name, tensor.type, tensor.dims, await tensor.getData(true));
 }
 
 /** What an unknown thrown value says. */
