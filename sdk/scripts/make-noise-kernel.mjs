@@ -108,8 +108,8 @@ function fourNormals() {
 
 const text = `(module
   (memory (export "memory") ${pages})
-  ;; Writes count blocks, rounded up to ${counters}, of counters (sample, block), (sample, block + 1) … (sample + 1, 0) …
-  (func (export "fill") (param $k0 i32) (param $k1 i32) (param $sample i32) (param $block i32) (param $perSample i32) (param $count i32)
+  ;; Writes count blocks, rounded up to ${counters}, behind the first $held: counters (sample, block), (sample, block + 1) … (sample + 1, 0) …
+  (func (export "fill") (param $k0 i32) (param $k1 i32) (param $sample i32) (param $block i32) (param $perSample i32) (param $count i32) (param $held i32)
     ${locals('v128', ['key0', 'key1', 'key2', ...[1, 2, 3, 4, 5].map((i) => `injected${i}`), 'blocks', 'blockStep', 'sampleStep', 'over'])}
     ${locals('v128', groups.flatMap((g) => [`x${g}`, `y${g}`, `sample${g}`, `block${g}`]))}
     (local $at i32) (local $end i32)
@@ -121,8 +121,8 @@ const text = `(module
     ${set('blockStep', splat(`(i32.rem_u ${i32(counters)} ${get('perSample')})`))}
     ${set('sampleStep', splat(`(i32.div_u ${i32(counters)} ${get('perSample')})`))}
     ${firstCounters()}
-    ${set('at', i32(wordsAt))}
-    ${set('end', `(i32.add ${i32(wordsAt)} (i32.shl ${get('count')} ${i32(3)}))`)}
+    ${set('at', `(i32.add ${i32(wordsAt)} (i32.shl ${get('held')} ${i32(3)}))`)}
+    ${set('end', `(i32.add ${get('at')} (i32.shl ${get('count')} ${i32(3)}))`)}
     (loop $next
       ${threefry()}
       ${groups.map((g) => `

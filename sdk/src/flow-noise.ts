@@ -9,6 +9,11 @@ import { allocate } from './tensor.js';
 /** Bytes that each of the two buffers may grow to (beyond a single step, which always fits). */
 const bufferBytes = 32 * 2 ** 20;
 
+/** Small buffers of flows that have ended: making them anew would be felt in a short flow. */
+const idle: Float32Array[] = [];
+const idleBytes = 2 ** 20;
+const idleMost = 4;
+
 /** Noise of consecutive steps. */
 export interface FlowNoise {
   /** The most steps that one `take` can give. */
@@ -17,6 +22,8 @@ export interface FlowNoise {
   prefetch(k: number, steps: number): void;
   /** The same noise, [steps · samples · elements] values, valid until the `prefetch` or `take` after next. */
   take(k: number, steps: number): Float32Array;
+  /** Leaves the buffers to the next flow: nothing taken is valid after it. */
+  release(): void;
 }
 
 /** Samples `first` to `first + count − 1`, as part of a seed or of a given array. */
@@ -33,7 +40,7 @@ export function givenNoise(noise: FloatTensor, { first, count, elements }: Part)
   const all = noise.shape[1]!;
   const perStep = count * elements;
   if (count === all) {
-    return { capacity: Infinity, prefetch: () => undefined, take: (k, steps) => noise.data.subarray(k * perStep, (k + steps) * perStep) };
+    return { capacity: Infinity, prefetch: () => undefined, take: (k, steps) => noise.data.subarray(k * perStep, (k + steps) * perStep), release: () => undefined };
   }
   return buffered(perStep, (out, k, steps) => {
     for (let i = 0; i < steps; i++) {
@@ -44,8 +51,8 @@ export function givenNoise(noise: FloatTensor, { first, count, elements }: Part)
 }
 
 function buffered(perStep: number, fill: (out: Float32Array, k: number, steps: number) => void): FlowNoise {
-  let spare: Float32Array = new Float32Array(0);
-  let taken: Float32Array = new Float32Array(0);
+  let spare = idle.pop() ?? new Float32Array(0);
+  let taken = idle.pop() ?? new Float32Array(0);
   let ready = { k: -1, steps: 0 };
   const prefetch = (k: number, steps: number): void => {
     if (ready.k === k && ready.steps >= steps) return;
@@ -59,5 +66,9 @@ function buffered(perStep: number, fill: (out: Float32Array, k: number, steps: n
     ready = { k: -1, steps: 0 };
     return taken.subarray(0, steps * perStep);
   };
-  return { capacity: Math.max(1, Math.floor(bufferBytes / 4 / perStep)), prefetch, take };
+  const release = (): void => {
+    for (const buffer of [taken, spare]) if (buffer.length > 0 && buffer.byteLength <= idleBytes && idle.length < idleMost) idle.push(buffer);
+    [spare, taken] = [new Float32Array(0), new Float32Array(0)];
+  };
+  return { capacity: Math.max(1, Math.floor(bufferBytes / 4 / perStep)), prefetch, take, release };
 }

@@ -54,6 +54,7 @@ export async function* runFlow({ x0, steps, noise, plan, extras, nextStop, signa
       yield { step: k, x };
     }
   } finally {
+    noise.release();
     release(x);
   }
 }

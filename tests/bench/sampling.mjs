@@ -1,11 +1,11 @@
 /**
- * Sampling: what the SDK, noise included, adds to bare sessions of the same graphs with all noise made beforehand, and both against eager
- * PyTorch, side by side in one run on the CPU. The estimators are untrained: their speed is the same.
+ * Sampling: what the SDK adds to bare sessions of the same graphs, once with the same noise made anew by both and once with all noise made
+ * beforehand for the bare sessions alone; and the SDK against eager PyTorch, side by side in one run on the CPU. The estimators are untrained: their speed is the same.
  * `npx tsc -b && node tests/bench/sampling.mjs --python <python with torch> [--rounds 10] [--dry]`; writes docs/benchmarks.md.
  */
 import { join } from 'node:path';
 import { createRuntime } from '../../runtimes/node/dist/index.js';
-import { fillFlowNormals, normals, openBundle, purposes } from '../../sdk/dist/index.js';
+import { fillFlowNormals, fillNormals, normals, openBundle, purposes } from '../../sdk/dist/index.js';
 import { loadConfig } from '../../trainer/dist/config/load.js';
 import { assemble } from '../../trainer/dist/run/assemble.js';
 import { bundleOf } from '../../trainer/dist/run/run-bundle.js';
@@ -15,7 +15,7 @@ const { python, rounds, dry } = options(10);
 const pytorch = await startPytorch(python);
 if (!pytorch) console.log(`${python} has no torch: sampling is not compared with PyTorch.`);
 
-/** Bare sessions of the same two graphs, made by the same runtime: x₀ from z, and one run of the sampler on noise made beforehand. */
+/** Bare sessions of the same two graphs, made by the same runtime: x₀ from z, and one run of the sampler; `making` makes the noise for it. */
 async function bareSampler(files, runtime, { eta, nu, K, kappa, sampleShape }, batch) {
   const load = (name) => runtime.load({ name, model: files.get(name), externalData: (path) => Promise.resolve(files.get(path)) });
   const [prior, sampler] = [await load('prior.onnx'), await load('sampler.onnx')];
@@ -25,8 +25,14 @@ async function bareSampler(files, runtime, { eta, nu, K, kappa, sampleShape }, b
   const z = { data: normals({ seed: 1, purpose: purposes.prior, step: 0, count: batch, elements }), shape: [batch, elements] };
   const scalar = (value) => ({ data: Float32Array.of(value), shape: [] });
   const rest = { noise: { data: noise, shape: [K + kappa, batch, ...sampleShape] }, eta: scalar(eta), nu: scalar(nu) };
+  const run = async () => sampler.run({ x0: (await prior.run({ z })).x0, ...rest });
+  const making = () => {
+    fillNormals(z.data, { seed: 1, purpose: purposes.prior, step: 0 }, { count: batch, elements });
+    fillFlowNormals(noise, { seed: 1, step: 0, steps: K + kappa }, { count: batch, elements });
+    return run();
+  };
   return {
-    run: async () => sampler.run({ x0: (await prior.run({ z })).x0, ...rest }),
+    run, making,
     release: () => Promise.all([prior.dispose(), sampler.dispose()]),
   };
 }
@@ -52,8 +58,10 @@ for (const { name, config: file, batches } of [
   const one = await openBundle(source, single);
   for (const batch of batches.overhead) {
     const bare = await bareSampler(files, single, model.manifest, batch);
-    const result = await alternate(rounds, [() => charged(() => one.sample({ count: batch, batch, seed: 1 })), () => charged(bare.run)]);
-    overhead.push([title(batch), milliseconds(result.a), milliseconds(result.b), percent(result.ratio)]);
+    const sampling = () => charged(() => one.sample({ count: batch, batch, seed: 1 }));
+    const making = await alternate(rounds, [sampling, () => charged(bare.making)]);
+    const given = await alternate(rounds, [sampling, () => charged(bare.run)]);
+    overhead.push([title(batch), milliseconds(making.a), milliseconds(making.b), percent(making.ratio), percent(given.ratio)]);
     console.log(overhead.at(-1).join(' | '));
     await bare.release();
   }
@@ -66,7 +74,7 @@ for (const { name, config: file, batches } of [
   await model.dispose();
 }
 pytorch?.close();
-const text = `${table(['sampling', 'SDK, processor ms', 'bare sessions, processor ms', 'overhead min / median / max'], overhead)}
+const text = `${table(['sampling', 'SDK, processor ms', 'bare sessions, processor ms', 'overhead min / median / max', 'with noise made beforehand for the bare'], overhead)}
 ${comparison.length > 0 ? `\n${table(['sampling', 'SDK, ms', 'PyTorch, ms', 'ratio min / median / max'], comparison)}\n` : ''}
 ${rounds} interleaved rounds. ${machine(pytorch)}.`;
 console.log(`\n${text}`);

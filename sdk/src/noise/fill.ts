@@ -6,7 +6,6 @@ import { ArgumentError } from '../errors.js';
 import { noiseKernel } from './kernel.js';
 import type { NoiseStream, Seed } from './stream.js';
 import { purposes, seedKey, streamKey } from './stream.js';
-import { threefry2x32 } from './threefry.js';
 
 /** Which samples, and how large each is. */
 export interface NoiseRange {
@@ -36,29 +35,43 @@ function checkRange(length: number, { firstSample = 0, count, elements }: NoiseR
 }
 
 /**
- * Words 2i and 2i + 1 of each row are the block of counter (firstSample + row, i) under the stream's key.
- * A Float32Array takes the normals of the words, a Uint32Array the words.
+ * Words 2i and 2i + 1 of each row are the block of counter (firstSample + row, i) under the step's key, for `steps` steps
+ * in a row. A Float32Array takes the normals of the words, a Uint32Array the words.
  */
-function fillRows(out: Uint32Array | Float32Array, [key0, key1]: readonly [number, number], { firstSample, count, elements }: Required<NoiseRange>): void {
+function fillRows(out: Uint32Array | Float32Array, steps: number, keyOf: (step: number) => readonly [number, number], { firstSample, count, elements }: Required<NoiseRange>): void {
   const { words, normals, fill, toNormals } = noiseKernel();
   const source = out instanceof Float32Array ? normals : words;
   const perSample = Math.ceil(elements / 2);
-  const group = words.length / 2;
-  for (let done = 0; done < count * perSample; done += group) {
-    const blocks = Math.min(group, count * perSample - done);
-    fill(key0, key1, firstSample + Math.floor(done / perSample), done % perSample, perSample, blocks);
-    if (source === normals) toNormals(2 * blocks);
+  const capacity = words.length / 2;
+  // Blocks that wait in the kernel's buffer, and blocks that have left it: small steps share a pass.
+  let held = 0;
+  let gone = 0;
+  const flush = (): void => {
+    if (source === normals) toNormals(2 * held);
     if (elements % 2 === 0) {
-      out.set(source.subarray(0, 2 * blocks), 2 * done);
+      out.set(source.subarray(0, 2 * held), 2 * gone);
     } else {
-      // An odd row ends one word early: its surplus word is overwritten by the row that follows.
-      for (let at = 0; at < 2 * blocks; at++) {
-        const word = 2 * done + at;
+      // An odd row ends one word early: its surplus word is left out.
+      for (let at = 0; at < 2 * held; at++) {
+        const word = 2 * gone + at;
         const row = Math.floor(word / (2 * perSample));
         if (word - row * 2 * perSample < elements) out[word - row] = source[at]!;
       }
     }
+    gone += held;
+    held = 0;
+  };
+  for (let step = 0; step < steps; step++) {
+    const [key0, key1] = keyOf(step);
+    for (let done = 0; done < count * perSample;) {
+      if (held === capacity) flush();
+      const blocks = Math.min(capacity - held, count * perSample - done);
+      fill(key0, key1, firstSample + Math.floor(done / perSample), done % perSample, perSample, blocks, held);
+      held += blocks;
+      done += blocks;
+    }
   }
+  flush();
 }
 
 /**
@@ -67,7 +80,7 @@ function fillRows(out: Uint32Array | Float32Array, [key0, key1]: readonly [numbe
  * @throws {ArgumentError} for a seed, purpose, step or range out of bounds, or an array of another length
  */
 export function fillWords(out: Uint32Array, stream: NoiseStream, range: NoiseRange): void {
-  fillRows(out, streamKey(stream), checkRange(out.length, range));
+  fillRows(out, 1, () => streamKey(stream), checkRange(out.length, range));
 }
 
 /**
@@ -93,7 +106,7 @@ export function fillUniforms(out: Float64Array | Float32Array, stream: NoiseStre
  * @example fillNormals(noise, { seed: 42, purpose: purposes.flow, step: k }, { count: 8, elements: 3 * 32 * 32 })
  */
 export function fillNormals(out: Float32Array, stream: NoiseStream, range: NoiseRange): void {
-  fillRows(out, streamKey(stream), checkRange(out.length, range));
+  fillRows(out, 1, () => streamKey(stream), checkRange(out.length, range));
 }
 
 /**
@@ -104,9 +117,15 @@ export function fillNormals(out: Float32Array, stream: NoiseStream, range: Noise
 export function fillFlowNormals(out: Float32Array, { seed, step, steps }: { readonly seed: Seed; readonly step: number; readonly steps: number }, range: NoiseRange): void {
   const checked = checkRange(out.length / steps, range);
   const [low, high] = seedKey(seed);
+  // The steps' keys are blocks of the seed's key with consecutive counters (purpose, step): the kernel makes them too.
+  const { words, fill } = noiseKernel();
+  const most = words.length / 2;
   const size = checked.count * checked.elements;
-  for (let k = 0; k < steps; k++) {
-    fillRows(out.subarray(k * size, (k + 1) * size), threefry2x32(low, high, purposes.flow, step + k), checked);
+  for (let k = 0; k < steps; k += most) {
+    const some = Math.min(most, steps - k);
+    fill(low, high, purposes.flow, step + k, 0xffffffff, some, 0);
+    const keys = words.slice(0, 2 * some);
+    fillRows(out.subarray(k * size, (k + some) * size), some, (i) => [keys[2 * i]!, keys[2 * i + 1]!], checked);
   }
 }
 

@@ -14,9 +14,10 @@ export interface Kernel {
   readonly normals: Float32Array;
   /**
    * Writes the words of `count` blocks: counters (sample, block), (sample, block + 1) … (sample + 1, 0) …
-   * @param perSample blocks of one sample; at most capacity / 2 of them are written by a call
+   * @param perSample blocks of one sample
+   * @param held blocks at the start of the buffer, which holds capacity / 2, that stay; a few of those behind may change
    */
-  readonly fill: (key0: number, key1: number, sample: number, block: number, perSample: number, count: number) => void;
+  readonly fill: (key0: number, key1: number, sample: number, block: number, perSample: number, count: number, held: number) => void;
   /** Replaces the first `count` words by their normals. */
   readonly toNormals: (count: number) => void;
 }
@@ -49,8 +50,8 @@ export function plainKernel(): Kernel {
   return {
     words,
     normals,
-    fill(key0, key1, sample, block, perSample, count) {
-      for (let at = 0; at < 2 * count; at += 2) {
+    fill(key0, key1, sample, block, perSample, count, held) {
+      for (let at = 2 * held; at < 2 * (held + count); at += 2) {
         words.set(threefry2x32(key0, key1, sample, block), at);
         if (++block === perSample) {
           block = 0;
