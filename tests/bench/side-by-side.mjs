@@ -73,7 +73,7 @@ export async function interleave(rounds, [a, b]) {
 
 /**
  * Two ways of doing the same in one process, in turns of one unit each: A, B, B, A, A, B …, so that a machine whose speed
- * changes from moment to moment is the same for both. A round's ratio is that of the medians of its units.
+ * changes from moment to moment is the same for both. A round's ratio is that of the least disturbed, shortest units.
  * @param sides two functions that return the milliseconds of one unit of work
  */
 export async function alternate(rounds, sides) {
@@ -84,7 +84,7 @@ export async function alternate(rounds, sides) {
   for (let round = 0; round < rounds; round++) {
     const times = [[], []];
     for (let unit = 0; unit < units; unit++) for (const side of unit % 2 === 0 ? [0, 1] : [1, 0]) times[side].push(await sides[side]());
-    const [x, y] = times.map((values) => summary(values).median);
+    const [x, y] = times.map((values) => summary(values).min);
     a.push(x);
     b.push(y);
     ratios.push(x / y);
