@@ -63,7 +63,7 @@ export async function convertLayersModel(network: LayersModel, options: ConvertO
     const layer = tensor.sourceLayer;
     const node = layer.inboundNodes[tensor.nodeIndex];
     if (!node || node.inputTensors.length === 0) throw new GraphError(`${describe(layer)} is not connected to the model's inputs.`);
-    const outputs = apply(layer, node.inputTensors.map(convertTensor));
+    const outputs = apply(layer, node.inputTensors.map(convertTensor), node.callArgs);
     node.outputTensors.forEach((output, index) => {
       const converted = outputs[index];
       if (!converted) throw new UnsupportedError(`${describe(layer)}: has ${node.outputTensors.length} outputs, ${outputs.length} were converted.`);
@@ -83,14 +83,14 @@ export async function convertLayersModel(network: LayersModel, options: ConvertO
     return outputs;
   };
 
-  const apply = (layer: Layer, inputs: readonly Converted[]): readonly Converted[] => {
+  const apply = (layer: Layer, inputs: readonly Converted[], callArgs: Readonly<Record<string, unknown>> = {}): readonly Converted[] => {
     if (isModel(layer)) return applyNested(layer, inputs);
     const className = layer.getClassName();
     const where = describe(layer);
     const converter = Object.hasOwn(converters, className) ? converters[className] : undefined;
     if (!converter) throw new UnsupportedError(`${where}: layers of this class are not supported; pass a converter for ${className} in \`converters\`.`);
     const result = converter({
-      builder, layer, where, apply,
+      builder, layer, where, apply, callArgs,
       config: layer.getConfig(),
       parameter: (weight, permutation, form) => store.store(store.find(form?.of ?? layer, weight, where), permutation, form),
       weight: (weight) => store.find(layer, weight, where).array,

@@ -39,14 +39,16 @@ export interface LayerContext {
   readonly builder: GraphBuilder;
   readonly layer: Layer;
   readonly config: Readonly<Record<string, unknown>>;
+  /** What the layer was called with beside its inputs, for example `useCausalMask`. */
+  readonly callArgs: Readonly<Record<string, unknown>>;
   /** For messages: class and name of the layer. */
   readonly where: string;
   /** Stores the layer's weight as an initializer. @param permutation axes of the tfjs weight in the order wanted */
   readonly parameter: (weight: string, permutation?: readonly number[], options?: ParameterOptions) => Value;
   /** The layer's weight as it is, for converters that bake in something derived from it. */
   readonly weight: (weight: string) => WeightArray;
-  /** Converts one application of another layer, for wrappers. */
-  readonly apply: (layer: Layer, inputs: readonly Converted[]) => readonly Converted[];
+  /** Converts one application of another layer, for wrappers and layers that hold others. */
+  readonly apply: (layer: Layer, inputs: readonly Converted[], callArgs?: Readonly<Record<string, unknown>>) => readonly Converted[];
 }
 
 /** Translates one application of a layer; layers with several outputs give one each. */

@@ -13,7 +13,7 @@ export function allLayers(layers: readonly Layer[]): Layer[] {
   });
 }
 
-const usesMask = new Set(['RNN', 'SimpleRNN', 'LSTM', 'GRU', 'Bidirectional', 'ConvLSTM2D', 'Softmax', 'TimeDistributed']);
+const usesMask = new Set(['RNN', 'SimpleRNN', 'LSTM', 'GRU', 'Bidirectional', 'ConvLSTM2D', 'MultiHeadAttention', 'Softmax', 'TimeDistributed']);
 
 /**
  * A mask changes what recurrent layers and Softmax compute, and tfjs hands it on in ways that depend on the order of

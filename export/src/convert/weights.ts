@@ -18,11 +18,20 @@ export type Weight = LayersModel['weights'][number];
 export async function readWeights(network: LayersModel): Promise<Map<Weight, WeightArray>> {
   const entries = network.weights.map(async (weight): Promise<[Weight, WeightArray]> => {
     const tensor = weight.read();
-    const data = await tensor.data();
-    if (!(data instanceof Float32Array)) throw new UnsupportedError(`Weight ${weight.originalName} is of type ${tensor.dtype}; only float32 is supported.`);
-    return [weight, { data, dims: tensor.shape }];
+    return [weight, { data: floatsOf(weight, await tensor.data(), tensor.dtype), dims: tensor.shape }];
   });
   return new Map(await Promise.all(entries));
+}
+
+/** A weight that the network does not list, as those of tfjs's MultiHeadAttention: read at once. */
+function hiddenWeight(weight: Weight): WeightArray {
+  const tensor = weight.read();
+  return { data: floatsOf(weight, tensor.dataSync(), tensor.dtype), dims: tensor.shape };
+}
+
+function floatsOf(weight: Weight, data: unknown, dtype: string): Float32Array {
+  if (!(data instanceof Float32Array)) throw new UnsupportedError(`Weight ${weight.originalName} is of type ${dtype}; only float32 is supported.`);
+  return data;
 }
 
 interface Entry {
@@ -49,12 +58,11 @@ export class ParameterStore {
   /** The weight of a layer whose name ends like this. */
   find(layer: Layer, suffix: string, where: string): { weight: Weight; array: WeightArray } {
     const weights: readonly Weight[] = layer.weights;
-    const weight = weights.find((candidate) => candidate.originalName.replace(/_\d+$/, '').endsWith(`/${suffix}`));
-    const array = weight && this.#arrays.get(weight);
-    if (!weight || !array) {
+    const weight = weights.find((candidate) => `/${candidate.originalName.replace(/_\d+$/, '')}`.endsWith(`/${suffix}`));
+    if (!weight) {
       throw new GraphError(`${where}: has no weight ${JSON.stringify(suffix)} (it has ${weights.map((item) => item.originalName).join(', ') || 'none'}).`);
     }
-    return { weight, array };
+    return { weight, array: this.#arrays.get(weight) ?? hiddenWeight(weight) };
   }
 
   store({ weight, array }: { weight: Weight; array: WeightArray }, permutation: readonly number[] | undefined, options: ParameterOptions = {}): Value {
@@ -71,9 +79,9 @@ export class ParameterStore {
     return value;
   }
 
-  /** Everything stored, in the order of the network's weights. */
+  /** Everything stored that is a weight of the network, in the order of its weights. */
   parameters(): Parameter[] {
-    return [...this.#stored.values()].flat().map(({ parameter }) => parameter).sort((a, b) => a.index - b.index);
+    return [...this.#stored.values()].flat().map(({ parameter }) => parameter).filter(({ index }) => index >= 0).sort((a, b) => a.index - b.index);
   }
 }
 

@@ -185,7 +185,8 @@ describe('core', () => {
 
 describe('errors name layer, class and attribute', () => {
   const refused: [string, () => Layer, number[], RegExp][] = [
-    ['an unknown class', () => tf.layers.convLstm2d({ name: 'clouds', filters: 2, kernelSize: 2 }), [3, 5, 5, 1], /Layer "clouds" \(ConvLSTM2D\): layers of this class are not supported; pass a converter/],
+    ['an unknown class', () => tf.layers.randomWidth({ name: 'stretch', factor: 0.3 }), [4, 5, 3], /Layer "stretch" \(RandomWidth\): layers of this class are not supported; pass a converter/],
+    ['another layout', () => tf.layers.convLstm2d({ name: 'clouds', filters: 2, kernelSize: 2, dataFormat: 'channelsFirst' }), [3, 5, 5, 1], /Layer "clouds" \(ConvLSTM2D\): dataFormat = "channelsFirst" is not supported \(supported: "channelsLast"\)/],
     ['an unsorted axis', () => tf.layers.layerNormalization({ name: 'norm', axis: [3, 1] }), image, /Layer "norm" \(LayerNormalization\): axis = \[3,1\] is not supported/],
   ];
   it.each(refused)('%s', async (_, make, shape, message) => {

@@ -4,7 +4,7 @@ import { shapeOf } from '../../ir/builder.js';
 import type { Value } from '../../ir/types.js';
 import { activated, numberOf, only, type LayerContext, type LayerConverter } from '../layer-converter.js';
 import { axisIn, toChannelsFirst } from '../layout.js';
-import { clip } from '../lowering/activations.js';
+import { clip, softmaxOver } from '../lowering/activations.js';
 
 const pointwise = (apply: (context: LayerContext, x: Value) => Value): LayerConverter => (context, inputs) => {
   const x = only(context, inputs);
@@ -19,16 +19,14 @@ const prelu: LayerConverter = (context, inputs) => {
   return { value: context.builder.op('PRelu', [x.value, slope]), layout: x.layout };
 };
 
-/** Over one axis, or jointly over several: exp(x − log Σ exp x). */
+/** Over one axis, or jointly over several. */
 const softmax: LayerConverter = (context, inputs) => {
   const { builder, where } = context;
   const x = only(context, inputs);
   const given = context.config['axis'] ?? 1;
   const axes = (Array.isArray(given) ? (given as number[]) : [given as number]).map((axis) => axisIn(x, axis, where));
   if (axes.length === 0) throw new UnsupportedError(`${where}: axis = [] is not supported (supported: one axis or several).`);
-  if (axes.length === 1) return { value: builder.op('Softmax', [x.value], { axis: axes[0]! }), layout: x.layout };
-  const total = builder.op('ReduceLogSumExp', [x.value, builder.ints(axes.toSorted((a, b) => a - b))], { keepdims: 1 });
-  return { value: builder.op('Exp', [builder.op('Sub', [x.value, total])]), layout: x.layout };
+  return { value: softmaxOver(builder, x.value, axes.toSorted((a, b) => a - b)), layout: x.layout };
 };
 
 export const activationLayers: Readonly<Record<string, LayerConverter>> = {

@@ -1,6 +1,7 @@
 /** Dense and Embedding layers, layers that only move elements, and layers that do nothing at inference. */
 import { UnsupportedError } from '../../errors.js';
 import { shapeOf } from '../../ir/builder.js';
+import { int64 } from '../../ir/constant.js';
 import { activated, numberOf, only, requireConfig, type LayerContext, type LayerConverter } from '../layer-converter.js';
 import { fixed, plain, tfjsShape, type Converted } from '../layout.js';
 import { permute, reshape } from '../lowering/reshape.js';
@@ -68,9 +69,26 @@ const masking: LayerConverter = (context, inputs) => {
   return { value: builder.op('Mul', [x.value, builder.op('ReduceMax', [differs, builder.ints([axis])], { keepdims: 1 })]), layout: x.layout };
 };
 
+/** Which of `numTokens` categories a row of integers names, or how often. tfjs refuses others at run time; here they count for nothing. */
+const categoryEncoding: LayerConverter = (context, inputs) => {
+  const { builder, where } = context;
+  requireConfig(context, 'outputMode', ['multiHot', 'oneHot', 'count']);
+  const x = plain(builder, only(context, inputs));
+  const mode = context.config['outputMode'];
+  const shape = shapeOf(x);
+  if (shape.length !== 2 || (mode === 'oneHot' && shape[1] !== 1)) {
+    throw new UnsupportedError(`${where}: inputs of shape [${shape.join(', ')}] are not supported with outputMode = ${JSON.stringify(mode)} (supported: [N, ${mode === 'oneHot' ? '1' : 'L'}]).`);
+  }
+  const tokens = builder.constant(int64(Array.from({ length: numberOf(context, 'numTokens') }, (_, token) => token)), 'tokens');
+  const indices = builder.op('Cast', [x], { to: 7 });
+  const hits = builder.op('Cast', [builder.op('Equal', [builder.op('Unsqueeze', [indices, builder.ints([2])]), tokens])], { to: 1 });
+  return { value: builder.op(mode === 'count' ? 'ReduceSum' : 'ReduceMax', [hits, builder.ints([1])], { keepdims: 0 }), layout: 'plain' };
+};
+
 const identity = (context: LayerContext, inputs: readonly Converted[]): Converted => only(context, inputs);
 
 export const coreLayers: Readonly<Record<string, LayerConverter>> = {
+  CategoryEncoding: categoryEncoding,
   Dense: dense,
   Embedding: embedding,
   Flatten: flatten,

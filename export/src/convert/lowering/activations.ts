@@ -43,6 +43,12 @@ export const activations: Readonly<Record<string, Activate>> = {
   logSoftmax: (builder, x, axis) => builder.op('LogSoftmax', [x], { axis }),
 };
 
+/** Softmax over one axis, or jointly over several (ascending): exp(x − log Σ exp x). */
+export function softmaxOver(builder: GraphBuilder, x: Value, axes: readonly number[]): Value {
+  if (axes.length === 1) return builder.op('Softmax', [x], { axis: axes[0]! });
+  return builder.op('Exp', [builder.op('Sub', [x, builder.op('ReduceLogSumExp', [x, builder.ints(axes)], { keepdims: 1 })])]);
+}
+
 /** Applies the activation of this tfjs name. @throws {UnsupportedError} naming `where`, the attribute and what there is */
 export function activate(builder: GraphBuilder, name: unknown, x: Value, axis: number, where: string, key = 'activation'): Value {
   const found = typeof name === 'string' && Object.hasOwn(activations, name) ? activations[name] : undefined;
