@@ -125,6 +125,7 @@ export const elementwiseOperators: Readonly<Record<string, Operator>> = {
   IsNaN: unary({}, 'bool'),
   Shrink: unary({ bias: 'float', lambd: 'float' }),
   Swish: unary({ alpha: 'float' }),
+  SwiGLU: unary({ alpha: 'float' }, undefined, [2, 2]),
   BitShift: { ...variadic([2, 2]), attributes: { direction: 'string' } },
   Dropout: {
     inputs: [1, 3],

@@ -41,5 +41,6 @@ export const reductionOperators: Readonly<Record<string, Operator>> = {
   ReduceSum: reduction, ReduceMean: reduction, ReduceMax: reduction, ReduceMin: reduction, ReduceProd: reduction,
   ReduceL1: reduction, ReduceL2: reduction, ReduceLogSum: reduction, ReduceLogSumExp: reduction, ReduceSumSquare: reduction,
   ArgMax: arg, ArgMin: arg,
+  CumProd: running({ exclusive: 'int', reverse: 'int' }),
   CumSum: running({ exclusive: 'int', reverse: 'int' }),
 };

@@ -3,6 +3,7 @@ import { attentionOperators } from './attention.js';
 import { controlFlowOperators } from './control-flow.js';
 import { convolutionOperators } from './convolution.js';
 import { elementwiseOperators } from './elementwise.js';
+import { fourierOperators } from './fourier.js';
 import { linearAlgebraOperators } from './linear-algebra.js';
 import { indexingOperators } from './indexing.js';
 import { normalizationOperators } from './normalization.js';
@@ -12,6 +13,7 @@ import { recurrentOperators } from './recurrent.js';
 import { reductionOperators } from './reduction.js';
 import { resizingOperators } from './resizing.js';
 import { shapingOperators } from './shaping.js';
+import { visionOperators } from './vision.js';
 
 const operators = new Map<string, Operator>(Object.entries({
   ...elementwiseOperators,
@@ -26,6 +28,8 @@ const operators = new Map<string, Operator>(Object.entries({
   ...recurrentOperators,
   ...attentionOperators,
   ...controlFlowOperators,
+  ...fourierOperators,
+  ...visionOperators,
 }));
 
 export function operatorOf(opType: string): Operator | undefined {

@@ -135,6 +135,14 @@ export const activationRules: Readonly<Record<string, Rule>> = {
     const s = of('Sigmoid', mul(x, alpha));
     return add(s, mul(mul(y, sub(1, s)), alpha));
   }),
+  SwiGLU: (context) => {
+    const { builder, node } = context;
+    const [gate, value] = [requiredInput(context, 0), requiredInput(context, 1)];
+    return context.expand(() => {
+      const { mul, of } = calculator(builder, gate);
+      return builder.op('Mul', [mul(gate, of('Sigmoid', mul(gate, floatOf(node, 'alpha', 1)))), value]);
+    }, [gate, value]);
+  },
   Gelu: slope((c, x, _, { node }) => (stringOf(node, 'approximate', 'none') === 'tanh' ? tanhGeluSlope(c, x) : geluSlope(c, x))),
   Shrink: slope(({ of, greater, where }, x, _, { node }) => where(greater(of('Abs', x), floatOf(node, 'lambd', 0.5)), 1, 0)),
   Dropout: (context) => {

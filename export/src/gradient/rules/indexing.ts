@@ -150,6 +150,7 @@ function scatterRule(scatter: 'ScatterElements' | 'ScatterND', gather: 'GatherEl
     const { builder, node, where, gradient } = context;
     const reduction = stringOf(node, 'reduction', 'none');
     if (reduction === 'max' || reduction === 'min') return extremeScatter(context, scatter, gather);
+    if (reduction === 'mul') return productScatter(context, scatter, gather);
     if (reduction !== 'none' && reduction !== 'add') throw new UnsupportedError(`${where}: reduction ${JSON.stringify(reduction)} cannot be differentiated.`);
     const [indices, updates] = [requiredInput(context, 1), requiredInput(context, 2)];
     const axis = scatter === 'ScatterElements' ? { axis: intOf(node, 'axis', 0) } : {};
@@ -172,6 +173,30 @@ function extremeScatter(context: RuleContext, scatter: 'ScatterElements' | 'Scat
   const [before, after] = [held(x, y), held(updates, builder.op(gather, [y, indices], axis))];
   const share = builder.op('Div', [gradient, builder.op(scatter, [before, indices, after], { ...axis, reduction: 'add' })]);
   return [builder.op('Mul', [share, before]), null, Object.assign(builder.op('Mul', [builder.op(gather, [share, indices], axis), after]), { shape: updates.shape })];
+}
+
+/** What was there times the updates: each factor gets the product of the others, from the product of those that are not zero. */
+function productScatter(context: RuleContext, scatter: 'ScatterElements' | 'ScatterND', gather: 'GatherElements' | 'GatherND'): (Value | null)[] {
+  const { builder, node, gradient } = context;
+  const [x, indices, updates] = [requiredInput(context, 0), requiredInput(context, 1), requiredInput(context, 2)];
+  const axis = scatter === 'ScatterElements' ? { axis: intOf(node, 'axis', 0) } : {};
+  const zero = builder.scalar(0, x);
+  const split = (factor: Value): { safe: Value; zeros: Value } => {
+    const isZero = builder.op('Equal', [factor, zero]);
+    return { safe: builder.op('Where', [isZero, builder.scalar(1, x), factor]), zeros: builder.op('Cast', [isZero], { to: dataTypeCodes[dtypeOf(x)] }) };
+  };
+  const [own, put] = [split(x), split(updates)];
+  const product = builder.op(scatter, [own.safe, indices, put.safe], { ...axis, reduction: 'mul' });
+  const zeros = builder.op(scatter, [own.zeros, indices, put.zeros], { ...axis, reduction: 'add' });
+  const others = (factor: { safe: Value; zeros: Value }, of: (value: Value) => Value): Value => {
+    const noZero = builder.op('Equal', [builder.op('Sub', [of(zeros), factor.zeros]), zero]);
+    return builder.op('Mul', [builder.op('Where', [noZero, builder.op('Div', [of(product), factor.safe]), zero]), of(gradient)]);
+  };
+  return [
+    context.wants(0) ? others(own, (value) => value) : null,
+    null,
+    context.wants(2) ? Object.assign(others(put, (value) => builder.op(gather, [value, indices], axis)), { shape: updates.shape }) : null,
+  ];
 }
 
 /** Whether constant indices of a vector come twice; others are the model's responsibility, as ONNX has it. */

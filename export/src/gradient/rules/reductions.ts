@@ -1,10 +1,11 @@
 /** Reductions: the gradient spreads back over the axes that were reduced. */
 import { UnsupportedError } from '../../errors.js';
 import { dtypeOf, shapeOf, type GraphBuilder } from '../../ir/builder.js';
+import { floats } from '../../ir/constant.js';
 import { dataTypeCodes, type Value } from '../../ir/types.js';
-import { intOf } from '../../ops/operator.js';
+import { intOf, knownInts, normalizeAxis } from '../../ops/operator.js';
 import { reducedAxes } from '../../ops/reduction.js';
-import { extentVector, reduceKeeping, requiredInput, requiredOutput, type Rule, type RuleContext } from '../rule.js';
+import { checkMatrixSize, extentVector, reduceKeeping, requiredInput, requiredOutput, type Rule, type RuleContext } from '../rule.js';
 
 function axesOf(context: RuleContext): readonly number[] {
   const axes = reducedAxes(context.node, shapeOf(requiredInput(context, 0)).length, context.where);
@@ -98,6 +99,27 @@ export const reductionRules: Readonly<Record<string, Rule>> = {
   ReduceSumSquare: reduction(({ builder, x, g }) => builder.op('Mul', [x, builder.op('Add', [g, g])])),
   ReduceLogSum: reduction(({ builder, context, y, g, axes }) => spread(context, builder.op('Div', [g, builder.op('Exp', [y])]), axes)),
   ReduceLogSumExp: reduction(({ builder, x, y, g }) => builder.op('Mul', [builder.op('Exp', [builder.op('Sub', [x, y])]), g])),
+  CumProd: (context) => {
+    // The product of what comes before, row by row of a triangle: its own rule bears zeros.
+    const { builder, node, where } = context;
+    const x = requiredInput(context, 0);
+    const shape = shapeOf(x);
+    const at = knownInts(requiredInput(context, 1))?.[0];
+    const axis = at === undefined ? -1 : normalizeAxis(at, shape.length, where);
+    const extent = shape[axis];
+    if (typeof extent !== 'number') throw new UnsupportedError(`${where}: its axis and the extent along it must be known.`);
+    checkMatrixSize(context, extent, extent);
+    const [exclusive, reverse] = [intOf(node, 'exclusive', 0), intOf(node, 'reverse', 0)];
+    const taken = Array.from({ length: extent * extent }, (_, i) => {
+      const behind = (Math.floor(i / extent) - (i % extent)) * (reverse === 1 ? -1 : 1);
+      return behind >= exclusive ? 1 : 0;
+    });
+    return context.expand(() => {
+      const triangle = builder.op('Cast', [builder.constant(floats(dtypeOf(x), taken, [extent, extent, ...shape.slice(axis + 1).map(() => 1)]), 'triangle')], { to: dataTypeCodes.bool });
+      const rows = builder.op('Where', [triangle, builder.op('Unsqueeze', [x, builder.ints([axis])]), builder.scalar(1, x)]);
+      return builder.op('ReduceProd', [rows, builder.ints([axis + 1])], { keepdims: 0 });
+    }, [x]);
+  },
   CumSum: (context) => {
     const { builder, node, gradient } = context;
     const axis = requiredInput(context, 1);

@@ -4,6 +4,7 @@ import { activationRules } from './activations.js';
 import { arithmeticRules } from './arithmetic.js';
 import { attentionRules } from './attention.js';
 import { convolutionRules } from './convolution.js';
+import { fourierRules } from './fourier.js';
 import { indexingRules } from './indexing.js';
 import { linearAlgebraRules } from './linear-algebra.js';
 import { lossRules } from './losses.js';
@@ -17,6 +18,7 @@ import { selectionRules } from './selection.js';
 import { shapingRules } from './shaping.js';
 import { transposedConvolutionRules } from './transposed-convolution.js';
 import { unfoldingRules } from './unfolding.js';
+import { visionRules } from './vision.js';
 import { windowedRule } from './windowed.js';
 
 const rules = new Map<string, Rule>(Object.entries({
@@ -37,6 +39,8 @@ const rules = new Map<string, Rule>(Object.entries({
   ...recurrentRules,
   ...attentionRules,
   ...lossRules,
+  ...fourierRules,
+  ...visionRules,
 }));
 
 /** Operators whose outputs are not differentiable functions of any input. */
