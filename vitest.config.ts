@@ -5,6 +5,7 @@ import { workerSources } from './tests/support/worker-sources.js';
 const source = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 // Tests run on the sources, so that a stale build can never pass.
 const alias = {
+  '@ratioflow/sdk/applications': source('sdk/src/applications/index.ts'),
   '@ratioflow/sdk/engine': source('sdk/src/engine.ts'),
   '@ratioflow/sdk/npy': source('sdk/src/npy.ts'),
   '@ratioflow/sdk': source('sdk/src/index.ts'),

@@ -11,9 +11,9 @@ import type { FlowOptions, PriorOptions, SampleOptions } from './options.js';
 import { rangeOf, rejectUnknown } from './options.js';
 import { createPace } from './plan.js';
 import type { FloatTensor, LoadOptions, Runtime, Tensor } from './runtime.js';
-import { drawPrior, flow, sample, scoreOf } from './sample.js';
+import { drawPrior, flow, priorOf, sample, scoreOf } from './sample.js';
 import type { Engine, Frame, SampleResult, Statistics } from './sample.js';
-import { checkTensor, floatTensor } from './tensor.js';
+import { checkTensor, floatTensor, sizeOf } from './tensor.js';
 import { selfTest, verify } from './verify.js';
 import type { Verification } from './verify.js';
 
@@ -39,8 +39,8 @@ export interface Model {
   step(x: Tensor, noise: Tensor, options?: { readonly eta?: number; readonly nu?: number }): Promise<{ next: FloatTensor; logRatio: Float32Array }>;
   /** log q/p of every sample of x, [N, …sample shape]: below 0 where x looks like data more than like the model's own. */
   score(x: Tensor): Promise<Float32Array>;
-  /** x₀ of the samples that `sample` would start from, [count, …sample shape]. */
-  prior(options?: PriorOptions): Promise<FloatTensor>;
+  /** x₀ of the samples that `sample` would start from, [count, …sample shape]; or that of given `z`, [N, D], drawn as the manifest's prior says. */
+  prior(options?: PriorOptions | { readonly z: Tensor }): Promise<FloatTensor>;
   /** log q/p and the drift −∇ₓ f'(r(x)), which has the shape of x. */
   gradient(x: Tensor): Promise<{ logRatio: Float32Array; drift: FloatTensor }>;
   /** Runs the bundle's verification vectors on this runtime. */
@@ -90,7 +90,9 @@ export async function openBundle(source: BundleSource, runtime: Runtime, options
     },
     score: async (x) => scoreOf(engine, batch('x', x)),
     prior: async (settings = {}) => {
-      rejectUnknown(settings, ['count', 'seed', 'first']);
+      const given = 'z' in settings;
+      rejectUnknown(settings, given ? ['z'] : ['count', 'seed', 'first', 'z']);
+      if (given) return priorOf(engine, checkTensor('z', settings.z, [null, sizeOf(manifest.sampleShape)]));
       const { count, seed, first } = rangeOf(manifest, settings);
       return drawPrior(engine, seed, first, count);
     },

@@ -65,11 +65,17 @@ export interface Engine {
 }
 
 /** x₀ of samples `first` to `first + count − 1`, [count, …sample shape]: `prior.onnx` on the seed's z. */
-export async function drawPrior({ manifest, graphs }: Engine, seed: bigint, first: number, count: number): Promise<FloatTensor> {
+export async function drawPrior(engine: Engine, seed: bigint, first: number, count: number): Promise<FloatTensor> {
+  const { manifest } = engine;
   const elements = sizeOf(manifest.sampleShape);
   const z = allocate(count * elements, `${count} samples`);
   (manifest.prior.z === 'normal' ? fillNormals : fillUniforms)(z, { seed, purpose: purposes.prior, step: 0 }, { firstSample: first, count, elements });
-  return (await graphs.run('prior', { z: floatTensor(z, [count, elements]) }, { x0: [count, ...manifest.sampleShape] })).x0;
+  return priorOf(engine, floatTensor(z, [count, elements]));
+}
+
+/** x₀ of z [N, D]. */
+export async function priorOf({ manifest, graphs }: Engine, z: FloatTensor): Promise<FloatTensor> {
+  return (await graphs.run('prior', { z }, { x0: [z.shape[0]!, ...manifest.sampleShape] })).x0;
 }
 
 /** `Model.sample`. */

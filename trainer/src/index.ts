@@ -14,3 +14,5 @@ export { toyDemo, toyNames, type ToyName } from './demos/toy.js';
 export { scatterPlot, type ScatterPlot } from './pictures/plane-plots.js';
 export { ddpOfFile, ddpPriorOfFile, type DdpFileOptions, type DdpPrior } from './priors/ddp-file.js';
 export { hoursWith, planTraining, type MeasuredSpeed, type PlanOptions, type TrainingPlan } from './plan/plan.js';
+export { openSampleSource, partsOf, type SampleSource } from './applications/sample-source.js';
+export { filmTranslation, translateFiles, type FilesResult, type TranslateFilesOptions } from './applications/translation.js';

@@ -17,6 +17,13 @@ export const numberFrom = (min: number) => (text: string): number => {
   return value;
 };
 
+/** A number above 0, at most 1. */
+export function partOfOne(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !(value > 0 && value <= 1)) throw new InvalidArgumentError('Allowed: a number above 0, at most 1.');
+  return value;
+}
+
 /** Positive integers with commas between, such as 3,32,32. */
 export function shapeList(text: string): number[] {
   const shape = text.split(',').map(Number);

@@ -1,7 +1,6 @@
 import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -13,8 +12,8 @@ import { rolldown } from 'rolldown';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { commands } from './commands/registry.js';
-import { run } from './run.js';
 import { meanAt, spread, writeGaussianBundle } from './testing/gaussian-bundle.js';
+import { ratioflow } from './testing/run-command.js';
 
 let folder: string;
 let images: string;
@@ -27,14 +26,6 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-interface Result { readonly code: number; readonly out: string; readonly err: string }
-
-async function ratioflow(args: readonly string[], signal = new AbortController().signal, isTTY = false): Promise<Result> {
-  const texts = { out: '', err: '' };
-  const stream = (name: 'out' | 'err'): Writable => new Writable({ write: (chunk: Buffer, _, done) => { texts[name] += chunk.toString(); done(); } });
-  const code = await run(args, { stdout: stream('out'), stderr: Object.assign(stream('err'), { isTTY }), signal });
-  return { code, ...texts };
-}
 const inFolder = (name: string): string => join(folder, name);
 
 describe('ratioflow sample', () => {

@@ -18,10 +18,12 @@ export interface PictureOptions {
   readonly padding?: number;
   /** Grey level of what lies between, 0 to 255. @default 40 */
   readonly background?: number;
+  /** Columns behind which the padding is white instead: a rule down the picture, for instance between two stages. @default none */
+  readonly rules?: readonly number[];
 }
 
 /** Width, height and bytes of a picture, one or three channels, rows from the top. */
-interface Raster { readonly width: number; readonly height: number; readonly channels: 1 | 3; readonly pixels: Uint8Array }
+export interface Raster { readonly width: number; readonly height: number; readonly channels: 1 | 3; readonly pixels: Uint8Array }
 
 /**
  * The images of a batch, row by row, as one PNG.
@@ -39,12 +41,12 @@ export async function savePng(path: string, images: Tensor, options: PictureOpti
 }
 
 /**
- * The pixels of an image file, bytes [C, H, W]; transparency is laid over black, colours become grey where C = 1.
- * @throws {ArgumentError} naming the file when it cannot be decoded or has another size
+ * The pixels of an image file, bytes [C, H, W]; transparency is laid over black, grey becomes equal red, green and blue where C = 3.
+ * @throws {ArgumentError} naming the file when it cannot be decoded, has another size, or has colours where C = 1
  */
 export async function readImage(path: string, [channels, rows, columns]: readonly [number, number, number]): Promise<Uint8Array> {
   if (channels !== 1 && channels !== 3) throw new ArgumentError(`Images have 1 or 3 channels; samples of [${channels}, ${rows}, ${columns}] cannot be read from ${path}.`);
-  const decoded = await sharp(path, { failOn: 'error' }).rotate().flatten().toColourspace(channels === 1 ? 'b-w' : 'srgb').raw().toBuffer({ resolveWithObject: true }).catch((cause: unknown) => {
+  const decoded = await sharp(path, { failOn: 'error' }).rotate().flatten().toColourspace('srgb').raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true }).catch((cause: unknown) => {
     throw new ArgumentError(`${path} is no image that can be read: ${(cause as Error).message}`, { cause });
   });
   const { info, data } = decoded;
@@ -53,11 +55,20 @@ export async function readImage(path: string, [channels, rows, columns]: readonl
   }
   const pixels = rows * columns;
   const planes = new Uint8Array(channels * pixels);
-  for (let c = 0; c < channels; c++) for (let i = 0; i < pixels; i++) planes[c * pixels + i] = data[i * info.channels + c]!;
+  for (let i = 0; i < pixels; i++) {
+    const [red, green, blue] = [0, 1, 2].map((c) => data[i * info.channels + Math.min(c, info.channels - 1)]!) as [number, number, number];
+    if (channels === 3) [planes[i], planes[pixels + i], planes[2 * pixels + i]] = [red, green, blue];
+    else if (Math.max(red, green, blue) - Math.min(red, green, blue) > greyTolerance) throw new ArgumentError(`${path} has colours; needed: grey images [1, ${rows}, ${columns}]. Convert the images first.`);
+    else planes[i] = Math.round((red + green + blue) / 3);
+  }
   return planes;
 }
 
-function rasterOf({ shape, data }: Tensor, options: PictureOptions): Raster {
+/** Levels by which the channels of a grey pixel may differ: what JPEG does to one. */
+const greyTolerance = 32;
+
+/** The pixels of `encodePng`. @throws {ArgumentError} as there */
+export function rasterOf({ shape, data }: Tensor, options: PictureOptions): Raster {
   const [count, channels, rows, columns] = shape as [number, number, number, number];
   if (shape.length !== 4 || (channels !== 1 && channels !== 3) || data.length !== shape.reduce((a, b) => a * b, 1) || data.length === 0 || data instanceof BigInt64Array) {
     throw new ArgumentError(`A picture is made of images [N, 1 or 3, H, W]; got shape [${shape.join(', ')}] with ${data.length} values.`);
@@ -71,6 +82,12 @@ function rasterOf({ shape, data }: Tensor, options: PictureOptions): Raster {
   const width = across * (columns * scale + padding) - padding;
   const height = down * (rows * scale + padding) - padding;
   const pixels = new Uint8Array(width * height * channels).fill(options.background ?? 40);
+  for (const rule of options.rules ?? []) {
+    if (!Number.isSafeInteger(rule) || rule < 1 || rule > across) throw new ArgumentError(`rules holds ${rule}; allowed: columns from 1 to ${across}.`);
+    if (rule === across) continue;
+    const left = rule * (columns * scale + padding) - padding;
+    for (let y = 0; y < height; y++) pixels.fill(255, (y * width + left) * channels, (y * width + left + padding) * channels);
+  }
   for (let n = 0; n < count; n++) {
     const left = (n % across) * (columns * scale + padding);
     const top = Math.floor(n / across) * (rows * scale + padding);

@@ -28,12 +28,20 @@ export async function outputFormat(path: string, sampleShape: readonly number[])
   return format;
 }
 
+/** Options of `saveSamples`. */
+export interface SaveOptions extends PictureOptions {
+  /** Index of the first sample: files in a folder are named by index, so that shards can share one. @default 0 */
+  readonly first?: number;
+  /** Index of every sample, where they do not follow each other. */
+  readonly indices?: readonly number[];
+  readonly signal?: AbortSignal;
+}
+
 /**
  * Writes samples [N, …] where `path` says, each file complete or not at all.
- * @param first index of the first sample: files in a folder are named by index, so that shards can share one
  * @returns the files written
  */
-export async function saveSamples(path: string, samples: Tensor, { first = 0, signal, ...picture }: PictureOptions & { readonly first?: number; readonly signal?: AbortSignal } = {}): Promise<readonly string[]> {
+export async function saveSamples(path: string, samples: Tensor, { first = 0, indices, signal, ...picture }: SaveOptions = {}): Promise<readonly string[]> {
   const [count, ...sampleShape] = samples.shape as [number, ...number[]];
   const format = await outputFormat(path, sampleShape);
   if (format === 'npy') await writeNpy(path, samples);
@@ -43,7 +51,7 @@ export async function saveSamples(path: string, samples: Tensor, { first = 0, si
   const files: string[] = [];
   for (let n = 0; n < count; n++) {
     signal?.throwIfAborted();
-    const file = join(path, `${String(first + n).padStart(6, '0')}.png`);
+    const file = join(path, `${String(indices?.[n] ?? first + n).padStart(6, '0')}.png`);
     await savePng(file, { shape: [1, ...sampleShape], data: samples.data.subarray(n * elements, (n + 1) * elements) }, picture);
     files.push(file);
   }

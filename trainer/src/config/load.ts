@@ -36,6 +36,14 @@ export function validateConfig(value: unknown, where = 'The configuration'): Tra
   return result.data;
 }
 
+/** Validates a `data` block alone, as other commands take it. */
+export function validateData(value: unknown, where: string): TrainingConfig['data'] {
+  const result = trainingConfigSchema.shape.data.safeParse(value);
+  if (!result.success) throw new ConfigError(`${where} is not usable: ${result.error.issues.map((issue) => describe(issue, value)).join('; ')}.`);
+  checkData(result.data, where, 'data');
+  return result.data;
+}
+
 /** What no single field can tell. */
 function checkTogether({ data, source, prior, estimator }: TrainingConfig, where: string): void {
   checkEstimator(estimator, where);

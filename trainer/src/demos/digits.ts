@@ -1,7 +1,7 @@
 /** The quick start: handwritten digits from training to pictures. */
 import { fileURLToPath } from 'node:url';
 import { join } from 'node:path';
-import { filmStrip, open, savePng } from '@ratioflow/node';
+import { filmStrip, open, saveFilm, savePng } from '@ratioflow/node';
 import { loadConfig } from '../config/load.js';
 import { TrainingError } from '../errors.js';
 import { startRun } from '../run/run-training.js';
@@ -28,9 +28,7 @@ export async function digitsDemo(options: DemoOptions): Promise<DemoResult> {
     const files = { grid: join(out, 'digits.png'), film: join(out, 'film.png') };
     const { samples, statistics } = await model.sample({ count, seed: sampleSeed, ...(signal && { signal }) });
     await savePng(files.grid, samples, { scale: 3 });
-    const { strip } = await filmStrip(model, { count: 8, seed: sampleSeed, frames: 12, ...(signal && { signal }) });
-    const [rows, frames, ...shape] = strip.shape as [number, number, ...number[]];
-    await savePng(files.film, { shape: [rows * frames, ...shape], data: strip.data }, { columns: frames, scale: 2 });
+    await saveFilm(files.film, await filmStrip(model, { count: 8, seed: sampleSeed, ...(signal && { signal }) }), { scale: 2 });
     return {
       findings: [`${count} digits in ${(statistics.milliseconds / 1000).toFixed(1)} s on ${statistics.provider} of ${statistics.runtime}: ${statistics.steps} steps of ${statistics.millisecondsPerStep.toFixed(1)} ms.`],
       files: [

@@ -9,9 +9,11 @@ import { exportCommand } from './export.js';
 import { gradientCommand } from './gradient.js';
 import { importCommand } from './import.js';
 import { inspectCommand } from './inspect.js';
+import { interpolateCommand } from './interpolate.js';
 import { planCommand } from './plan.js';
 import { sampleCommand } from './sample.js';
 import { trainCommand } from './train.js';
+import { translateCommand } from './translate.js';
 import { verifyCommand } from './verify.js';
 
 export const commands: readonly ((context: Context) => Command)[] = [
@@ -23,6 +25,8 @@ export const commands: readonly ((context: Context) => Command)[] = [
   gradientCommand,
   composeCommand,
   sampleCommand,
+  interpolateCommand,
+  translateCommand,
   verifyCommand,
   inspectCommand,
   demoCommand,

@@ -1,0 +1,78 @@
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { readNpy, writeNpy } from '@ratioflow/node';
+import { fillFlowNormals } from '@ratioflow/sdk';
+import sharp from 'sharp';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { meanAt, spread, writeGaussianBundle } from '../testing/gaussian-bundle.js';
+import { ratioflow } from '../testing/run-command.js';
+
+let folder: string;
+let bundle: string;
+let images: string;
+const inFolder = (name: string): string => join(folder, name);
+const bytes = Uint8Array.from({ length: 5 * 64 }, (_, i) => (37 * i) % 256);
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'ratioflow-translate-'));
+  [bundle, images] = [inFolder('bundle'), inFolder('images.npy')];
+  await writeGaussianBundle(bundle, [1, 8, 8], { prior: { kind: 'source' } });
+  await writeNpy(images, { shape: [5, 1, 8, 8], data: bytes });
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+/** x_{k+1} = x_k + η (x_k − (x_k − m) / s²) + ν ξ_k in double, clamped at the end. */
+function expected(seed: number): number[] {
+  let x = Array.from(bytes, (byte) => byte / 127.5 - 1);
+  const noise = new Float32Array(40 * bytes.length);
+  fillFlowNormals(noise, { seed, step: 0, steps: 40 }, { count: 5, elements: 64 });
+  for (let k = 0; k < 40; k++) x = x.map((value, i) => value + 0.1 * (value - (value - meanAt(i % 64, 64)) / spread ** 2) + 0.02 * noise[k * bytes.length + i]!);
+  return x.map((value) => Math.min(1, Math.max(-1, value)));
+}
+
+describe('ratioflow translate', () => {
+  it('is the flow from the images, in any batch', async () => {
+    for (const batch of ['2', '64']) {
+      const out = inFolder(`out-${batch}.npy`);
+      expect(await ratioflow(['translate', bundle, images, '--seed', '3', '--batch', batch, '-o', out])).toEqual({ code: 0, err: '', out: `5 images of ${images} in ${out}, on cpu\n` });
+      const { shape, data } = await readNpy(out);
+      expect(shape).toEqual([5, 1, 8, 8]);
+      const formula = expected(3);
+      expect(Math.max(...(data as Float32Array).map((value, i) => Math.abs(value - formula[i]!)))).toBeLessThan(1e-4);
+    }
+  });
+
+  it('fills a folder, draws pairs, and takes its own images again', async () => {
+    const out = inFolder('made/');
+    expect((await ratioflow(['translate', bundle, images, '--limit', '3', '--pairs', inFolder('pairs.png'), '--zoom', '1', '-o', out])).code).toBe(0);
+    expect(await readdir(out)).toEqual(['000000.png', '000001.png', '000002.png']);
+    expect(await sharp(inFolder('pairs.png')).metadata()).toMatchObject({ width: 6 * 10 - 2, height: 8 });
+    const again = await ratioflow(['translate', bundle, join(out, '000002.png'), join(out, '000000.png'), '-o', inFolder('grid.png')]);
+    expect([again.code, again.out]).toEqual([0, `2 images of 2 files in ${inFolder('grid.png')}, on cpu\n`]);
+  });
+
+  it('films', async () => {
+    expect((await ratioflow(['translate', bundle, images, '--film', '--limit', '2', '--frames', '5', '--zoom', '1', '-o', inFolder('film.png')])).code).toBe(0);
+    expect(await sharp(inFolder('film.png')).metadata()).toMatchObject({ width: 5 * 10 - 2, height: 2 * 10 - 2 });
+  });
+
+  it.each([
+    [['absent', '-o', 'x.npy'], 'absent is not there: name a folder of images'],
+    [['mnist:test', '-o', 'x.npy'], 'mnist (test) has samples of [1, 28, 28]; needed: [1, 8, 8].'],
+    [['images.npy', '-o', 'x.jpg'], 'The output x.jpg ends in .jpg; allowed: .png, .npy, or a folder'],
+    [['images.npy', '-o', 'x.npy', '--pairs', 'y.npy'], 'The picture of pairs y.npy must end in .png.'],
+    [['images.npy', '--film', '-o', 'x.mp4'], 'The film x.mp4 must end in .png, .gif, .webp or .npy.'],
+  ])('refuses %j, and writes nothing', async ([source, ...args], message) => {
+    const before = await readdir(folder);
+    const result = await ratioflow(['translate', bundle, source === 'images.npy' ? images : source!, ...args]);
+    expect([result.code, result.out]).toEqual([1, '']);
+    expect(result.err).toContain(message);
+    expect(await readdir(folder)).toEqual(before);
+  });
+
+  it('says that a bundle with a prior does not translate', async () => {
+    await writeGaussianBundle(inFolder('generating'), [1, 8, 8]);
+    const { code, err } = await ratioflow(['translate', inFolder('generating'), images, '-o', inFolder('none.npy')]);
+    expect([code, err]).toEqual([1, expect.stringContaining('gaussian starts from its prior (gaussian), not from images')]);
+  });
+});

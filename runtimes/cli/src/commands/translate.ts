@@ -1,0 +1,57 @@
+/** `ratioflow translate`: images of the source domain to the target domain. */
+import { Command, Option } from 'commander';
+import type { Seed } from '@ratioflow/sdk';
+import type { Context } from '../context.js';
+import { engineOf, scheduleOf, withFlowOptions, zoomOf, type FlowFlags } from '../flow-options.js';
+import { integerFrom, seed } from '../parsers.js';
+import { showProgress } from '../progress.js';
+
+interface Options extends FlowFlags {
+  readonly out: string;
+  readonly seed: Seed;
+  readonly limit?: number;
+  readonly film?: boolean;
+  readonly frames: number;
+  readonly pairs?: string;
+  readonly batch?: number;
+  readonly zoom?: number;
+}
+
+export const translateCommand = (context: Context): Command => withFlowOptions(new Command('translate')
+  .description('unpaired image-to-image translation with a bundle that was trained from a source domain')
+  .argument('<bundle>', 'folder, zip file or https URL of the bundle')
+  .argument('<images...>', 'a folder, image files, an array .npy, or a set: mnist:test, or a data block in braces')
+  .requiredOption('-o, --out <path>', 'where to: folder/ for one PNG per image, named by index; array.npy; grid.png; with --film also film.gif or film.webp')
+  .addOption(new Option('--seed <s>', 'seed of the noise, from 0 to 2^64 - 1; image i gets that of sample i').argParser(seed).default(0n, '0'))
+  .option('--limit <n>', 'the first n images only', integerFrom(1))
+  .option('--pairs <grid.png>', 'also a picture of the first 64 images, each beside its translation')
+  .option('--film', 'a film of the first images instead (8, or --limit): from each image to its translation')
+  .option('--frames <n>', 'frames of the film at most', integerFrom(2), 12)
+  .option('--batch <n>', 'images that go through the network together (default: 64)', integerFrom(1))
+  .option('--zoom <n>', 'pixels of a picture per pixel of an image, each way (default: images of about 64 pixels; 1 in a folder)', integerFrom(1)))
+  .action((bundle: string, images: string[], options: Options) => run(bundle, images, options, context));
+
+async function run(bundle: string, images: string[], options: Options, context: Context): Promise<void> {
+  const [node, trainer] = await Promise.all([import('@ratioflow/node'), import('@ratioflow/trainer')]);
+  const model = await node.open(bundle, engineOf(options));
+  try {
+    const { sampleShape, valueRange } = model.manifest;
+    const picture = { valueRange: valueRange ?? [-1, 1] as const, scale: zoomOf(options.zoom, model) };
+    const settings = { ...scheduleOf(options, model), seed: options.seed, signal: context.signal, ...(options.batch !== undefined && { batch: options.batch }) };
+    const source = await trainer.openSampleSource(images, sampleShape);
+    const count = Math.min(source.size, options.limit ?? (options.film ? 8 : Infinity));
+    const bar = await showProgress(context, count, options.film ? 'steps' : 'images');
+    try {
+      const made = options.film
+        ? await trainer.filmTranslation(model, source, { ...settings, count, out: options.out, picture, frames: options.frames, onProgress: (step, of) => bar.update(step, of) })
+        : await trainer.translateFiles(model, source, { ...settings, count, out: options.out, picture: options.zoom === undefined && await node.outputFormat(options.out, sampleShape) === 'folder' ? { ...picture, scale: 1 } : picture, ...(options.pairs !== undefined && { pairs: options.pairs }), onProgress: (done) => bar.update(done) });
+      for (const warning of made.warnings) context.note(`warning: ${warning}`);
+      context.print(`${count} ${count === 1 ? 'image' : 'images'} of ${source.name} in ${made.files.length === 1 ? made.files[0]! : `${options.out} (${made.files.length} files)`}, on ${made.provider}`);
+    } finally {
+      bar.stop();
+      await source.close();
+    }
+  } finally {
+    await model.dispose();
+  }
+}

@@ -1,0 +1,135 @@
+/**
+ * Samples that a user names, in order: images in a folder, image files, an array `.npy`, or a data set by name. Read part
+ * by part, so that memory stays small whatever their number.
+ */
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { openNpyRows, readImage } from '@ratioflow/node';
+import { ArgumentError, type FloatTensor } from '@ratioflow/sdk';
+import { parse } from 'yaml';
+import { validateData } from '../config/load.js';
+import { isImageDataset, sampleLength } from '../data/dataset.js';
+import { byteValues } from '../data/image-array.js';
+import { openDataset, type DatasetConfig } from '../data/open.js';
+import { ConfigError } from '../errors.js';
+
+/** Samples of one shape. Whoever opened it closes it. */
+export interface SampleSource {
+  /** For messages and reports. */
+  readonly name: string;
+  readonly size: number;
+  readonly sampleShape: readonly number[];
+  /** Class of every sample, where it is known. */
+  readonly labels: Uint8Array | null;
+  /** File of a sample, or its index. */
+  nameOf(index: number): string;
+  /** Samples `first … first + count − 1`, [count, …sample shape], images in [−1, 1]. */
+  read(first: number, count: number): Promise<FloatTensor>;
+  close(): Promise<void>;
+}
+
+const isImage = (name: string): boolean => /\.(png|jpe?g|webp)$/i.test(name);
+
+/**
+ * Opens what `paths` name: one folder (with its subfolders, in the order of names), image files, one array, or one set: its name
+ * with an optional part (`mnist:test`), or the `data` block of a configuration in braces (`{name: mnist, classes: [7]}`).
+ * @param sampleShape what the samples must be
+ * @throws {ArgumentError | ConfigError | FormatError} naming both sides where they do not fit
+ */
+export async function openSampleSource(paths: readonly string[], sampleShape: readonly number[]): Promise<SampleSource> {
+  const [path] = paths;
+  if (path === undefined) throw new ArgumentError('No images were given: name a folder, image files, an array .npy, or a set such as mnist:test.');
+  if (paths.length > 1 || isImage(path)) return fileSource(paths.length === 1 ? path : `${paths.length} files`, paths, sampleShape);
+  if (path.endsWith('.npy')) return arraySource(path, sampleShape);
+  const config = namedSet(path);
+  if (config !== undefined) return setSource(config, sampleShape);
+  const found = await stat(path).catch(() => undefined);
+  if (!found?.isDirectory()) throw new ArgumentError(`${path} is ${found ? 'no folder, image file or array' : 'not there'}: name a folder of images, image files (.png, .jpg, .webp), an array .npy, or a set such as mnist:test.`);
+  const names = (await readdir(path, { recursive: true })).filter(isImage).sort();
+  if (names.length === 0) throw new ArgumentError(`${path} holds no images (.png, .jpg, .jpeg, .webp).`);
+  return fileSource(path, names.map((name) => join(path, name)), sampleShape);
+}
+
+/** The source part by part. */
+export async function* partsOf(source: SampleSource, size = 256): AsyncGenerator<FloatTensor> {
+  for (let first = 0; first < source.size; first += size) yield source.read(first, Math.min(size, source.size - first));
+}
+
+function namedSet(text: string): DatasetConfig | undefined {
+  if (text.startsWith('{')) {
+    try {
+      return validateData(parse(text), text) as DatasetConfig;
+    } catch (error) {
+      throw error instanceof ConfigError ? error : new ConfigError(`${text} is not valid YAML: ${(error as Error).message.split('\n')[0]!}`, { cause: error });
+    }
+  }
+  const [, name, split] = /^(mnist)(?::(\w+))?$/.exec(text) ?? [];
+  return name === undefined ? undefined : validateData({ name, ...(split !== undefined && { split }) }, text) as DatasetConfig;
+}
+
+async function setSource(config: DatasetConfig, sampleShape: readonly number[]): Promise<SampleSource> {
+  if (config.name === 'npy') return arraySource(config.path, sampleShape);
+  const set = await openDataset(config);
+  if (!isImageDataset(set)) throw new ArgumentError(`${set.name} is no set of images that can be read in order; give its samples as an array .npy.`);
+  checkShape(set.name, set.sampleShape, sampleShape);
+  const length = sampleLength(sampleShape);
+  return {
+    name: set.name, size: set.size, sampleShape, labels: set.labels, nameOf: String,
+    read: async (first, count) => {
+      const bytes = new Uint8Array(count * length);
+      await set.readBytes(bytes, first, count);
+      return { shape: [count, ...sampleShape], data: valuesOf(bytes) };
+    },
+    close: async () => set.close?.(),
+  };
+}
+
+async function arraySource(path: string, sampleShape: readonly number[]): Promise<SampleSource> {
+  const rows = await openNpyRows(path);
+  try {
+    const [size, ...shape] = rows.shape as [number, ...number[]];
+    checkShape(path, shape, sampleShape);
+    if (size === 0) throw new ArgumentError(`${path} holds no samples.`);
+    if (rows.bytes && sampleShape.length !== 3) throw new ArgumentError(`${path} holds bytes, which stand for pixels; points are float32.`);
+    return {
+      name: path, size, sampleShape, labels: null, nameOf: String,
+      read: async (first, count) => {
+        const data = await rows.read(first, count);
+        if (data instanceof Uint8Array) return { shape: [count, ...sampleShape], data: valuesOf(data) };
+        if (!(data instanceof Float32Array || data instanceof Float64Array)) throw new ArgumentError(`${path} holds integers; samples are float32, or images uint8.`);
+        const wrong = data.findIndex((value) => !Number.isFinite(value) || (sampleShape.length === 3 && Math.abs(value) > farthest));
+        if (wrong >= 0) throw new ArgumentError(`${path}: sample ${first + Math.floor(wrong / sampleLength(sampleShape))} holds the value ${data[wrong]!}; allowed: ${sampleShape.length === 3 ? 'values in [−1, 1], or bytes (uint8) from 0 to 255' : 'finite values'}.`);
+        return { shape: [count, ...sampleShape], data: Float32Array.from(data) };
+      },
+      close: () => rows.close(),
+    };
+  } catch (error) {
+    await rows.close();
+    throw error;
+  }
+}
+
+/** Values of images beyond this are of another scale: noise on images in [−1, 1] stays within. */
+const farthest = 3;
+
+function fileSource(name: string, files: readonly string[], sampleShape: readonly number[]): SampleSource {
+  const other = files.find((file) => !isImage(file));
+  if (other !== undefined) throw new ArgumentError(`${other} is no image file (.png, .jpg, .jpeg, .webp); only those can be given together.`);
+  if (sampleShape.length !== 3) throw new ArgumentError(`${name} holds images; the samples here are points [${sampleShape.join(', ')}]: give an array .npy.`);
+  const length = sampleLength(sampleShape);
+  return {
+    name, size: files.length, sampleShape, labels: null, nameOf: (index) => files[index]!,
+    read: async (first, count) => {
+      const bytes = new Uint8Array(count * length);
+      await Promise.all(files.slice(first, first + count).map(async (file, i) => bytes.set(await readImage(file, sampleShape as [number, number, number]), i * length)));
+      return { shape: [count, ...sampleShape], data: valuesOf(bytes) };
+    },
+    close: () => Promise.resolve(),
+  };
+}
+
+const valuesOf = (bytes: Uint8Array): Float32Array => Float32Array.from(bytes, (byte) => byteValues[byte]!);
+
+function checkShape(name: string, shape: readonly number[], needed: readonly number[]): void {
+  if (shape.join() !== needed.join()) throw new ArgumentError(`${name} has samples of [${shape.join(', ')}]; needed: [${needed.join(', ')}].`);
+}
