@@ -119,6 +119,7 @@ describe('the prior of given z', () => {
     const x0 = await model.prior({ z });
     expect([x0.shape, x0.data]).toEqual([[2, ...shape], z.data.map((value) => 0.5 * value)]);
     await expect(model.prior({ z: { shape: [2, 5], data: new Float32Array(10) } })).rejects.toThrow('z has shape [2, 5]; allowed: [N, 6].');
-    await expect(model.prior({ z, count: 2 } as never)).rejects.toThrow('Unknown option "count"; allowed: z.');
+    const both = { z, count: 2 };
+    await expect(model.prior(both)).rejects.toThrow('Unknown option "count"; allowed: z.');
   });
 });

@@ -57,7 +57,7 @@ export async function translateFiles(model: Model, source: SampleSource, { count
 }
 
 /** The flow of the first images as a film. @throws as `saveFilm` and `translate` */
-export async function filmTranslation(model: Model, source: SampleSource, { count, out, picture, frames, onProgress, batch: _, ...settings }: Omit<TranslateFilesOptions, 'pairs' | 'onProgress'> & { readonly frames: number; readonly onProgress?: (step: number, of: number) => void }): Promise<FilesResult> {
+export async function filmTranslation(model: Model, source: SampleSource, { count, out, picture, frames, onProgress, ...settings }: Omit<TranslateFilesOptions, 'pairs' | 'batch' | 'onProgress'> & { readonly frames: number; readonly onProgress?: (step: number, of: number) => void }): Promise<FilesResult> {
   if (!/\.(png|gif|webp|npy)$/.test(out)) throw new ArgumentError(`The film ${out} must end in .png, .gif, .webp or .npy.`);
   if (model.manifest.prior.kind !== 'source') throw new ArgumentError(`${model.manifest.name} starts from its prior (${model.manifest.prior.kind}), not from images.`);
   const film = await filmStrip(model, { ...settings, frames, x0: await source.read(0, count), ...(onProgress && { onFrame: onProgress }) });

@@ -37,14 +37,14 @@ async function run(bundle: string, images: string[], options: Options, context: 
   try {
     const { sampleShape, valueRange } = model.manifest;
     const picture = { valueRange: valueRange ?? [-1, 1] as const, scale: zoomOf(options.zoom, model) };
-    const settings = { ...scheduleOf(options, model), seed: options.seed, signal: context.signal, ...(options.batch !== undefined && { batch: options.batch }) };
+    const settings = { ...scheduleOf(options, model), seed: options.seed, signal: context.signal };
     const source = await trainer.openSampleSource(images, sampleShape);
     const count = Math.min(source.size, options.limit ?? (options.film ? 8 : Infinity));
     const bar = await showProgress(context, count, options.film ? 'steps' : 'images');
     try {
       const made = options.film
         ? await trainer.filmTranslation(model, source, { ...settings, count, out: options.out, picture, frames: options.frames, onProgress: (step, of) => bar.update(step, of) })
-        : await trainer.translateFiles(model, source, { ...settings, count, out: options.out, picture: options.zoom === undefined && await node.outputFormat(options.out, sampleShape) === 'folder' ? { ...picture, scale: 1 } : picture, ...(options.pairs !== undefined && { pairs: options.pairs }), onProgress: (done) => bar.update(done) });
+        : await trainer.translateFiles(model, source, { ...settings, ...(options.batch !== undefined && { batch: options.batch }), count, out: options.out, picture: options.zoom === undefined && await node.outputFormat(options.out, sampleShape) === 'folder' ? { ...picture, scale: 1 } : picture, ...(options.pairs !== undefined && { pairs: options.pairs }), onProgress: (done) => bar.update(done) });
       for (const warning of made.warnings) context.note(`warning: ${warning}`);
       context.print(`${count} ${count === 1 ? 'image' : 'images'} of ${source.name} in ${made.files.length === 1 ? made.files[0]! : `${options.out} (${made.files.length} files)`}, on ${made.provider}`);
     } finally {
