@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { writeImageBundle, writePointsBundle } from '../support/network-bundles.js';
+import { writeGuidedBundle, writeImageBundle, writePointsBundle } from '../support/network-bundles.js';
 import { buildPage } from './build.js';
 import { launch, noChromium } from './chromium.js';
 import { isolation, serveFiles } from './server.js';
@@ -29,8 +29,10 @@ describe.skipIf(noChromium !== undefined)('the page', () => {
       buildPage(join(import.meta.dirname, '../../runtimes/web/app'), join(folder, 'page')),
     ]);
     browser = started;
+    await writeGuidedBundle(join(folder, 'guided'), join(folder, 'image'));
     await writeFile(join(folder, 'index.json'), JSON.stringify([
       { id: 'points', name: 'points', sampleShape: [2], path: 'points' }, { id: 'image', name: 'image', sampleShape: [1, 8, 8], path: 'image' },
+      { id: 'guided', name: 'guided', sampleShape: [1, 8, 8], path: 'guided' },
     ]));
     server = await serveFiles({ '/bundles/': folder, '/': join(folder, 'page') }, () => ({ ...isolation, 'Content-Security-Policy': policy }));
   });
@@ -60,6 +62,11 @@ describe.skipIf(noChromium !== undefined)('the page', () => {
       const [now, of] = (await page.textContent('#step'))!.split('/');
       return now === of;
     }, { timeout: 30_000 }).toBe(true);
+  };
+  /** The same after a change, which takes the page a moment to act upon. */
+  const settled = async (page: Page): Promise<void> => {
+    await page.waitForTimeout(400);
+    await finished(page);
   };
   /** The screen's pixels, as a hash. */
   const screen = (page: Page): Promise<string> => page.evaluate(async () => {
@@ -130,9 +137,10 @@ describe.skipIf(noChromium !== undefined)('the page', () => {
     // Both ends are the same seed: another picture, all of whose images start alike.
     await page.fill('#seedB', '3');
     await page.focus('#play');
-    await page.waitForFunction(() => document.getElementById('step')!.textContent.startsWith('0'));
-    await finished(page);
-    expect(await screen(page)).not.toBe(path);
+    await expect.poll(async () => {
+      await finished(page);
+      return screen(page);
+    }, { timeout: 30_000 }).not.toBe(path);
     await page.check('input[value=draw]', { force: true });
     expect(await page.textContent('#notice')).toBe('Draw something on the pad.');
     const box = (await page.locator('#pad').boundingBox())!;
@@ -140,10 +148,36 @@ describe.skipIf(noChromium !== undefined)('the page', () => {
     await page.mouse.down();
     await page.mouse.move(box.x + 0.7 * box.width, box.y + 0.8 * box.height, { steps: 4 });
     await page.mouse.up();
-    // All steps of a drawing refine it.
-    await page.waitForFunction(() => document.getElementById('step')!.textContent.endsWith('/5'));
+    // All 20 + 5 steps of a drawing refine it.
+    await page.waitForFunction(() => document.getElementById('step')!.textContent.endsWith('/25'));
     await finished(page);
     expect(await page.textContent('#stage')).toBe('refinement');
+  });
+
+  it('guides the flow to a class where the bundle has a classifier, and follows an address that is pasted', async () => {
+    const page = await openPage('bundle=image&count=6&seed=2');
+    await finished(page);
+    expect(await page.isVisible('#guidance')).toBe(false);
+    const unguided = await screen(page);
+    const pasted = async (fragment: string): Promise<string> => {
+      await page.evaluate((hash) => { location.hash = hash; }, fragment);
+      await settled(page);
+      return screen(page);
+    };
+    // Without a class the flow is that of the bundle alone.
+    expect(await pasted('bundle=guided&count=6&seed=2&class=none')).toBe(unguided);
+    expect(await page.locator('#class option').allTextContents()).toEqual(['each in turn', 'none', 'ant', 'bee', 'cat']);
+    await page.selectOption('#class', { label: 'bee' });
+    await settled(page);
+    expect(new URL(page.url()).hash).toBe('#bundle=guided&seed=2&class=1&count=6');
+    const bee = await screen(page);
+    expect(bee).not.toBe(unguided);
+    const each = await pasted('bundle=guided&count=6&seed=2');
+    expect(await page.inputValue('#class')).toBe('each');
+    expect([unguided, bee]).not.toContain(each);
+    // Another scale of the guidance is another flow, and a scale of 0 is none.
+    expect(await pasted('bundle=guided&count=6&seed=2&scale=0')).toBe(unguided);
+    expect(await page.inputValue('#scale')).toBe('0');
   });
 
   it('saves the picture as a PNG', async () => {
@@ -200,7 +234,7 @@ describe.skipIf(noChromium !== undefined)('the page', () => {
 
   it('needs no wasm to load, and every control can be reached with the keyboard', async () => {
     const page = await openPage('bundle=nothing-such');
-    await page.waitForFunction(() => document.querySelectorAll('#bundle option').length === 2);
+    await page.waitForFunction(() => document.querySelectorAll('#bundle option').length === 3);
     await finished(page);
     const reached = new Set<string>();
     for (let i = 0; i < 40; i++) {

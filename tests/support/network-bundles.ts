@@ -1,6 +1,6 @@
 /** Bundles of small networks with fixed random weights, for tests that compare engines. */
-import { GraphBuilder, createBundle, newModel, writeBundle } from '@ratioflow/export';
-import { createRuntime } from '@ratioflow/node';
+import { GraphBuilder, compose, createBundle, newModel, writeBundle } from '@ratioflow/export';
+import { bundleSource, createRuntime } from '@ratioflow/node';
 import { normals, purposes } from '@ratioflow/sdk';
 
 type Value = ReturnType<GraphBuilder['input']>;
@@ -45,4 +45,14 @@ export async function writeImageBundle(folder: string, settings: Settings = {}):
     name: 'image', estimator: newModel(builder.graph), pairing: 'lr-kl', prior: { kind: 'uniform' }, valueRange: [-1, 1],
     eta: 3, nu: 0.05, K: 20, kappa: 5, reference: createRuntime({ threads: 1 }), ...settings,
   }));
+}
+
+/** The image bundle in `image`, guided by a linear classifier of three classes. */
+export async function writeGuidedBundle(folder: string, image: string): Promise<void> {
+  const builder = new GraphBuilder('classifier');
+  builder.output('logits', builder.op('MatMul', [builder.op('Flatten', [builder.input('x', 'float32', ['N', 1, 8, 8])], { axis: 1 }), weights(builder, 9, [64, 3], 16)]));
+  const { files } = await compose({
+    bundles: [await bundleSource(image)], guide: { model: newModel(builder.graph) }, name: 'guided', scale: 0.5, classNames: ['ant', 'bee', 'cat'], reference: createRuntime({ threads: 1 }),
+  });
+  await writeBundle(folder, files);
 }

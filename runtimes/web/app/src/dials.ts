@@ -1,9 +1,11 @@
 /** The dials of the flow: a slider for the hand and a number for the exact value, kept in step. */
 import { input, text } from './page.js';
 
-export type DialName = 'count' | 'K' | 'kappa' | 'eta' | 'nu';
+export type DialName = 'count' | 'K' | 'kappa' | 'eta' | 'nu' | 'scale';
 
 interface Dial {
+  /** Element that holds it. */
+  readonly home: 'flow' | 'guidance';
   readonly symbol: string;
   readonly says: string;
   readonly whole: boolean;
@@ -12,11 +14,12 @@ interface Dial {
 }
 
 const dials: Readonly<Record<DialName, Dial>> = {
-  count: { symbol: 'N', says: 'samples', whole: true, most: (trained) => (trained > 100 ? 4096 : 64) },
-  K: { symbol: 'K', says: 'bridging', whole: true, most: (trained) => Math.max(60, 2 * trained) },
-  kappa: { symbol: 'κ', says: 'refining', whole: true, most: (trained) => Math.max(40, 2 * trained) },
-  eta: { symbol: 'η', says: 'step size', whole: false, most: (trained) => 2.5 * trained || 1 },
-  nu: { symbol: 'ν', says: 'noise', whole: false, most: (trained) => Math.max(0.05, 5 * trained) },
+  count: { home: 'flow', symbol: 'N', says: 'samples', whole: true, most: (trained) => (trained > 100 ? 4096 : 64) },
+  K: { home: 'flow', symbol: 'K', says: 'bridging', whole: true, most: (trained) => Math.max(60, 2 * trained) },
+  kappa: { home: 'flow', symbol: 'κ', says: 'refining', whole: true, most: (trained) => Math.max(40, 2 * trained) },
+  eta: { home: 'flow', symbol: 'η', says: 'step size', whole: false, most: (trained) => 2.5 * trained || 1 },
+  nu: { home: 'flow', symbol: 'ν', says: 'noise', whole: false, most: (trained) => Math.max(0.05, 5 * trained) },
+  scale: { home: 'guidance', symbol: 'φ', says: 'scale', whole: false, most: (trained) => 5 * trained || 1 },
 };
 export const dialNames = Object.keys(dials) as DialName[];
 
@@ -25,18 +28,18 @@ export interface Dials {
   show(trained: Readonly<Record<DialName, number>>, values: Readonly<Partial<Record<DialName, number | undefined>>>): void;
 }
 
-/** Makes the dials in `#flow`. @param onChange undefined: as trained */
+/** Makes the dials. @param onChange undefined: as trained */
 export function createDials(onChange: (name: DialName, value: number | undefined) => void): Dials {
-  let trained: Readonly<Record<DialName, number>> = { count: 16, K: 0, kappa: 0, eta: 0, nu: 0 };
+  let trained: Readonly<Record<DialName, number>> = { count: 16, K: 0, kappa: 0, eta: 0, nu: 0, scale: 0 };
   const shown: Record<string, (value: number) => void> = {};
   for (const name of dialNames) {
-    const { symbol, says, whole } = dials[name];
+    const { home, symbol, says, whole } = dials[name];
     const row = document.createElement('div');
     row.className = 'dial';
     row.innerHTML = `<label for="${name}"><b></b><span></span></label><input id="${name}-slider" type="range" step="any"><input id="${name}" type="number" min="${name === 'count' ? 1 : 0}" step="${whole ? 1 : 'any'}">`;
     row.querySelector('b')!.textContent = symbol;
     row.querySelector('span')!.textContent = says;
-    text('flow').append(row);
+    text(home).append(row);
     const [slider, exact] = [input(`${name}-slider`), input(name)];
     slider.setAttribute('aria-label', `${says} ${symbol}`);
     slider.min = name === 'count' ? '1' : '0';

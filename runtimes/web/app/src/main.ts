@@ -1,19 +1,21 @@
 /** The page: a screen on which a flow is played, a scale of its steps, and the dials that set it. */
-import type { Model, Statistics } from '@ratioflow/sdk';
+import type { Model } from '@ratioflow/sdk';
 import { createDials, dialNames } from './dials.js';
-import type { DialName } from './dials.js';
 import { openEntry } from './engine.js';
 import { boundOf, computeField } from './field.js';
+import { createClassPicker } from './guidance.js';
+import { listenToKeys } from './keyboard.js';
 import { createLibrary } from './library.js';
 import type { Entry } from './library.js';
 import { createPad } from './pad.js';
-import { button, canvas, element, input, messageOf, show, text } from './page.js';
+import { button, canvas, clear, element, input, messageOf, text } from './page.js';
 import { createPlayer } from './player.js';
 import type { Run } from './player.js';
+import { showEngine, showFrame } from './readouts.js';
+import { savePng } from './save.js';
 import { isSeed, readSettings, writeSettings } from './settings.js';
-import { flowOptions } from './start.js';
-import type { FullSettings } from './start.js';
-import { drawTrace, mean } from './trace.js';
+import { completed, flowOptions, trainedOf } from './start.js';
+import { drawTrace } from './trace.js';
 import { createImagesView } from './view-images.js';
 import { createPointsView } from './view-points.js';
 
@@ -34,17 +36,11 @@ const notice = (message: string, wrong = false): void => {
 const player = createPlayer({
   onShow: (run, place) => {
     const frame = run.frames[Math.round(place)];
-    view?.(run.frames, place);
+    if (view === undefined) clear(canvas('view'));
+    else view(run.frames, place);
     if (frame !== undefined && !text('notice').classList.contains('wrong')) notice('');
     drawTrace(canvas('trace'), run);
-    const position = input('position');
-    position.max = String(run.of);
-    position.value = String(frame?.step ?? 0);
-    position.setAttribute('aria-valuetext', frame === undefined ? 'nothing yet' : `step ${frame.step} of ${run.of}, ${frame.stage}`);
-    text('step').textContent = frame === undefined ? '–' : `${frame.step}/${run.of}`;
-    text('stage').textContent = frame?.stage ?? '–';
-    text('ratio').textContent = show(mean(frame?.logRatio));
-    showSpeed(run);
+    showFrame(run, frame);
   },
   onPlaying: (playing) => {
     document.body.classList.toggle('playing', playing);
@@ -57,48 +53,26 @@ const dials = createDials((name, value) => {
   settings[name] = value;
   restartSoon();
 });
+const classes = createClassPicker((choice) => {
+  settings.class = choice;
+  restartSoon();
+});
 const pad = createPad(() => restartSoon());
-
-function trained(): Record<DialName, number> {
-  const { sampleShape, K, kappa, eta, nu } = model!.manifest;
-  return { count: sampleShape.length === 1 ? 1024 : sampleShape[1]! > 40 ? 4 : 16, K, kappa, eta, nu };
-}
-
-function fullSettings(): FullSettings {
-  const values = trained();
-  const full = { ...settings, ...Object.fromEntries(dialNames.map((name) => [name, settings[name] ?? values[name]])) } as FullSettings;
-  // A drawing is refined in any case, and a path between two seeds needs both ends.
-  if (settings.mode === 'draw' && full.kappa === 0) full.kappa = Math.max(1, full.K);
-  if (settings.mode === 'interpolate') full.count = Math.max(2, settings.count ?? (model!.manifest.sampleShape.length === 1 ? 256 : values.count));
-  return full;
-}
-
-function showSpeed({ stepMilliseconds, statistics, frames }: Run): void {
-  const count = frames[0]?.x.shape[0] ?? 0;
-  text('speed').textContent = Number.isNaN(stepMilliseconds) ? '–' : `${show(stepMilliseconds)} ms`;
-  text('rate').textContent = Number.isNaN(stepMilliseconds) ? '–' : `${Math.round(count * 1000 / stepMilliseconds).toLocaleString('en')}/s`;
-  if (statistics !== undefined) showEngine(statistics);
-}
-
-function showEngine({ provider, runtime, warnings }: Pick<Statistics, 'provider' | 'runtime' | 'warnings'>): void {
-  text('provider').textContent = provider === 'wasm' ? 'WebAssembly' : provider === 'webgpu' ? 'WebGPU' : provider;
-  text('provider').title = runtime;
-  const details = element('warnings', HTMLDetailsElement);
-  details.hidden = warnings.length === 0;
-  details.querySelector('summary')!.textContent = warnings.length === 1 ? '1 remark' : `${warnings.length} remarks`;
-  details.querySelector('ul')!.replaceChildren(...warnings.map((warning) => Object.assign(document.createElement('li'), { textContent: warning })));
-}
 
 /** Shows in the controls and in the address what is set. */
 function showSettings(): void {
   for (const [name, value] of [['mode', settings.mode], ['provider', settings.provider]] as const) {
     element('controls', HTMLFormElement).querySelector<HTMLInputElement>(`input[name=${name}][value=${value}]`)!.checked = true;
   }
+  document.body.classList.toggle('drawing', settings.mode === 'draw');
   for (const row of document.querySelectorAll<HTMLElement>('[data-mode]')) row.hidden = !row.dataset.mode!.split(' ').includes(settings.mode);
-  if (document.activeElement !== input('seed')) input('seed').value = settings.seed;
-  if (document.activeElement !== input('seedB')) input('seedB').value = settings.seedB;
+  for (const which of ['seed', 'seedB'] as const) if (document.activeElement !== input(which)) input(which).value = settings[which];
   input('K').disabled = input('K-slider').disabled = settings.mode === 'draw';
-  if (model !== undefined) dials.show(trained(), { ...settings, ...(settings.mode === 'prior' ? {} : { count: fullSettings().count, kappa: fullSettings().kappa }) });
+  if (model !== undefined) {
+    const full = completed(settings, model.manifest);
+    dials.show(trainedOf(model.manifest, settings.mode), full);
+    classes.show(full.class);
+  }
   const fragment = writeSettings(settings);
   history.replaceState(null, '', fragment === '' ? location.pathname + location.search : `#${fragment}`);
 }
@@ -113,10 +87,10 @@ async function restart(): Promise<void> {
   const current = model;
   showSettings();
   if (current === undefined) return;
-  const full = fullSettings();
-  const drawing = settings.mode === 'draw' ? pad.x0(full.count) : undefined;
-  if (settings.mode === 'draw' && drawing === undefined) {
-    player.stop();
+  const full = completed(settings, current.manifest);
+  const drawing = full.mode === 'draw' ? pad.x0(full.count) : undefined;
+  if (full.mode === 'draw' && drawing === undefined) {
+    player.clear();
     notice('Draw something on the pad.');
     return;
   }
@@ -124,19 +98,39 @@ async function restart(): Promise<void> {
   try {
     const options = await flowOptions(current, full, drawing);
     if (model !== current) return;
-    const K = settings.mode === 'draw' ? 0 : full.K;
-    player.start(current, options, K, K + full.kappa);
+    player.start(current, options, full.K, full.K + full.kappa);
     player.play();
   } catch (error) {
     if (model === current) notice(messageOf(error), true);
   }
 }
 
+/** Makes screen and pad for a model, and thereby loads its graphs: the engine that took them is known then. */
+async function prepare(opened: Model, signal: AbortSignal): Promise<typeof view> {
+  const { manifest } = opened;
+  const { sampleShape } = manifest;
+  text('facts').textContent = `${manifest.name} · ${sampleShape.length === 1 ? 'points' : sampleShape.join('×')} · ${manifest.pairing} · prior ${manifest.prior.kind}`;
+  if (sampleShape.length === 1 && sampleShape[0] !== 2) {
+    throw new Error(`Samples of this bundle are points of ${sampleShape[0]} dimensions; the page shows images and points of the plane.`);
+  }
+  if (sampleShape.length > 1) {
+    showEngine((await opened.sample({ K: 1, kappa: 0 })).statistics);
+    signal.throwIfAborted();
+    pad.fit(manifest, 1);
+    return createImagesView(canvas('view'), sampleShape, manifest.valueRange ?? [-1, 1]);
+  }
+  const { bound, statistics } = await boundOf(opened);
+  showEngine(statistics);
+  const field = await computeField(opened, bound);
+  signal.throwIfAborted();
+  pad.fit(manifest, bound);
+  return createPointsView(canvas('view'), field);
+}
+
 async function openBundle(chosen: Entry): Promise<void> {
   opening.abort();
   const { signal } = opening = new AbortController();
-  player.stop();
-  player.pause();
+  player.clear();
   const before = model;
   [model, view] = [undefined, undefined];
   void before?.dispose();
@@ -144,39 +138,20 @@ async function openBundle(chosen: Entry): Promise<void> {
   settings.bundle = chosen.id;
   showBundles(chosen);
   notice(`Opening ${chosen.label}…`);
+  let opened: Model | undefined;
   try {
-    const opened = await openEntry(chosen, settings.provider, signal, ({ file, loaded, total }) => notice(`${file}: ${Math.ceil(loaded / 1024).toLocaleString('en')} kB${total === undefined ? '' : ` of ${Math.ceil(total / 1024).toLocaleString('en')}`}`));
-    const { manifest } = opened;
-    text('facts').textContent = `${manifest.name} · ${manifest.sampleShape.length === 1 ? 'points' : manifest.sampleShape.join('×')} · ${manifest.pairing} · prior ${manifest.prior.kind}`;
+    opened = await openEntry(chosen, settings.provider, signal, ({ file, loaded, total }) => {
+      const kilobytes = (bytes: number): string => Math.ceil(bytes / 1024).toLocaleString('en');
+      notice(`${file}: ${kilobytes(loaded)} kB${total === undefined ? '' : ` of ${kilobytes(total)}`}`);
+    });
     notice('Starting the engine…');
-    if (manifest.sampleShape.length === 1 && manifest.sampleShape[0] !== 2) {
-      await opened.dispose();
-      throw new Error(`Samples of this bundle are points of ${manifest.sampleShape[0]} dimensions; the page shows images and points of the plane.`);
-    }
-    if (manifest.sampleShape.length === 1) {
-      const { bound, statistics } = await boundOf(opened);
-      showEngine(statistics);
-      const field = await computeField(opened, bound);
-      if (signal.aborted) {
-        await opened.dispose();
-        return;
-      }
-      pad.fit(manifest, bound);
-      view = createPointsView(canvas('view'), field);
-    } else {
-      // Loads the graph, and tells which provider took it.
-      showEngine((await opened.sample({ K: 1, kappa: 0 })).statistics);
-      if (signal.aborted) {
-        await opened.dispose();
-        return;
-      }
-      pad.fit(manifest, 1);
-      view = createImagesView(canvas('view'), manifest.sampleShape, manifest.valueRange ?? [-1, 1]);
-    }
-    canvas('view').setAttribute('aria-label', manifest.sampleShape.length === 1 ? 'Particles moving over the field of log q/p' : 'Images emerging from the prior');
+    view = await prepare(opened, signal);
+    classes.fit(opened.manifest);
+    canvas('view').setAttribute('aria-label', opened.manifest.sampleShape.length === 1 ? 'Particles moving over the field of log q/p' : 'Images emerging from the prior');
     model = opened;
     await restart();
   } catch (error) {
+    void opened?.dispose();
     if (!signal.aborted) notice(messageOf(error), true);
   }
 }
@@ -188,42 +163,24 @@ function showBundles(chosen?: Entry): void {
   if (entries.length === 0) select.add(new Option('no bundle', ''));
 }
 
-function save(): void {
-  const name = `${model?.manifest.name.replaceAll(/[^A-Za-z0-9._-]+/g, '-') ?? 'ratioflow'}-seed${settings.seed}-step${player.run.frames[Math.round(player.place)]?.step ?? 0}.png`;
-  const source = canvas('view');
-  // The screen shows the page's colour where the picture has none.
-  const copy = Object.assign(document.createElement('canvas'), { width: source.width, height: source.height });
-  const context = copy.getContext('2d')!;
-  context.fillStyle = getComputedStyle(text('screen')).backgroundColor;
-  context.fillRect(0, 0, copy.width, copy.height);
-  context.drawImage(source, 0, 0);
-  copy.toBlob((blob) => {
-    if (blob === null) return;
-    const link = Object.assign(document.createElement('a'), { href: URL.createObjectURL(blob), download: name });
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-    say(`Saved ${name}.`);
-  });
-}
-
 const anotherSeed = (which: 'seed' | 'seedB'): void => {
   settings[which] = String(crypto.getRandomValues(new Uint32Array(1))[0]! % 1_000_000);
   restartSoon();
   showSettings();
 };
 const toggle = (): void => (player.playing ? player.pause() : player.play());
+const save = (): void => {
+  const step = player.run.frames[Math.round(player.place)]?.step ?? 0;
+  savePng(`${model?.manifest.name ?? 'ratioflow'}-seed${settings.seed}-step${step}`, (name) => say(`Saved ${name}.`));
+};
+const actions = { rewind: () => player.seek(0), back: () => player.move(-1), play: toggle, forward: () => player.move(1), save, dice: () => anotherSeed('seed'), diceB: () => anotherSeed('seedB') };
+for (const [id, action] of Object.entries(actions)) button(id).addEventListener('click', action);
+listenToKeys({ ' ': toggle, Home: actions.rewind, End: () => player.seek(Infinity), ArrowLeft: actions.back, ArrowRight: actions.forward, s: save, n: actions.dice });
 
-button('play').addEventListener('click', toggle);
-button('rewind').addEventListener('click', () => player.seek(0));
-button('back').addEventListener('click', () => player.move(-1));
-button('forward').addEventListener('click', () => player.move(1));
 input('position').addEventListener('input', () => {
   const step = Number(input('position').value);
-  const { frames } = player.run;
-  player.seek(Math.max(0, frames.findLastIndex((frame) => frame.step <= step)));
+  player.seek(Math.max(0, player.run.frames.findLastIndex((frame) => frame.step <= step)));
 });
-button('dice').addEventListener('click', () => anotherSeed('seed'));
-button('diceB').addEventListener('click', () => anotherSeed('seedB'));
 for (const which of ['seed', 'seedB'] as const) {
   input(which).addEventListener('input', () => {
     const valid = isSeed(input(which).value);
@@ -237,7 +194,6 @@ button('reset').addEventListener('click', () => {
   for (const name of dialNames) settings[name] = undefined;
   restartSoon();
 });
-button('save').addEventListener('click', save);
 button('link').addEventListener('click', () => {
   navigator.clipboard.writeText(location.href).then(() => say(settings.bundle === '' ? 'Copied; whoever opens it chooses the files again.' : 'Copied.'), () => say('The browser does not allow copying: take the address of the page.'));
 });
@@ -253,20 +209,6 @@ element('controls', HTMLFormElement).addEventListener('change', ({ target }) => 
   }
 });
 element('controls', HTMLFormElement).addEventListener('submit', (event) => event.preventDefault());
-addEventListener('keydown', (event) => {
-  const { target } = event;
-  const typing = target instanceof HTMLElement && (target.matches('input:not([type=radio]), select, textarea') || target.closest('dialog') !== null);
-  if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
-  const onButton = target instanceof HTMLElement && target.matches('button, summary, [type=radio]');
-  const actions: Record<string, () => void> = {
-    ...(!onButton && { ' ': toggle }), Home: () => player.seek(0), End: () => player.seek(Infinity), s: save, n: () => anotherSeed('seed'),
-    ...(!(target instanceof HTMLInputElement) && { ArrowLeft: () => player.move(-1), ArrowRight: () => player.move(1) }),
-  };
-  const action = actions[event.key];
-  if (action === undefined) return;
-  event.preventDefault();
-  action();
-});
 const redraw = (): void => player.seek(Math.round(player.place));
 new ResizeObserver(() => player.playing || redraw()).observe(text('screen'));
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => player.playing || redraw());
@@ -278,10 +220,17 @@ element('bundle', HTMLSelectElement).addEventListener('change', ({ target }) => 
   const chosen = library.find((target as HTMLSelectElement).value);
   if (chosen !== undefined) void openBundle(chosen);
 });
-const first = library.find(settings.bundle) ?? library.listed[0];
-showBundles(first);
-if (first === undefined) {
-  notice('Open a bundle, or drop one here.');
-} else {
-  void openBundle(first);
-}
+const openFirst = (): void => {
+  const first = library.find(settings.bundle) ?? library.listed[0];
+  showBundles(first);
+  if (first === undefined) notice('Open a bundle, or drop one here.');
+  else void openBundle(first);
+};
+// Somebody pasted another address into the same tab.
+addEventListener('hashchange', () => {
+  const { bundle, provider } = settings;
+  Object.assign(settings, readSettings(location.hash));
+  if (settings.bundle === bundle && settings.provider === provider) void restart();
+  else openFirst();
+});
+openFirst();

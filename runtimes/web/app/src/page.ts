@@ -35,6 +35,9 @@ export function fit(target: HTMLCanvasElement): { context: CanvasRenderingContex
   return { context, width, height };
 }
 
+/** Wipes a canvas. */
+export const clear = (target: HTMLCanvasElement): void => target.getContext('2d')!.clearRect(0, 0, target.width, target.height);
+
 /** What a thrown value says. */
 export const messageOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause));
 

@@ -29,8 +29,8 @@ export interface PlayerEvents {
 export interface Player {
   /** Begins a flow, after the one under way has been given up. */
   start(model: Model, options: FlowOptions, K: number, of: number): void;
-  /** Gives the flow up; what has been made of it stays. */
-  stop(): void;
+  /** Gives the flow up and forgets it. */
+  clear(): void;
   play(): void;
   pause(): void;
   /** Moves by so many frames, or to a frame, and pauses. */
@@ -122,7 +122,11 @@ export function createPlayer({ onShow, onPlaying, onError }: PlayerEvents): Play
       lastTick = 0;
       redraw();
     },
-    stop: () => abort.abort(),
+    clear: () => {
+      abort.abort();
+      run = nothing;
+      seek(0);
+    },
     play: () => {
       if (run.frames.at(-1)?.step === run.of && place >= last()) place = 0;
       setPlaying(true);

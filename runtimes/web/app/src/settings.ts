@@ -5,6 +5,8 @@
 
 export type Mode = 'prior' | 'interpolate' | 'draw';
 export type ProviderChoice = 'auto' | 'webgpu' | 'wasm';
+/** Of a guided bundle: every class in turn, none, or the one of this number. */
+export type ClassChoice = 'each' | 'none' | number;
 
 export interface Settings {
   /** Identifier of a bundle that the server lists, or its URL; empty for files. */
@@ -13,16 +15,21 @@ export interface Settings {
   seed: string;
   seedB: string;
   provider: ProviderChoice;
-  /** Samples; undefined: as many as suit the bundle. The four below: as the manifest says. */
+  /** Undefined: each in turn from the prior, else none. */
+  class: ClassChoice | undefined;
+  /** Samples; undefined: as many as suit the bundle. The five below: as the manifest says. */
   count: number | undefined;
   K: number | undefined;
   kappa: number | undefined;
   eta: number | undefined;
   nu: number | undefined;
+  /** φ, the scale of the guidance. */
+  scale: number | undefined;
 }
 
 export const defaults: Readonly<Settings> = {
-  bundle: '', mode: 'prior', seed: '0', seedB: '1', provider: 'auto', count: undefined, K: undefined, kappa: undefined, eta: undefined, nu: undefined,
+  bundle: '', mode: 'prior', seed: '0', seedB: '1', provider: 'auto', class: undefined,
+  count: undefined, K: undefined, kappa: undefined, eta: undefined, nu: undefined, scale: undefined,
 };
 
 export const isSeed = (value: string): boolean => /^\d{1,20}$/.test(value) && BigInt(value) < 2n ** 64n;
@@ -30,7 +37,7 @@ export const isSeed = (value: string): boolean => /^\d{1,20}$/.test(value) && Bi
 /** Settings out of an address's fragment. */
 export function readSettings(fragment: string): Settings {
   const parameters = new URLSearchParams(fragment.replace(/^#/, ''));
-  const oneOf = <T extends string>(name: string, allowed: readonly T[], fallback: T): T => allowed.find((value) => value === parameters.get(name)) ?? fallback;
+  const oneOf = <T extends string | undefined>(name: string, allowed: readonly T[], fallback: T): T => allowed.find((value) => value === parameters.get(name)) ?? fallback;
   const seed = (name: 'seed' | 'seedB'): string => {
     const value = parameters.get(name) ?? '';
     return isSeed(value) ? value : defaults[name];
@@ -45,7 +52,8 @@ export function readSettings(fragment: string): Settings {
     provider: oneOf('provider', ['auto', 'webgpu', 'wasm'], 'auto'),
     seed: seed('seed'), seedB: seed('seedB'),
     count: number('count', 4096, true) || undefined,
-    K: number('K', 2000, true), kappa: number('kappa', 2000, true), eta: number('eta', 1000, false), nu: number('nu', 1000, false),
+    K: number('K', 2000, true), kappa: number('kappa', 2000, true), eta: number('eta', 1000, false), nu: number('nu', 1000, false), scale: number('scale', 1000, false),
+    class: number('class', 1e5, true) ?? oneOf<'each' | 'none' | undefined>('class', ['each', 'none'], undefined),
   };
 }
 

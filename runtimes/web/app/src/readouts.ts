@@ -1,0 +1,33 @@
+/** What the page says in numbers: the step under the screen, and which engine runs how fast. */
+import type { Frame, Statistics } from '@ratioflow/sdk';
+import { element, input, show, text } from './page.js';
+import type { Run } from './player.js';
+import { mean } from './trace.js';
+
+/** Shows the frame on the screen, and the speed of the flow that it is of. */
+export function showFrame(run: Run, frame: Frame | undefined): void {
+  const position = input('position');
+  position.max = String(run.of);
+  position.value = String(frame?.step ?? 0);
+  position.setAttribute('aria-valuetext', frame === undefined ? 'nothing yet' : `step ${frame.step} of ${run.of}, ${frame.stage}`);
+  text('step').textContent = frame === undefined ? '–' : `${frame.step}/${run.of}`;
+  text('stage').textContent = frame?.stage ?? '–';
+  text('ratio').textContent = show(mean(frame?.logRatio));
+  const count = run.frames[0]?.x.shape[0] ?? 0;
+  const known = !Number.isNaN(run.stepMilliseconds);
+  text('speed').textContent = known ? `${show(run.stepMilliseconds)} ms` : '–';
+  text('rate').textContent = known ? `${Math.round(count * 1000 / run.stepMilliseconds).toLocaleString('en')}/s` : '–';
+  if (run.statistics !== undefined) showEngine(run.statistics);
+}
+
+const titles: Readonly<Record<string, string>> = { wasm: 'WebAssembly', webgpu: 'WebGPU' };
+
+/** Shows what really runs, and what it remarked. */
+export function showEngine({ provider, runtime, warnings }: Pick<Statistics, 'provider' | 'runtime' | 'warnings'>): void {
+  text('provider').textContent = titles[provider] ?? provider;
+  text('provider').title = runtime;
+  const details = element('warnings', HTMLDetailsElement);
+  details.hidden = warnings.length === 0;
+  details.querySelector('summary')!.textContent = warnings.length === 1 ? '1 remark' : `${warnings.length} remarks`;
+  details.querySelector('ul')!.replaceChildren(...warnings.map((warning) => Object.assign(document.createElement('li'), { textContent: warning })));
+}
