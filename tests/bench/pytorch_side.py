@@ -1,6 +1,7 @@
 """The PyTorch side of the benchmarks: one JSON request per line on stdin, one reply per line on stdout.
 
-{"do": "facts"}; {"do": "train", "case": "toy" | "digits"}: milliseconds of one training iteration (Algorithm 1);
+{"do": "facts"}; {"do": "memory"}: the largest resident size; {"do": "train", "case": "toy" | "digits" | "resnet32",
+"steps"?: n}: milliseconds of one training iteration (Algorithm 1), of n bridging steps instead of the configured number;
 {"do": "sample", "case": ..., "batch": n}: milliseconds of K + kappa flow steps of a batch (Algorithm 2). Eager PyTorch,
 no graph kept through the flow; the networks and the flow are those that the tests compare ours with.
 """
@@ -33,11 +34,11 @@ class Setting:
             x = x.detach() - self.eta * gradient + 0.01 * torch.randn_like(gradient)
         return x
 
-    def train(self):
+    def train(self, steps):
         data = self.data(self.batch)
         if self.dequantisation:
             data = data + self.dequantisation * torch.randn_like(data)
-        samples = self.flow(self.prior(self.batch), self.steps)
+        samples = self.flow(self.prior(self.batch), steps)
         loss = loss_of("lr-kl", self.network(data), self.network(samples))
         self.optimizer.zero_grad()
         loss.backward()
@@ -78,21 +79,37 @@ class Digits(Setting):
         return (self.mean + torch.randn(batch, 784) @ self.factor).clamp(-1, 1).reshape(batch, 1, 28, 28)
 
 
+class Cifar(Setting):
+    def __init__(self):
+        super().__init__(Residual(3, 128, [(128, 1)] * 3 + [(256, 2), (256, 1), (256, 1)] * 3), 1e-4, 0.998, 64, 100, 20, 3, 0.03)
+        self.images = torch.randint(0, 256, (256, 3, 32, 32), dtype=torch.uint8)
+
+    def data(self, batch):
+        return self.images[torch.randint(0, 256, (batch,))].float() / 127.5 - 1
+
+    def prior(self, batch):
+        return 2 * torch.rand(batch, 3, 32, 32) - 1
+
+
 SETTINGS = {}
 
 
 def setting(case):
     if case not in SETTINGS:
-        SETTINGS[case] = {"toy": Toy, "digits": Digits}[case]()
+        SETTINGS[case] = {"toy": Toy, "digits": Digits, "resnet32": Cifar}[case]()
     return SETTINGS[case]
 
 
 def answer(request):
     if request["do"] == "facts":
         return {"torch": torch.__version__.split("+")[0], "threads": torch.get_num_threads()}
+    if request["do"] == "memory":
+        # Of this process alone: getrusage would include the one that it was forked from.
+        with open("/proc/self/status") as status:
+            return {"bytes": next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))}
     chosen = setting(request["case"])
     start = time.perf_counter()
-    chosen.train() if request["do"] == "train" else chosen.sample(request["batch"])
+    chosen.train(request.get("steps", chosen.steps)) if request["do"] == "train" else chosen.sample(request["batch"])
     return {"milliseconds": (time.perf_counter() - start) * 1000}
 
 

@@ -34,7 +34,7 @@ export async function startPytorch(python) {
 }
 
 /** Threads of one engine that wait actively would slow the other down: a moment of quiet before each turn. */
-const quiet = () => new Promise((resolve) => setTimeout(resolve, 300));
+export const quiet = () => new Promise((resolve) => setTimeout(resolve, 300));
 
 /** Wall time of an asynchronous piece of work in milliseconds. */
 export async function timed(work) {
@@ -50,6 +50,9 @@ export async function charged(work) {
   const { user, system } = process.cpuUsage(before);
   return (user + system) / 1000;
 }
+
+/** Largest resident size of this process in bytes, on Linux. */
+export const largestResident = () => 1024 * Number(/^VmHWM:\s*(\d+)/m.exec(readFileSync('/proc/self/status', 'utf8'))[1]);
 
 /**
  * Rounds of A, B, B, A, A, B …: both sides see the same machine. A turn is as many units as take about 0.3 seconds, at most 20.

@@ -20,6 +20,8 @@ export interface ProductOptions {
   readonly unroll?: number;
   /** Embed the weights in every graph instead of sharing one file. @default false */
   readonly singleFile?: boolean;
+  /** The generator of images, whose verification runs the whole flow. @default true */
+  readonly generator?: boolean;
 }
 
 /** What a bundle is made of. */
@@ -82,7 +84,7 @@ export async function assembleBundle(content: BundleContent): Promise<Map<string
 }
 
 /** Every graph, made when it is asked for: large ones need not be in memory together. */
-function* modelsOf({ field, half, prior, about, products: { unroll } }: BundleContent): Generator<[GraphName, Model]> {
+function* modelsOf({ field, half, prior, about, products: { unroll, generator = true } }: BundleContent): Generator<[GraphName, Model]> {
   if (unroll !== undefined && !(Number.isSafeInteger(unroll) && unroll >= 1 && unroll <= mostUnrolled)) {
     throw new GraphError(`The sampler cannot be unrolled to ${unroll} steps: give an integer from 1 to ${mostUnrolled}. A flow of more steps is several runs of it.`);
   }
@@ -92,7 +94,7 @@ function* modelsOf({ field, half, prior, about, products: { unroll } }: BundleCo
   yield ['prior', priorModel(prior, field.sampleShape)];
   yield ['sampler-device-noise', deviceNoiseModel(field)];
   const { eta, nu, K, kappa, valueRange, guidance, mixture } = about;
-  if (prior.record.kind !== 'source' && hasGenerator(field, valueRange)) {
+  if (generator && prior.record.kind !== 'source' && hasGenerator(field, valueRange)) {
     const fixed = { ...(guidance && { phi: [guidance.scale] }), ...(mixture && { weights: mixture }) };
     yield ['generator', generatorModel(field, prior, { eta, nu, steps: K + kappa, valueRange, fixed })];
   }

@@ -5,28 +5,36 @@ import type { Context } from './context.js';
 
 /** Shows how far something has got. */
 export interface ProgressBar {
-  /** @param total where it was not known at the start */
-  update(done: number, total?: number): void;
+  /** @param change the total, where it was not known at the start; a text instead of the time left */
+  update(done: number, change?: { readonly total?: number; readonly text?: string }): void;
   /** Takes the bar off the screen. */
   stop(): void;
 }
 
-/** @param unit what is counted, for example `steps` */
-export async function showProgress({ terminal }: Context, total: number, unit: string): Promise<ProgressBar> {
-  if (terminal === undefined) return { update: () => undefined, stop: () => undefined };
+/** Puts a bar on the screen. @param unit what is counted, for example `steps`; @param text what follows it. @default the time left */
+export type StartBar = (total: number, unit: string, text?: string) => ProgressBar;
+
+/** What starts bars at once when it is wanted. */
+export async function progressBars({ terminal }: Context): Promise<StartBar> {
+  if (terminal === undefined) return () => ({ update: () => undefined, stop: () => undefined });
   const { default: { SingleBar } } = await import('cli-progress');
-  const bar = new SingleBar({
-    stream: terminal, format: `{bar} {percentage}% | {value}/{total} ${unit} | {eta_formatted} left`,
-    barCompleteChar: '█', barIncompleteChar: '░', barsize: 30, clearOnComplete: true, hideCursor: true, fps: 10,
-    // Ctrl-C is handled by the command line itself.
-    gracefulExit: false, stopOnComplete: false,
-  });
-  bar.start(total, 0);
-  return {
-    update: (done, known) => {
-      if (known !== undefined) bar.setTotal(known);
-      bar.update(done);
-    },
-    stop: () => bar.stop(),
+  return (total, unit, text) => {
+    const bar = new SingleBar({
+      stream: terminal, format: `{bar} {percentage}% | {value}/{total} ${unit} | ${text === undefined ? '{eta_formatted} left' : '{text}'}`,
+      barCompleteChar: '█', barIncompleteChar: '░', barsize: 30, clearOnComplete: true, hideCursor: true, fps: 10,
+      // Ctrl-C is handled by the command line itself.
+      gracefulExit: false, stopOnComplete: false,
+    });
+    bar.start(total, 0, { text });
+    return {
+      update: (done, change = {}) => {
+        if (change.total !== undefined) bar.setTotal(change.total);
+        bar.update(done, change.text === undefined ? {} : { text: change.text });
+      },
+      stop: () => bar.stop(),
+    };
   };
 }
+
+/** A bar that is on the screen from now on. */
+export const showProgress = async (context: Context, total: number, unit: string): Promise<ProgressBar> => (await progressBars(context))(total, unit);

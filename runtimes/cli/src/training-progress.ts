@@ -1,6 +1,7 @@
 /** Training as a person follows it: a bar on a terminal, a line now and then elsewhere. */
 import type { RunOptions, TrainingProgress } from '@ratioflow/trainer';
 import type { Context } from './context.js';
+import { progressBars, type ProgressBar } from './progress.js';
 import { duration } from './text.js';
 
 /** Milliseconds between two lines where there is no terminal. */
@@ -23,7 +24,8 @@ interface Display {
   readonly stop: () => void;
 }
 
-async function createDisplay({ terminal, note }: Context): Promise<Display> {
+async function createDisplay(context: Context): Promise<Display> {
+  const { terminal, note } = context;
   if (!terminal) {
     let last = -Infinity;
     return {
@@ -37,18 +39,15 @@ async function createDisplay({ terminal, note }: Context): Promise<Display> {
       stop: () => undefined,
     };
   }
-  const { default: { SingleBar } } = await import('cli-progress');
-  let bar: InstanceType<typeof SingleBar> | null = null;
+  const startBar = await progressBars(context);
+  let bar: ProgressBar | null = null;
   const stop = (): void => {
     bar?.stop();
     bar = null;
   };
   return {
     show: (progress) => {
-      if (!bar) {
-        bar = new SingleBar({ stream: terminal, format: '{bar} {value}/{total} | {text}', barCompleteChar: '█', barIncompleteChar: '░', barsize: 20, clearOnComplete: true, hideCursor: true, fps: 5, gracefulExit: false, stopOnComplete: false });
-        bar.start(progress.of, progress.iteration, { text: '' });
-      }
+      bar ??= startBar(progress.of, 'iterations', '');
       bar.update(progress.iteration, { text: describe(progress) });
     },
     note: (message) => {

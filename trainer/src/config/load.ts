@@ -45,7 +45,8 @@ export function validateData(value: unknown, where: string): TrainingConfig['dat
 }
 
 /** What no single field can tell. */
-function checkTogether({ data, source, prior, estimator }: TrainingConfig, where: string): void {
+function checkTogether({ data, source, prior, estimator, bridge, provider }: TrainingConfig, where: string): void {
+  if (bridge === 'tfjs' && provider !== 'cpu') throw new ConfigError(`${where}: provider = "${provider}" belongs to bridge = "onnxruntime"; where tfjs computes, backend and TensorFlow itself decide.`);
   checkEstimator(estimator, where);
   checkData(data, where, 'data');
   if (source) checkData(source, where, 'source');

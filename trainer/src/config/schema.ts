@@ -104,6 +104,8 @@ export const trainingConfigSchema = z.strictObject({
   }),
   /** Engine of the bridging flow. */
   bridge: z.enum(['onnxruntime', 'tfjs']).default('onnxruntime'),
+  /** Where ONNX Runtime computes the flow; `cuda` needs an NVIDIA GPU and docs/cuda.md. */
+  provider: z.enum(['cpu', 'cuda']).default('cpu'),
   /** tfjs backend of the learning. */
   backend: z.enum(backendChoices).default('auto'),
   checkpoints: z.strictObject({

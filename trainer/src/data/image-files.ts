@@ -26,7 +26,7 @@ const isImage = (name: string): boolean => /\.(jpe?g|png|webp)$/i.test(name) && 
 /** @throws {ArgumentError} for a path that is not there or of another kind, {FormatError} for a damaged archive */
 export async function openImageFiles(path: string): Promise<ImageFiles> {
   const found = await stat(path).catch((cause: unknown) => {
-    throw new ArgumentError(`data.path = ${JSON.stringify(path)} cannot be read: ${(cause as Error).message}.`, { cause });
+    throw new ArgumentError(`${JSON.stringify(path)} cannot be read: ${(cause as Error).message}.`, { cause });
   });
   if (found.isDirectory()) return folder(path);
   const stamp = `${basename(path)} ${found.size} ${found.mtimeMs}`;
@@ -34,7 +34,7 @@ export async function openImageFiles(path: string): Promise<ImageFiles> {
     new FormatError(`${path}: the archive cannot be read (${(cause as Error).message}). It is truncated or damaged: fetch it again.`, { cause });
   if (/\.zip$/i.test(path)) return { stamp, files: () => guarded(zip(path), damaged) };
   if (/\.(tar|tar\.gz|tgz)$/i.test(path)) return { stamp, files: () => guarded(tar(path), damaged) };
-  throw new ArgumentError(`data.path = ${JSON.stringify(path)} is neither a folder nor a .zip, .tar, .tar.gz or .tgz archive of images.`);
+  throw new ArgumentError(`${JSON.stringify(path)} is neither a folder nor a .zip, .tar, .tar.gz or .tgz archive of images.`);
 }
 
 async function folder(path: string): Promise<ImageFiles> {

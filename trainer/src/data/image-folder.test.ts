@@ -1,11 +1,11 @@
 /** Images from folders and archives: pixels against sharp's own and against arithmetic, order, batches, and what is unreadable. */
 import { execFileSync } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import AdmZip from 'adm-zip';
 import sharp from 'sharp';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { openImageFolder } from './image-folder.js';
 import { drawOrder } from './order.js';
 
@@ -68,6 +68,26 @@ it('keeps what it has decoded, and notices a change', async () => {
   expect((await readdir(own)).sort()).toEqual(first);
   await openImageFolder({ path: join(folder, 'set'), size: 14, cache: own });
   expect((await readdir(own)).length).toBe(4);
+});
+
+it('lets go of what was not used for longest when the cache grows beyond its limit', async () => {
+  const own = join(folder, 'small-cache');
+  const prepare = (size: number): ReturnType<typeof openImageFolder> => openImageFolder({ path: join(folder, 'set'), size, cache: own });
+  // 5 images of 3 · 10² and 3 · 20² bytes: 1.5 and 6 kB.
+  for (const size of [10, 20]) await prepare(size);
+  const large = (await readdir(own)).filter((name) => name.endsWith('.bytes'));
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  await prepare(10);
+  vi.stubEnv('RATIOFLOW_CACHE_GB', String(7e-6));
+  await prepare(12);
+  vi.unstubAllEnvs();
+  const sizes = await Promise.all((await readdir(own)).filter((name) => name.endsWith('.bytes')).map(async (name) => (await stat(join(own, name))).size));
+  expect(large).toHaveLength(2);
+  expect(sizes.sort((a, b) => a - b)).toEqual([1500, 5 * 3 * 144]);
+  expect(await readdir(own)).toHaveLength(4);
+  vi.stubEnv('RATIOFLOW_CACHE_GB', 'much');
+  await expect(prepare(10)).rejects.toThrow('RATIOFLOW_CACHE_GB is "much"; allowed: a number of gigabytes');
+  vi.unstubAllEnvs();
 });
 
 it('draws batches by the noise specification: the image, mirrored, cut out anywhere', async () => {

@@ -7,6 +7,7 @@ import { drawOrder } from './order.js';
 import { prepareImages, type PreparedImages, type PrepareOptions } from './prepare-images.js';
 
 export interface ImageFolderOptions extends PrepareOptions {
+  readonly size: number;
   /** Folder or archive. */
   readonly path: string;
   /** Whether batches mirror half of the images left to right. @default true */

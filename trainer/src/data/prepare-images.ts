@@ -3,18 +3,20 @@
  * bytes [N, C, H, W], which training then reads at random. A set that was prepared before is taken as it is.
  */
 import { createHash } from 'node:crypto';
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
-import { availableParallelism, homedir } from 'node:os';
+import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { writeFileAtomic } from '@ratioflow/node';
 import { ArgumentError, FormatError } from '@ratioflow/sdk';
 import sharp from 'sharp';
+import { sampleLength } from './dataset.js';
+import { defaultImageCache, useOfCache } from './image-cache.js';
 import { openImageFiles, type ImageFile } from './image-files.js';
 
 /** How images become samples. */
 export interface ImageForm {
-  /** Side of the square samples. */
-  readonly size: number;
+  /** Side of the square samples; [height, width]: images must have this very size, and are neither cut nor resized. */
+  readonly size: number | readonly [number, number];
   /** Side of a square that is cut out of the middle first. @default none */
   readonly centreCrop?: number | undefined;
   /** Side to which images are resized; samples are then cut out at random places. @default `size` */
@@ -26,7 +28,7 @@ export interface ImageForm {
 export interface PrepareOptions extends ImageForm {
   /** What to do about files that are no readable images. @default 'skip' */
   readonly onUnreadable?: 'skip' | 'stop' | undefined;
-  /** Folder of prepared sets. @default RATIOFLOW_CACHE, else ratioflow/images in the user's cache folder */
+  /** Folder of prepared sets. @default images in the cache folder, which RATIOFLOW_CACHE names */
   readonly cache?: string | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onMessage?: ((message: string) => void) | undefined;
@@ -49,13 +51,16 @@ const reportEvery = 10_000;
 
 /** @throws {ArgumentError} for a collection without images, {FormatError} for a damaged archive, or by option an unreadable image */
 export async function prepareImages(path: string, options: PrepareOptions): Promise<PreparedImages> {
-  const { size, centreCrop, resize = size, channels = 3, onUnreadable = 'skip', onMessage } = options;
+  const { centreCrop, channels = 3, onUnreadable = 'skip', onMessage } = options;
+  const extent = extentOf(options);
   const collection = await openImageFiles(path);
-  const key = createHash('sha256').update(JSON.stringify([version, collection.stamp, centreCrop ?? null, resize, channels, sharp.versions.sharp])).digest('hex').slice(0, 32);
-  const folder = options.cache ?? process.env['RATIOFLOW_CACHE'] ?? join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'ratioflow', 'images');
+  const key = createHash('sha256').update(JSON.stringify([version, collection.stamp, centreCrop ?? null, typeof options.size === 'number' ? extent[0] : extent, channels, sharp.versions.sharp])).digest('hex').slice(0, 32);
+  const folder = options.cache ?? defaultImageCache();
   const [file, record] = [join(folder, `${key}.bytes`), join(folder, `${key}.json`)];
-  const shape = [channels, resize, resize] as const;
-  const known = await readFile(record, 'utf8').then((text) => JSON.parse(text) as { names: string[]; unreadable: string[] }, () => null);
+  const shape = [channels, ...extent] as const;
+  const recorded = await readFile(record, 'utf8').then((text) => JSON.parse(text) as { names: string[]; unreadable: string[] }, () => null);
+  const stored = await stat(file).then(({ size }) => size, () => -1);
+  const known = recorded?.names.length === stored / sampleLength(shape) ? recorded : null;
   const prepared = known ? { file, shape, ...known } : { file, shape, ...(await firstPass(path, collection.files(), file, options)) };
   if (prepared.unreadable.length > 0) {
     const [first] = prepared.unreadable;
@@ -64,6 +69,7 @@ export async function prepareImages(path: string, options: PrepareOptions): Prom
   }
   if (prepared.names.length === 0) throw new ArgumentError(`${path} holds no readable image (.jpg, .jpeg, .png, .webp).`);
   if (!known) await writeFileAtomic(record, JSON.stringify({ names: prepared.names, unreadable: prepared.unreadable }));
+  await useOfCache(folder, key);
   return prepared;
 }
 
@@ -82,7 +88,7 @@ async function firstPass(path: string, files: AsyncGenerator<ImageFile>, file: s
       names.push(name);
     } else {
       unreadable.push(`${name}: ${result.message.split('\n')[0]!.replace(/\.$/, '')}`);
-      if (onUnreadable === 'stop') throw new FormatError(`${path}: unreadable image ${unreadable[0]!}. Remove or replace it, or set data.onUnreadable to skip.`);
+      if (onUnreadable === 'stop') throw new FormatError(`${path}: unreadable image ${unreadable[0]!}. Remove or replace it${typeof options.size === 'number' ? ', or set data.onUnreadable to skip' : ''}.`);
     }
     const done = names.length + unreadable.length;
     if (done % reportEvery === 0) onMessage?.(`${path}: ${done} images decoded.`);
@@ -108,21 +114,32 @@ async function firstPass(path: string, files: AsyncGenerator<ImageFile>, file: s
 }
 
 /** One image as bytes [C, S, S]: turned upright, cut, resized (bilinear, over the area that a pixel covers), without its transparency. */
-export async function decodeImage(bytes: Buffer, { size, centreCrop, resize = size, channels = 3 }: ImageForm): Promise<Buffer> {
+export async function decodeImage(bytes: Buffer, form: ImageForm): Promise<Buffer> {
+  const { size, centreCrop, channels = 3 } = form;
+  const [height, width] = extentOf(form);
   let image = sharp(bytes, { failOn: 'error' }).autoOrient();
-  if (centreCrop !== undefined) {
-    const { autoOrient } = await image.metadata();
-    const { width, height } = autoOrient;
-    if (width < centreCrop || height < centreCrop) throw new Error(`${width}×${height} is smaller than data.centreCrop = ${centreCrop}`);
-    image = image.extract({ left: Math.floor((width - centreCrop) / 2), top: Math.floor((height - centreCrop) / 2), width: centreCrop, height: centreCrop });
+  if (typeof size !== 'number' || centreCrop !== undefined) {
+    const { autoOrient: found } = await image.metadata();
+    if (typeof size !== 'number' && (found.width !== width || found.height !== height)) throw new Error(`${found.width} × ${found.height} pixels; needed: ${width} × ${height}`);
+    if (centreCrop !== undefined) {
+      if (found.width < centreCrop || found.height < centreCrop) throw new Error(`${found.width}×${found.height} is smaller than data.centreCrop = ${centreCrop}`);
+      image = image.extract({ left: Math.floor((found.width - centreCrop) / 2), top: Math.floor((found.height - centreCrop) / 2), width: centreCrop, height: centreCrop });
+    }
   }
-  const fitted = image.resize(resize, resize, { fit: 'cover', kernel: 'linear' }).removeAlpha();
+  const fitted = image.resize(width, height, { fit: 'cover', kernel: 'linear' }).removeAlpha();
   const coloured = channels === 1 ? fitted.toColourspace('b-w') : fitted.toColourspace('srgb');
   const { data, info } = await coloured.raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true });
-  const pixels = resize * resize;
+  const pixels = height * width;
   const planar = Buffer.alloc(channels * pixels);
   for (let pixel = 0; pixel < pixels; pixel++) {
     for (let channel = 0; channel < channels; channel++) planar[channel * pixels + pixel] = data[pixel * info.channels + Math.min(channel, info.channels - 1)]!;
   }
   return planar;
+}
+
+/** Height and width of the stored images. */
+function extentOf({ size, resize }: ImageForm): readonly [number, number] {
+  if (typeof size !== 'number') return size;
+  const side = resize ?? size;
+  return [side, side];
 }

@@ -136,7 +136,7 @@ export async function chasmDemo(options: DemoOptions): Promise<DemoResult> {
     guided.push({ title: `FDRL after ${iteration} iterations`, data, particles, trajectory: path });
     if (iteration !== last) return;
     conclude('FDRL, distance 6', particles, far.distance);
-    const model = await memoryModel(await bundleOf(assembly, iteration, runtime), runtime);
+    const model = await memoryModel(await bundleOf(assembly, iteration, runtime, { generator: false }), runtime);
     try {
       const extent = squareAround(data, particles, await drawPrior(assembly, 0n, particleCount));
       const picture = await fieldPlot({ title: 'The estimator after training', ...(await fieldOf(model, extent)), extent, data, particles, trajectory: path });

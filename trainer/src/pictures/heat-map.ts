@@ -1,5 +1,5 @@
 /** A grid of signed values as a PNG of the diverging colours: sharper and smaller than thousands of rectangles in an SVG. */
-import { crc32, deflateSync } from 'node:zlib';
+import { encodePng } from '@ratioflow/node';
 import { ArgumentError } from '@ratioflow/sdk';
 import { divergingColour } from './theme.js';
 
@@ -32,40 +32,23 @@ export function colourLimit({ values }: Grid): number {
  * Draws a grid into a picture of the given size; grid points lie on its edges.
  * @param limit value of the outermost colours; beyond it the colour stays
  */
-export function heatMap(grid: Grid, limit: number, width: number, height: number): Uint8Array {
+export async function heatMap(grid: Grid, limit: number, width: number, height: number): Promise<Uint8Array> {
   if (grid.values.length !== grid.columns * grid.rows || grid.values.length === 0) {
     throw new ArgumentError(`A grid of ${grid.columns} × ${grid.rows} needs as many values, got ${grid.values.length}.`);
   }
   const pixels = new Uint8Array(3 * width * height);
+  const area = width * height;
   const shades = Array.from({ length: 513 }, (_, i) => divergingColour(i / 256 - 1));
   const missing = divergingColour(NaN);
   for (let y = 0; y < height; y++) {
     const row = (1 - (y + 0.5) / height) * (grid.rows - 1);
     for (let x = 0; x < width; x++) {
       const value = interpolate(grid, ((x + 0.5) / width) * (grid.columns - 1), row);
-      pixels.set(shades[Math.round(Math.min(1, Math.max(-1, value / limit)) * 256) + 256] ?? missing, 3 * (y * width + x));
+      const shade = shades[Math.round(Math.min(1, Math.max(-1, value / limit)) * 256) + 256] ?? missing;
+      shade.forEach((level, channel) => {
+        pixels[channel * area + y * width + x] = level;
+      });
     }
   }
-  return encodePng(pixels, width, height);
-}
-
-/** An RGB image as PNG. */
-export function encodePng(pixels: Uint8Array, width: number, height: number): Uint8Array {
-  const lines = new Uint8Array(height * (1 + 3 * width));
-  for (let y = 0; y < height; y++) lines.set(pixels.subarray(3 * width * y, 3 * width * (y + 1)), y * (1 + 3 * width) + 1);
-  const header = Buffer.alloc(13);
-  header.writeUInt32BE(width, 0);
-  header.writeUInt32BE(height, 4);
-  header.set([8, 2, 0, 0, 0], 8); // 8 bits, RGB, no interlacing
-  const signature = Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a);
-  return Buffer.concat([signature, chunk('IHDR', header), chunk('IDAT', deflateSync(lines)), chunk('IEND', new Uint8Array(0))]);
-}
-
-function chunk(type: string, data: Uint8Array): Buffer {
-  const out = Buffer.alloc(12 + data.length);
-  out.writeUInt32BE(data.length, 0);
-  out.write(type, 4, 'latin1');
-  out.set(data, 8);
-  out.writeUInt32BE(crc32(out.subarray(4, 8 + data.length)), 8 + data.length);
-  return out;
+  return encodePng({ shape: [1, 3, height, width], data: pixels }, { valueRange: [0, 255] });
 }

@@ -2,7 +2,7 @@ import { ArgumentError } from '@ratioflow/sdk';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { arrowsOf } from './arrows.js';
-import { colourLimit, encodePng, heatMap, interpolate } from './heat-map.js';
+import { colourLimit, heatMap, interpolate } from './heat-map.js';
 import { binsOf, histogram } from './histogram.js';
 import { lineChart } from './line-chart.js';
 import { fieldPlot, particlePanels, scatterPlot } from './plane-plots.js';
@@ -95,26 +95,20 @@ describe('heat map', () => {
   });
 
   it('draws the first row of the grid at the bottom', async () => {
-    const { width, height, at } = await pixelsOf(heatMap(grid, 2, 101, 101));
+    const { width, height, at } = await pixelsOf(await heatMap(grid, 2, 101, 101));
     expect([width, height]).toEqual([101, 101]);
     // Pixel centres lie half a pixel inside the corners, where the value is a hundredth off.
     for (const [x, y, value] of [[0, 100, -1], [100, 0, 1], [50, 50, 0]] as const) {
       const colour = divergingColour(value * 0.99);
       at(x, y).forEach((channel, c) => expect(Math.abs(channel - colour[c]!)).toBeLessThanOrEqual(2));
     }
-    expect((await pixelsOf(heatMap({ ...grid, values: [NaN, NaN, NaN, NaN] }, 2, 3, 3))).at(1, 1)).toEqual([128, 128, 128]);
-    expect(() => heatMap({ ...grid, rows: 3 }, 1, 5, 5)).toThrow(/grid of 2 × 3 needs as many values, got 4/);
+    expect((await pixelsOf(await heatMap({ ...grid, values: [NaN, NaN, NaN, NaN] }, 2, 3, 3))).at(1, 1)).toEqual([128, 128, 128]);
+    await expect(heatMap({ ...grid, rows: 3 }, 1, 5, 5)).rejects.toThrow(/grid of 2 × 3 needs as many values, got 4/);
   });
 
   it('limits its colours by all but a few values', () => {
     expect(colourLimit({ values: [...ramp].map((i) => (i === 5 ? -1e9 : 1)), columns: 200, rows: 1 })).toBe(1);
     expect(colourLimit({ values: [0, NaN], columns: 2, rows: 1 })).toBe(1);
-  });
-
-  it('writes PNG that others read', async () => {
-    const pixels = Uint8Array.of(255, 0, 0, 0, 255, 0, 0, 0, 255, 1, 2, 3);
-    const { at } = await pixelsOf(encodePng(pixels, 2, 2));
-    expect([at(0, 0), at(1, 0), at(0, 1), at(1, 1)].flat()).toEqual([...pixels]);
   });
 });
 

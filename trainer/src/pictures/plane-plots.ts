@@ -50,7 +50,7 @@ export async function fieldPlot({ label = 'log q/p', field, arrows, data, partic
 
 async function single(scene: Scene, { extent, side = 440, limit, scale, ...title }: PlaneOptions, fieldLabel: string | null): Promise<Picture> {
   const frame = { extent: extentFor([scene], extent), side, limit: limit ?? limitOf([scene]), fieldLabel, legend: 'top' as const };
-  return render({ ...titleOf(title), ...sceneSpecification(scene, frame) }, scale);
+  return render({ ...titleOf(title), ...await sceneSpecification(scene, frame) }, scale);
 }
 
 /** What `particlePanels` draws. */
@@ -74,10 +74,10 @@ export async function particlePanels(options: ParticlePanels): Promise<Picture> 
   const shared = { extent: extentFor(panels, extent), side, limit: limit ?? limitOf(panels) };
   const withField = panels.findLastIndex(({ field }) => field !== undefined);
   const withDots = panels.findIndex((panel, index) => index === Math.min(columns, panels.length) - 1 && panel.particles !== undefined);
-  const concat = panels.map((panel, index): Specification => ({
+  const concat = await Promise.all(panels.map(async (panel, index): Promise<Specification> => ({
     title: { text: panel.title, fontSize: 12, fontWeight: 'normal', anchor: 'middle', offset: 6, color: colours.ink },
-    ...sceneSpecification(panel, { ...shared, fieldLabel: index === withField ? label : null, legend: index === withDots ? 'right' : null }),
-  }));
+    ...await sceneSpecification(panel, { ...shared, fieldLabel: index === withField ? label : null, legend: index === withDots ? 'right' : null }),
+  })));
   return render({ ...titleOf(title), columns, concat, spacing: 18 }, scale);
 }
 

@@ -48,11 +48,11 @@ export function limitOf(scenes: readonly Scene[]): number {
 }
 
 /** The plot of a scene. */
-export function sceneSpecification(scene: Scene, { extent, side, limit, fieldLabel, legend }: Frame): Specification {
+export async function sceneSpecification(scene: Scene, { extent, side, limit, fieldLabel, legend }: Frame): Promise<Specification> {
   const size = frame(extent, side);
   const encoding = position(extent);
   const layer: Specification[] = [];
-  if (scene.field !== undefined) layer.push(...fieldLayers(scene.field, { ...size, limit, label: fieldLabel, encoding }));
+  if (scene.field !== undefined) layer.push(...await fieldLayers(scene.field, { ...size, limit, label: fieldLabel, encoding }));
   if (scene.arrows !== undefined) layer.push(...arrowLayers(scene.arrows, extent, encoding));
   layer.push(...dotLayers(scene, encoding, legend, scene.field !== undefined));
   if (scene.trajectory !== undefined) layer.push(...pathLayers(scene.trajectory, encoding));
@@ -68,8 +68,8 @@ interface FieldFrame {
   readonly encoding: Specification;
 }
 
-function fieldLayers(field: Grid, { width, height, limit, label, encoding }: FieldFrame): Specification[] {
-  const url = `data:image/png;base64,${Buffer.from(heatMap(field, limit, width, height)).toString('base64')}`;
+async function fieldLayers(field: Grid, { width, height, limit, label, encoding }: FieldFrame): Promise<Specification[]> {
+  const url = `data:image/png;base64,${Buffer.from(await heatMap(field, limit, width, height)).toString('base64')}`;
   const picture = {
     data: { values: [{}] },
     mark: { type: 'image', url, width, height, aspect: false, align: 'left', baseline: 'top', x: 0, y: 0 },

@@ -14,6 +14,8 @@ export const colours = {
   samples: '#d55e00',
   /** Single lines and bars. */
   line: '#0072b2',
+  /** A line that is compared with none. */
+  single: '#4a5058',
   /** A path among particles. */
   path: '#1b1f24',
 } as const;

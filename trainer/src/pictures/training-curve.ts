@@ -19,7 +19,7 @@ export interface TrainingCurve extends PictureOptions {
 /** Draws the curve of a training run. */
 export async function trainingCurve(curve: TrainingCurve): Promise<Picture> {
   const { iterations: x, loss, logRatioData, logRatioSamples, balancedLoss, ...options } = curve;
-  const lossPanel: Panel = { label: 'loss', series: [{ name: 'loss', colour: '#4a5058', x, y: loss }] };
+  const lossPanel: Panel = { label: 'loss', series: [{ name: 'loss', colour: colours.single, x, y: loss }] };
   return lineChart({
     ...options,
     panels: [

@@ -30,12 +30,16 @@ it('counts resnet32 as the paper does, without reading data', async () => {
   expect(plan.measured).toBeNull();
 });
 
-it('measures, and scales by K and batch', async () => {
+it('measures, tries other settings, and scales by K and batch', async () => {
   const small = config('data={ name: swiss-roll }', 'estimator={ name: mlp }', 'prior=gaussian', 'training.batch=16');
   const { measured } = await planTraining(small, { trialSteps: 2 });
   const { millisecondsPerFlowStep: step, millisecondsPerLearningStep: learning, millisecondsPerRefresh: refresh } = measured!;
   expect(Math.min(step, learning)).toBeGreaterThan(0);
   expect(measured!.hours).toBeCloseTo((1000 * (100 * step + learning + refresh)) / 3.6e6, 9);
+  const { alternatives } = measured!;
+  expect(alternatives.map(({ setting }) => setting)).toEqual(expect.arrayContaining(['bridge=tfjs']));
+  for (const other of alternatives) expect(other, other.setting).toMatchObject({ hours: expect.any(Number) as number });
+  expect((await planTraining(small, { trialSteps: 1, compare: false })).measured!.alternatives).toEqual([]);
   expect(hoursWith(small, measured!, { K: 200 })).toBeCloseTo((1000 * (200 * step + learning + refresh)) / 3.6e6, 9);
   expect(hoursWith(small, measured!, { batch: 48 })).toBeCloseTo((1000 * (3 * (100 * step + learning) + refresh)) / 3.6e6, 9);
 });

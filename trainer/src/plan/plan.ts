@@ -1,25 +1,22 @@
 /** What a run will take, before it is spent: counted from the network, and measured by a few trial steps of it. */
 import { convertLayersModel, estimatorOf, gradientGraph, ratioGraph, type Model } from '@ratioflow/export';
-import { createRuntime } from '@ratioflow/node';
-import { normals, pairingOf, purposes } from '@ratioflow/sdk';
+import { pairingOf } from '@ratioflow/sdk';
 import { loadTensorFlow } from '../backend/load-tensorflow.js';
-import { flowRuntimes } from '../bridge/flow-runtimes.js';
-import { onnxBridge } from '../bridge/onnx-bridge.js';
-import { tensorflowBridge } from '../bridge/tensorflow-bridge.js';
 import type { TrainingConfig } from '../config/schema.js';
 import { openDataset, type DatasetConfig } from '../data/open.js';
 import { openEstimator } from '../estimators/open-estimator.js';
-import { createLearner } from '../loop/learner.js';
 import { largestFullDdp } from '../priors/ddp.js';
 import { multiplyAccumulates } from './operations.js';
+import { trialBatch, tryOut } from './trial.js';
 
-/** Above so many multiply-accumulates a flow step, trials take a smaller batch, and time is scaled by the number of samples. */
-const largestTrial = 2e10;
-const smallBatch = 8;
+/** Multiply-accumulates of a learning step that the portable backend is tried with. */
+const longestPortable = 5e9;
 
 export interface PlanOptions {
   /** Flow steps that are timed, after one that is not; 0 measures nothing. @default 3 */
   readonly trialSteps?: number | undefined;
+  /** Whether the other engine of the flow and the other backend are tried, too. @default true */
+  readonly compare?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -40,6 +37,8 @@ export interface MeasuredSpeed {
   readonly residentBytes: number;
   /** Hours of the whole run; previews, checkpoints and the first pass over the data come on top. */
   readonly hours: number;
+  /** The same run with other settings, by one step each of a few samples; `failure` where they do not work here. */
+  readonly alternatives: readonly ({ readonly setting: string } & ({ readonly hours: number } | { readonly failure: string }))[];
 }
 
 export interface TrainingPlan {
@@ -64,9 +63,8 @@ export interface TrainingPlan {
  * Plans a run. Images, CIFAR-10 and computed sets are not opened; mnist and npy are, for their size.
  * @throws {ConfigError} as the run itself would, for an estimator that does not fit the samples
  */
-export async function planTraining(config: TrainingConfig, { trialSteps = 3, signal }: PlanOptions = {}): Promise<TrainingPlan> {
-  const loaded = await loadTensorFlow({ backend: config.backend });
-  const { tf } = loaded;
+export async function planTraining(config: TrainingConfig, { trialSteps = 3, compare = true, signal }: PlanOptions = {}): Promise<TrainingPlan> {
+  const { tf, backend } = await loadTensorFlow({ backend: config.backend });
   const sampleShape = await shapeOf(config.data);
   const { network, converters } = await openEstimator(tf, config.estimator, sampleShape, config.seed);
   const pairing = pairingOf(config.pairing);
@@ -74,7 +72,7 @@ export async function planTraining(config: TrainingConfig, { trialSteps = 3, sig
     const estimator = estimatorOf((await convertLayersModel(network, { converters })).model);
     const forward = ratioGraph(estimator, pairing);
     const [forwardMacs, gradientMacs] = [multiplyAccumulates(forward), multiplyAccumulates(gradientGraph(estimator, pairing))];
-    const { batch, iterations, ema } = config.training;
+    const { batch, ema } = config.training;
     const { K, kappa } = config.flow;
     const parameters = network.countParams();
     const elements = sampleShape.reduce((a, b) => a * b, 1);
@@ -89,47 +87,48 @@ export async function planTraining(config: TrainingConfig, { trialSteps = 3, sig
       activationBytes: 4 * 2 * batch * valuesOf(forward),
       checkpointBytes: config.checkpoints.keep * 4 * parameters * copies,
       bundleBytes: 4 * parameters + priorBytes,
-      measured: trialSteps > 0 ? await measure() : null,
+      measured: trialSteps > 0 ? await measure(gradientMacs) : null,
     };
-
-    async function measure(): Promise<MeasuredSpeed> {
-      const trialBatch = gradientMacs * batch > largestTrial ? Math.min(batch, smallBatch) : batch;
-      const scale = batch / trialBatch;
-      const runtimes = flowRuntimes(trialBatch);
-      const bridge = config.bridge === 'tfjs'
-        ? tensorflowBridge(tf, network, sampleShape, pairing, config.flow)
-        : await onnxBridge(tf, network, sampleShape, pairing, config.flow, runtimes, converters);
-      const learner = createLearner(tf, network, { pairing, sampleShape, ema, beta1: config.training.beta1, beta2: config.training.beta2 });
-      try {
-        const draw = (step: number): Float32Array => normals({ seed: 1, purpose: purposes.testVectors, step, count: trialBatch, elements });
-        const [data, x0] = [draw(0), draw(1)];
-        const timed = async (work: () => unknown): Promise<number> => {
-          signal?.throwIfAborted();
-          const start = performance.now();
-          await work();
-          return performance.now() - start;
-        };
-        const flow = (steps: number): Promise<number> => timed(() => bridge.run(x0, { count: trialBatch, steps, seed: 1n, signal }));
-        await bridge.refresh();
-        // The first of each warms up.
-        await flow(1);
-        const millisecondsPerFlowStep = (scale * (await flow(trialSteps))) / trialSteps;
-        const millisecondsPerRefresh = await timed(() => bridge.refresh());
-        learner.step(data, x0, config.training.learningRate, 0);
-        const millisecondsPerLearningStep = scale * (await timed(() => learner.step(data, x0, config.training.learningRate, 1)));
-        const perIteration = K * millisecondsPerFlowStep + millisecondsPerRefresh + millisecondsPerLearningStep;
-        return {
-          learning: loaded.description, flow: bridge.engine === 'tfjs' ? loaded.description : createRuntime().name,
-          trialBatch, millisecondsPerFlowStep, millisecondsPerRefresh, millisecondsPerLearningStep,
-          residentBytes: process.memoryUsage().rss, hours: (iterations * perIteration) / 3_600_000,
-        };
-      } finally {
-        learner.dispose();
-        await bridge.dispose();
-      }
-    }
   } finally {
     network.dispose();
+  }
+
+  async function measure(macs: number): Promise<MeasuredSpeed> {
+    const { iterations, batch } = config.training;
+    const { K } = config.flow;
+    const hoursOf = (flowStep: number, refresh: number, learningStep: number): number => (iterations * (K * flowStep + refresh + learningStep)) / 3_600_000;
+    const samples = trialBatch(batch, macs);
+    const scale = batch / samples;
+    const main = await tryOut(config, sampleShape, { steps: trialSteps, batch: samples, signal });
+    const speeds = [scale * main.flowStep, main.refresh, scale * main.learningStep] as const;
+    const alternatives: MeasuredSpeed['alternatives'][number][] = [];
+    const attempt = async (setting: string, work: () => Promise<number>): Promise<void> => {
+      const result = await work().then((hours) => ({ hours }), (error: unknown) => ({ failure: error instanceof Error ? error.message : String(error) }));
+      signal?.throwIfAborted();
+      alternatives.push({ setting, ...result });
+    };
+    if (compare) {
+      // Where steps are short, a few samples would tell more of calls than of arithmetic.
+      const few = samples < batch ? Math.min(samples, 8) : batch;
+      const other = config.bridge === 'tfjs' ? 'onnxruntime' : 'tfjs';
+      await attempt(`bridge=${other}`, async () => {
+        const { flowStep, refresh } = await tryOut({ ...config, bridge: other }, sampleShape, { steps: 1, batch: few, signal });
+        return hoursOf((flowStep * batch) / few, refresh, speeds[2]);
+      });
+      if (backend === 'tensorflow') {
+        const fewer = Math.min(samples, Math.max(2, Math.floor(longestPortable / macs)));
+        await attempt('backend=portable', async () => {
+          const { learningStep } = await tryOut({ ...config, backend: 'portable' }, sampleShape, { steps: 0, batch: fewer, signal });
+          return hoursOf(speeds[0], speeds[1], (learningStep * batch) / fewer);
+        });
+        await loadTensorFlow({ backend: config.backend });
+      }
+    }
+    return {
+      learning: main.learning, flow: main.flow, trialBatch: samples,
+      millisecondsPerFlowStep: speeds[0], millisecondsPerRefresh: speeds[1], millisecondsPerLearningStep: speeds[2],
+      residentBytes: main.residentBytes, hours: hoursOf(...speeds), alternatives,
+    };
   }
 }
 

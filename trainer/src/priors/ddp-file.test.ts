@@ -5,7 +5,7 @@ import { encodePng, readImage, writeNpy } from '@ratioflow/node';
 import { normals, purposes } from '@ratioflow/sdk';
 import * as tf from '@tensorflow/tfjs';
 import { Matrix, CholeskyDecomposition } from 'ml-matrix';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { imageArray } from '../data/image-array.js';
 import { ddpOfFile, ddpPriorOfFile } from './ddp-file.js';
 import { ddpStatistics } from './ddp.js';
@@ -13,8 +13,12 @@ import { ddpStatistics } from './ddp.js';
 let folder: string;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'ratioflow-ddp-'));
+  vi.stubEnv('RATIOFLOW_CACHE', join(folder, 'cache'));
 });
-afterAll(() => rm(folder, { recursive: true }));
+afterAll(() => {
+  vi.unstubAllEnvs();
+  return rm(folder, { recursive: true });
+});
 
 const shape = [3, 2, 2] as const;
 const count = 700;
@@ -91,7 +95,7 @@ describe('ddpOfFile', () => {
     }
     await writeNpy(join(folder, 'floats.npy'), { shape: [2, ...large], data: new Float32Array(2 * d) });
     await expect(ddpPriorOfFile(join(folder, 'floats.npy'), large, { tf })).rejects.toThrow(/floats\.npy holds floats; a low-rank prior.*save the images as uint8/);
-    await expect(ddpPriorOfFile(join(folder, 'none'), large, { tf })).rejects.toThrow(/neither a folder of images nor an array/);
+    await expect(ddpPriorOfFile(join(folder, 'none'), large, { tf })).rejects.toThrow(/none" cannot be read/);
   });
 
   it('says what does not fit', async () => {
@@ -100,16 +104,16 @@ describe('ddpOfFile', () => {
       await writeNpy(path, { shape: dims, data });
       return path;
     };
-    await expect(ddpOfFile(join(folder, 'none'), shape)).rejects.toThrow(/none cannot be read/);
+    await expect(ddpOfFile(join(folder, 'none'), shape)).rejects.toThrow(/none" cannot be read/);
     await expect(ddpOfFile(await npy([2, 3, 2, 3], new Float32Array(36)), shape)).rejects.toThrow(/has the shape \[2, 3, 2, 3\]; the prior of this estimator needs \[count, 3, 2, 2\]/);
     await expect(ddpOfFile(await npy([3, 3, 2, 2], new Float32Array(36).fill(200)), shape)).rejects.toThrow(/holds the value 200; images have values in \[−1, 1\]: save bytes as uint8/);
     await expect(ddpOfFile(await npy([3, 2], new Float32Array(6).fill(NaN)), [2])).rejects.toThrow(/holds the value NaN: every value must be finite/);
     await expect(ddpOfFile(await npy([3, 2], new Uint8Array(6)), [2])).rejects.toThrow(/points are float32/);
     await expect(ddpOfFile(path, [3, 64, 64])).rejects.toThrow(/12288 × 12288 factor of 0\.6 GB.*low-rank/);
-    await expect(ddpOfFile(join(folder, 'images'), [3, 4, 4])).rejects.toThrow(/\d\.png has 2 × 2 pixels; needed: 4 × 4/);
-    await expect(ddpOfFile(join(folder, 'images', 'more'), [7])).rejects.toThrow(/samples are points \[7\]: give an array/);
+    await expect(ddpOfFile(join(folder, 'images'), [3, 4, 4])).rejects.toThrow(/unreadable image 0\.png: 2 × 2 pixels; needed: 4 × 4\. Remove or replace it\.$/);
+    await expect(ddpOfFile(join(folder, 'images', 'more'), [7])).rejects.toThrow(/samples are \[7\]: give an array/);
     await writeFile(join(folder, 'images', '0.png'), 'no picture');
-    await expect(ddpOfFile(join(folder, 'images'), shape)).rejects.toThrow(/0\.png is no image that can be read/);
+    await expect(ddpOfFile(join(folder, 'images'), shape)).rejects.toThrow(/unreadable image 0\.png: /);
     await writeFile(path, 'no array');
     await expect(ddpOfFile(path, shape)).rejects.toThrow(/bad\.npy is not a \.npy file/);
   });

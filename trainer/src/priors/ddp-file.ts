@@ -1,10 +1,11 @@
-/** The data-dependent prior of data on disk: an array or a folder of images, streamed. */
-import { readdir, stat } from 'node:fs/promises';
-import { basename, join } from 'node:path';
-import { openNpyRows, readImage, type NpyRows } from '@ratioflow/node';
+/** The data-dependent prior of data on disk: an array, or a folder or archive of images, streamed. */
+import { open } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { openNpyRows, type NpyRows } from '@ratioflow/node';
 import { ArgumentError } from '@ratioflow/sdk';
 import type { TensorFlow } from '../backend/tensorflow.js';
 import { sampleLength, type ImageDataset } from '../data/dataset.js';
+import { prepareImages } from '../data/prepare-images.js';
 import { choleskyInPlace } from './cholesky.js';
 import { ddpRidge, ddpStatistics, largestFullDdp, type DdpState } from './ddp.js';
 import { floatMoments } from './float-moments.js';
@@ -33,13 +34,9 @@ export async function ddpPriorOfFile(path: string, sampleShape: readonly number[
 /** A state with its kind, as bundles take it. */
 export type DdpPrior = ({ readonly kind: 'ddp' } & DdpState) | ({ readonly kind: 'ddp-low-rank' } & LowRankState);
 
-/** Runs `use` on the images of a folder or an array of bytes. */
+/** Runs `use` on the images of a folder, an archive, or an array of bytes. */
 async function withImages<T>(path: string, sampleShape: readonly number[], use: (dataset: ImageDataset) => Promise<T>): Promise<T> {
-  if (!path.endsWith('.npy')) {
-    const status = await stat(path).catch(() => undefined);
-    if (!status?.isDirectory()) throw new ArgumentError(`The prior's data ${path} is neither a folder of images nor an array .npy.`);
-    return use(await folderOf(path, sampleShape));
-  }
+  if (!path.endsWith('.npy')) return withFiles(path, sampleShape, use);
   const rows = await openNpyRows(path);
   try {
     checkRows(rows, sampleShape);
@@ -52,7 +49,7 @@ async function withImages<T>(path: string, sampleShape: readonly number[], use: 
 
 /**
  * Mean and factor of the samples in `path`: an array `.npy` [count, …sampleShape] of bytes (0 to 255 stand for −1 to 1) or
- * floats (as they are), or a folder of images of exactly the sample's size, subfolders included.
+ * floats (as they are), or a folder or archive of images of exactly the sample's size.
  * @throws {ArgumentError} naming the file when there is no such data, or it does not fit `sampleShape`
  */
 export async function ddpOfFile(path: string, sampleShape: readonly number[], options: DdpFileOptions = {}): Promise<DdpState> {
@@ -60,11 +57,7 @@ export async function ddpOfFile(path: string, sampleShape: readonly number[], op
   if (d > largestFullDdp) {
     throw new ArgumentError(`The ddp prior of samples [${sampleShape.join(', ')}] would need a ${d} × ${d} factor of ${(d * d * 4e-9).toFixed(1)} GB; full factors are made up to ${largestFullDdp} values a sample. Larger images want a low-rank factor (ddpPriorOfFile).`);
   }
-  const status = await stat(path).catch((cause: unknown) => {
-    throw new ArgumentError(`The prior's data ${path} cannot be read: ${(cause as Error).message}.`, { cause });
-  });
-  if (status.isDirectory()) return ddpStatistics(await folderOf(path, sampleShape), options);
-  if (!path.endsWith('.npy')) throw new ArgumentError(`The prior's data ${path} is neither a folder of images nor an array .npy.`);
+  if (!path.endsWith('.npy')) return withFiles(path, sampleShape, (dataset) => ddpStatistics(dataset, options));
   const rows = await openNpyRows(path);
   try {
     checkRows(rows, sampleShape);
@@ -109,17 +102,21 @@ function datasetOf(rows: NpyRows, sampleShape: readonly number[]): ImageDataset 
   return ordered(basename(rows.path), sampleShape, rows.shape[0]!, async (out, first, count) => out.set(await rows.read(first, count) as Uint8Array));
 }
 
-/** A folder's images in the order of their names. */
-async function folderOf(folder: string, sampleShape: readonly number[]): Promise<ImageDataset> {
-  if (sampleShape.length !== 3) throw new ArgumentError(`${folder} is a folder of images; this estimator's samples are points [${sampleShape.join(', ')}]: give an array .npy.`);
-  const files = (await readdir(folder, { recursive: true })).filter((name) => /\.(png|jpe?g|webp)$/i.test(name)).sort();
-  if (files.length < 2) throw new ArgumentError(`${folder} holds ${files.length} images (.png, .jpg, .jpeg, .webp); a prior needs at least 2.`);
+/** Runs `use` on the images of a folder or an archive in their order, decoded once. */
+async function withFiles<T>(path: string, sampleShape: readonly number[], use: (dataset: ImageDataset) => Promise<T>): Promise<T> {
+  const [channels, height, width] = sampleShape as [number, number, number];
+  if (sampleShape.length !== 3 || (channels !== 1 && channels !== 3)) throw new ArgumentError(`The prior's data ${path} are images; this estimator's samples are [${sampleShape.join(', ')}]: give an array .npy.`);
+  const { file, names } = await prepareImages(path, { size: [height, width], channels, onUnreadable: 'stop' });
+  if (names.length < 2) throw new ArgumentError(`${path} holds ${names.length} image; a prior needs at least 2.`);
   const length = sampleLength(sampleShape);
-  return ordered(folder, sampleShape, files.length, async (out, first, count) => {
-    await Promise.all(Array.from({ length: count }, async (_, i) => {
-      out.set(await readImage(join(folder, files[first + i]!), sampleShape as [number, number, number]), i * length);
+  const handle = await open(file, 'r');
+  try {
+    return await use(ordered(path, sampleShape, names.length, async (out, first, count) => {
+      await handle.read(out, 0, count * length, first * length);
     }));
-  });
+  } finally {
+    await handle.close();
+  }
 }
 
 function ordered(name: string, sampleShape: readonly number[], size: number, readBytes: ImageDataset['readBytes']): ImageDataset {

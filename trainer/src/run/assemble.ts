@@ -55,6 +55,11 @@ export async function assemble(config: TrainingConfig, runtime: Runtime, { prior
   const bridge: Bridge = config.bridge === 'tfjs'
     ? tensorflowBridge(tf, network, dataset.sampleShape, pairing, config.flow)
     : await onnxBridge(tf, network, dataset.sampleShape, pairing, config.flow, flowRuntimes, converters);
+  const [refused] = config.provider === 'cpu' ? [] : flowRuntimes.flatMap(({ warnings }) => warnings);
+  if (refused !== undefined) {
+    await bridge.dispose();
+    throw new ConfigError(`provider = "${config.provider}": ${refused} Set that up, or train with provider=cpu.`);
+  }
   return {
     config, tensorflow, dataset, source, pairing, prior, priorSession, network, converters, learner, bridge,
     async dispose() {

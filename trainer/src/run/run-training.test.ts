@@ -2,12 +2,16 @@
 import { mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { priorGraph, writeModel } from '@ratioflow/export';
+import { createRuntime } from '@ratioflow/node';
 import { ArgumentError, FormatError } from '@ratioflow/sdk';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { writeIdxImages } from '../../../tests/support/idx-images.js';
 import { parseConfig } from '../config/load.js';
 import type { TrainingConfig } from '../config/schema.js';
 import { ConfigError, TrainingError } from '../errors.js';
+import { stepOfSummary } from '../report/event.js';
+import { decodeRecords } from '../report/tf-record.js';
 import { openRun, resumeRun, startRun } from './run-training.js';
 
 // Seconds, but of all cores: other work may stretch them.
@@ -46,6 +50,13 @@ const checkpoint = (out: string, iteration: number): Promise<Buffer> => readFile
 /** metrics.csv without the columns of time. */
 const metrics = async (out: string): Promise<string[][]> => (await readFile(join(out, 'metrics.csv'), 'utf8')).trim().split('\n').map((line) => line.split(',').slice(0, 5));
 
+/** Iterations in the event file, those of metrics. */
+const recorded = async (out: string): Promise<number[]> => {
+  const [file, ...others] = await readdir(join(out, 'tensorboard'));
+  expect(others).toEqual([]);
+  return [...decodeRecords(await readFile(join(out, 'tensorboard', file!)))].filter((record) => Buffer.from(record).includes('loss')).map((record) => stepOfSummary(record)!);
+};
+
 /** Runs until `after` iterations are done, and aborts. */
 async function interrupted(config: TrainingConfig, out: string, after: number): Promise<string[]> {
   const controller = new AbortController();
@@ -76,7 +87,8 @@ describe.each([
     expect(parseConfig(await readFile(join(whole, 'config.yaml'), 'utf8'), 'written')).toEqual(config());
     expect((await metrics(whole)).map(([iteration]) => iteration)).toEqual(['iteration', ...Array.from({ length: last }, (_, i) => String(i + 1))]);
     expect((await readdir(join(whole, 'bundle'))).sort()).toEqual(expect.arrayContaining(['manifest.json', 'sampler.onnx', 'weights.bin']) as string[]);
-    expect(await readdir(whole)).toContain('curve.png');
+    expect(await readdir(whole)).toEqual(expect.arrayContaining(['curve.png', 'report.html']) as string[]);
+    expect(await recorded(whole)).toEqual(Array.from({ length: last }, (_, i) => i + 1));
   });
 
   it.each(stops)('ends bit for bit the same when aborted after iteration %d and resumed', async (after) => {
@@ -88,6 +100,7 @@ describe.each([
     expect(messages).toContain(`Going on after iteration ${after} of ${last}.`);
     expect(await checkpoint(out, last)).toEqual(await checkpoint(whole, last));
     expect(await metrics(out)).toEqual(await metrics(whole));
+    expect(await recorded(out)).toEqual(await recorded(whole));
     for (const file of ['weights.bin', 'sampler.onnx', 'prior.onnx']) {
       expect(await readFile(join(out, 'bundle', file)), file).toEqual(await readFile(join(whole, 'bundle', file)));
     }
@@ -112,6 +125,18 @@ describe('an interrupt', () => {
     }
     expect(await checkpoint(out, 10)).toEqual(await checkpoint(whole, 10));
     expect(await metrics(out)).toEqual(await metrics(whole));
+  });
+});
+
+describe('a provider that does not run here', () => {
+  const cuda = createRuntime({ providers: ['cuda'] });
+  it('is refused before the first iteration, with what it takes', async () => {
+    const [out, session] = [newFolder(), await cuda.load({ name: 'probe', model: writeModel(priorGraph({ kind: 'uniform' }, [2])) })];
+    await session.dispose();
+    if (session.provider === 'cuda') return console.log('skip: CUDA runs here');
+    await expect(startRun(toy('provider=cuda'), { out })).rejects.toThrow(/^provider = "cuda": cuda does not run here: .*NVIDIA driver.*train with provider=cpu\.$/);
+    expect(await readdir(out)).toEqual(['config.yaml']);
+    expect(() => toy('provider=cuda', 'bridge=tfjs')).toThrow('provider = "cuda" belongs to bridge = "onnxruntime"');
   });
 });
 

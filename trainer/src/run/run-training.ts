@@ -13,9 +13,9 @@ import type { PriorState } from '../priors/prior.js';
 import { flowRuntimes } from '../bridge/flow-runtimes.js';
 import { assemble, type Assembly } from './assemble.js';
 import { readLatestCheckpoint, writeCheckpoint, type Checkpoint } from './checkpoint.js';
-import { openMetrics, type MetricsRecord } from './metrics.js';
 import { previewOf } from './preview.js';
 import { progressMeter, type TrainingProgress } from './progress.js';
+import { openRecord, type RunRecord } from './run-record.js';
 import { bundleOf } from './run-bundle.js';
 import { decodeSafetensors, encodeSafetensors } from './safetensors.js';
 
@@ -85,7 +85,7 @@ export async function openRun(out: string): Promise<{ run: Assembly; iteration: 
 async function run(config: TrainingConfig, options: RunOptions, checkpoint: Checkpoint | null): Promise<RunResult> {
   const { out, onMessage } = options;
   const runtime = createRuntime();
-  const assembly = await assemble(config, runtime, { prior: await readPrior(out), flowRuntimes: flowRuntimes(config.training.batch), onMessage });
+  const assembly = await assemble(config, runtime, { prior: await readPrior(out), flowRuntimes: flowRuntimes(config.training.batch, config.provider), onMessage });
   try {
     for (const warning of assembly.tensorflow.warnings) onMessage?.(warning);
     onMessage?.(`Learning: ${assembly.tensorflow.description}. Flow: ${assembly.bridge.engine === 'tfjs' ? 'the same' : runtime.name}.`);
@@ -96,22 +96,28 @@ async function run(config: TrainingConfig, options: RunOptions, checkpoint: Chec
       await writeFileAtomic(join(out, configFile), stringify(config));
       onMessage?.(`Going on after iteration ${checkpoint.iteration} of ${config.training.iterations}.`);
     }
-    await iterate(assembly, runtime, options, await openMetrics(out, checkpoint?.iteration ?? 0), checkpoint?.iteration ?? 0);
+    const from = checkpoint?.iteration ?? 0;
+    const record = await openRecord(out, from, assembly, runtime);
+    await iterate(assembly, runtime, options, record, from);
+    const { iterations } = config.training;
+    const files = await bundleOf(assembly, iterations, runtime);
     const bundle = join(out, 'bundle');
-    await writeBundle(bundle, await bundleOf(assembly, config.training.iterations, runtime));
-    return { out, bundle, iterations: config.training.iterations };
+    await writeBundle(bundle, files);
+    if (config.previews.every > 0) await preview(assembly, runtime, files, record, iterations, options.signal);
+    await record.publish('The run is complete: its bundle lies in bundle/.');
+    return { out, bundle, iterations };
   } finally {
     await assembly.dispose();
   }
 }
 
-async function iterate(assembly: Assembly, runtime: Runtime, options: RunOptions, metrics: MetricsRecord, from: number): Promise<void> {
-  const { config, pairing, learner } = assembly;
+async function iterate(assembly: Assembly, runtime: Runtime, options: RunOptions, record: RunRecord, from: number): Promise<void> {
+  const { config, learner } = assembly;
   const { out, signal, onProgress, onMessage } = options;
   const to = config.training.iterations;
   let done = from;
   const save = async (): Promise<void> => {
-    await metrics.flush();
+    await record.flush();
     const arrays = learner.state();
     for (const [name, { data }] of arrays) {
       if (!data.every(Number.isFinite)) throw new TrainingError(`${name} holds numbers that are not finite after iteration ${done}: the estimator has diverged. No checkpoint was written; resume from the last one with a smaller training.learningRate or flow.eta.`);
@@ -122,33 +128,31 @@ async function iterate(assembly: Assembly, runtime: Runtime, options: RunOptions
   try {
     for await (const result of train(assembly, from, to, signal)) {
       done = result.iteration;
-      metrics.add(result);
+      await record.add(result);
       onProgress?.(measure(result));
       if (done % config.checkpoints.every === 0 || done === to) await save();
-      if (config.previews.every > 0 && (done % config.previews.every === 0 || done === to)) {
-        await preview(assembly, runtime, out, done, signal);
-        await metrics.draw(pairing, config.name);
+      // The last preview is made of the bundle that the run ends with.
+      if (config.previews.every > 0 && done % config.previews.every === 0 && done < to) {
+        await preview(assembly, runtime, await bundleOf(assembly, done, runtime, { generator: false }), record, done, signal);
+        await record.publish(`The run goes on; this is its state after iteration ${done}.`);
       }
     }
   } catch (error) {
     // The learner holds the last completed iteration, unless its step itself went wrong.
     if (signal?.aborted && done > from) {
       await save();
+      await record.publish(`The run was stopped after iteration ${done} and can go on from there.`);
       onMessage?.(`Stopped after iteration ${done}; a checkpoint was written. Go on with --resume ${out}.`);
     } else {
       // The error is what counts, not that the record cannot be written either.
-      await metrics.flush().catch(() => undefined);
+      await record.flush().catch(() => undefined);
     }
     throw error;
   }
-  await metrics.draw(pairing, config.name);
 }
 
-async function preview(assembly: Assembly, runtime: Runtime, out: string, iteration: number, signal: AbortSignal | undefined): Promise<void> {
-  const { config, dataset, source } = assembly;
-  const files = await bundleOf(assembly, iteration, runtime);
-  const png = await previewOf(files, dataset, source, runtime, config.previews.count, `${config.name}, iteration ${iteration}`, signal);
-  await writeFileAtomic(join(out, 'previews', `${String(iteration).padStart(8, '0')}.png`), png);
+async function preview({ config, dataset, source }: Assembly, runtime: Runtime, files: ReadonlyMap<string, Uint8Array>, record: RunRecord, iteration: number, signal: AbortSignal | undefined): Promise<void> {
+  await record.preview(iteration, await previewOf(files, dataset, source, runtime, config.previews.count, `${config.name}, iteration ${iteration}`, signal));
 }
 
 function restore({ learner }: Assembly, checkpoint: Checkpoint): void {

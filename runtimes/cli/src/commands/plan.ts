@@ -8,6 +8,7 @@ import { bytes, duration, table } from '../text.js';
 interface Options {
   readonly set: string[];
   readonly trial: number;
+  readonly compare: boolean;
   readonly json?: boolean;
 }
 
@@ -16,11 +17,12 @@ export const planCommand = (context: Context): Command => new Command('plan')
   .argument('<config.yaml>', 'what would be trained')
   .option('--set <key=value>', 'change a field of the configuration; may be repeated', (value: string, list: string[]) => [...list, value], [])
   .option('--trial <steps>', 'flow steps that are timed; 0 measures nothing', integerFrom(0), 3)
+  .option('--no-compare', 'leave out the trials with the other engine of the flow and the other backend')
   .option('--json', 'print the plan as JSON')
-  .action(async (path: string, { set, trial, json }: Options) => {
+  .action(async (path: string, { set, trial, compare, json }: Options) => {
     const { hoursWith, loadConfig, planTraining } = await import('@ratioflow/trainer');
     const config = await loadConfig(path, set);
-    const plan = await planTraining(config, { trialSteps: trial, signal: context.signal });
+    const plan = await planTraining(config, { trialSteps: trial, compare, signal: context.signal });
     for (const line of json ? [JSON.stringify(plan, null, 2)] : describe(config, plan, hoursWith)) context.print(line);
   });
 
@@ -49,6 +51,7 @@ function describe(config: TrainingConfig, plan: TrainingPlan, hoursWith: (config
       ['expected', `${time(measured.hours)} for ${training.iterations} iterations, previews and the first pass over the data not counted`],
       ...[['K', Math.ceil(flow.K / 2)], ['K', 2 * flow.K], ['batch', Math.ceil(training.batch / 2)], ['batch', 2 * training.batch]].map(([field, value]): [string, string] =>
         ['', `${time(hoursWith(config, measured, { [field as string]: value as number }))} with ${field!} = ${value!}, if time is proportional`]),
+      ...measured.alternatives.map((other): [string, string] => ['', 'hours' in other ? `${time(other.hours)} with ${other.setting}` : `${other.setting} does not work here: ${other.failure}`]),
     );
   }
   return table(rows);

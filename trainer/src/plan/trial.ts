@@ -1,0 +1,80 @@
+/** A few trial steps of a run, on random numbers instead of data: what flow and learning cost on this machine. */
+import { availableParallelism } from 'node:os';
+import { createRuntime } from '@ratioflow/node';
+import { normals, pairingOf, purposes } from '@ratioflow/sdk';
+import { loadTensorFlow } from '../backend/load-tensorflow.js';
+import { flowRuntimes } from '../bridge/flow-runtimes.js';
+import { onnxBridge } from '../bridge/onnx-bridge.js';
+import { tensorflowBridge } from '../bridge/tensorflow-bridge.js';
+import type { TrainingConfig } from '../config/schema.js';
+import { openEstimator } from '../estimators/open-estimator.js';
+import { createLearner } from '../loop/learner.js';
+
+export interface TrialOptions {
+  /** Flow steps that are timed; 0: learning alone. */
+  readonly steps: number;
+  /** Samples. */
+  readonly batch: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Times in milliseconds for the batch of the trial. */
+export interface Trial {
+  readonly learning: string;
+  readonly flow: string;
+  readonly flowStep: number;
+  readonly refresh: number;
+  readonly learningStep: number;
+  /** Resident size of the process in bytes at its end. */
+  readonly residentBytes: number;
+}
+
+/** What takes longer than this is not done a second time to be warm. */
+const longEnough = 3000;
+
+/** Samples that keep every core busy in a trial: as many as the run's batch, unless steps of it take long. */
+export function trialBatch(batch: number, macsPerSample: number): number {
+  const cores = availableParallelism();
+  return macsPerSample * batch > cores * 5e10 ? Math.min(batch, 8 * cores) : batch;
+}
+
+/** Makes the network anew and tries it. @throws as the run itself would */
+export async function tryOut(config: TrainingConfig, sampleShape: readonly number[], { steps, batch, signal }: TrialOptions): Promise<Trial> {
+  const { tf, description } = await loadTensorFlow({ backend: config.backend });
+  const { network, converters } = await openEstimator(tf, config.estimator, sampleShape, config.seed);
+  const pairing = pairingOf(config.pairing);
+  const { ema, beta1, beta2, learningRate } = config.training;
+  const learner = createLearner(tf, network, { pairing, sampleShape, ema, beta1, beta2 });
+  const elements = sampleShape.reduce((a, b) => a * b, 1);
+  const draw = (step: number): Float32Array => normals({ seed: 1, purpose: purposes.testVectors, step, count: batch, elements });
+  const [data, x0] = [draw(0), draw(1)];
+  const once = async (work: () => unknown): Promise<number> => {
+    signal?.throwIfAborted();
+    const start = performance.now();
+    await work();
+    return performance.now() - start;
+  };
+  const warm = async (work: () => unknown): Promise<number> => {
+    const first = await once(work);
+    return first > longEnough ? first : once(work);
+  };
+  const bridge = steps === 0 ? null : config.bridge === 'tfjs'
+    ? tensorflowBridge(tf, network, sampleShape, pairing, config.flow)
+    : await onnxBridge(tf, network, sampleShape, pairing, config.flow, flowRuntimes(batch, config.provider), converters);
+  try {
+    let [refresh, flowStep] = [0, 0];
+    if (bridge) {
+      const flow = (count: number): Promise<number> => once(() => bridge.run(x0, { count: batch, steps: count, seed: 1n, signal }));
+      refresh = await warm(() => bridge.refresh());
+      await flow(1);
+      flowStep = (await flow(steps)) / steps;
+    }
+    let t = 0;
+    const learningStep = await warm(() => learner.step(data, x0, learningRate, t++));
+    return { learning: description, flow: bridge?.engine === 'tfjs' ? description : createRuntime().name, flowStep, refresh, learningStep, residentBytes: process.memoryUsage().rss };
+  } finally {
+    await bridge?.dispose();
+    learner.dispose();
+    network.dispose();
+  }
+}
