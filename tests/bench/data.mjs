@@ -33,10 +33,16 @@ function picture(index, side, layout) {
   return pixels;
 }
 
-async function makeJpegs(folder, count, side) {
+/** Files of which no two are alike: each a picture of `distinct`, with a patch of noise. */
+async function makeJpegs(folder, count, side, distinct = 200) {
   mkdirSync(folder);
+  const pictures = Array.from({ length: distinct }, (_, i) => picture(i, side));
   for (let first = 0; first < count; first += 100) {
-    await Promise.all(Array.from({ length: 100 }, (_, i) => sharp(picture(first + i, side), { raw: { width: side, height: side, channels: 3 } }).jpeg({ quality: 90 }).toFile(join(folder, `${first + i}.jpg`))));
+    await Promise.all(Array.from({ length: 100 }, (_, i) => {
+      const pixels = Uint8Array.from(pictures[(first + i) % distinct]);
+      crypto.getRandomValues(pixels.subarray(0, 3 * side * 8));
+      return sharp(pixels, { raw: { width: side, height: side, channels: 3 } }).jpeg({ quality: 90 }).toFile(join(folder, `${first + i}.jpg`));
+    }));
   }
 }
 

@@ -47,7 +47,10 @@ export async function lowRankStatistics(dataset: ImageDataset, { tf, seed, rank 
       const count = Math.min(chunkSize, n - first);
       const bytes = new Uint8Array(count * d);
       await dataset.readBytes(bytes, first, count);
-      const centred = Float32Array.from(bytes, (byte, i) => byte / 127.5 - 1 - mean[i % d]!);
+      const centred = new Float32Array(count * d);
+      for (let start = 0; start < centred.length; start += d) {
+        for (let i = 0; i < d; i++) centred[start + i] = bytes[start + i]! / 127.5 - 1 - mean[i]!;
+      }
       tf.tidy(() => {
         visit(tf.tensor2d(centred, [count, d]));
       });

@@ -133,7 +133,10 @@ describe('a provider that does not run here', () => {
   it('is refused before the first iteration, with what it takes', async () => {
     const [out, session] = [newFolder(), await cuda.load({ name: 'probe', model: writeModel(priorGraph({ kind: 'uniform' }, [2])) })];
     await session.dispose();
-    if (session.provider === 'cuda') return console.log('skip: CUDA runs here');
+    if (session.provider === 'cuda') {
+      console.log('skip: CUDA runs here, so nothing is refused');
+      return;
+    }
     await expect(startRun(toy('provider=cuda'), { out })).rejects.toThrow(/^provider = "cuda": cuda does not run here: .*NVIDIA driver.*train with provider=cpu\.$/);
     expect(await readdir(out)).toEqual(['config.yaml']);
     expect(() => toy('provider=cuda', 'bridge=tfjs')).toThrow('provider = "cuda" belongs to bridge = "onnxruntime"');
