@@ -5,8 +5,8 @@ import type { Context } from './context.js';
 
 /** Shows how far something has got. */
 export interface ProgressBar {
-  /** @param change the total, where it was not known at the start; a text instead of the time left */
-  update(done: number, change?: { readonly total?: number; readonly text?: string }): void;
+  /** @param total where it was not known at the start; @param text instead of the time left, where the bar was made with one */
+  update(done: number, total?: number, text?: string): void;
   /** Takes the bar off the screen. */
   stop(): void;
 }
@@ -27,9 +27,9 @@ export async function progressBars({ terminal }: Context): Promise<StartBar> {
     });
     bar.start(total, 0, { text });
     return {
-      update: (done, change = {}) => {
-        if (change.total !== undefined) bar.setTotal(change.total);
-        bar.update(done, change.text === undefined ? {} : { text: change.text });
+      update: (done, known, shown) => {
+        if (known !== undefined) bar.setTotal(known);
+        bar.update(done, shown === undefined ? {} : { text: shown });
       },
       stop: () => bar.stop(),
     };

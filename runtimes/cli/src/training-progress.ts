@@ -48,7 +48,7 @@ async function createDisplay(context: Context): Promise<Display> {
   return {
     show: (progress) => {
       bar ??= startBar(progress.of, 'iterations', '');
-      bar.update(progress.iteration, { text: describe(progress) });
+      bar.update(progress.iteration, progress.of, describe(progress));
     },
     note: (message) => {
       stop();

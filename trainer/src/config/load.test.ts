@@ -38,7 +38,7 @@ describe('defaults', () => {
       name: 'toy', seed: '42', data: { name: 'swiss-roll' }, estimator: { name: 'mlp' }, pairing: 'lr-kl', prior: { kind: 'gaussian' },
       flow: { K: 20, kappa: 0, eta: 1, nu: 0.01 },
       training: { iterations: 10, batch: 64, learningRate: 1e-4, decayAt: [], decayFactor: 0.1, beta1: 0.9, beta2: 0.999, ema: 0.998, dequantisation: 0.03 },
-      bridge: 'onnxruntime', backend: 'auto', checkpoints: { every: 500, keep: 3 }, previews: { every: 500, count: 64 },
+      bridge: 'onnxruntime', provider: 'cpu', backend: 'auto', checkpoints: { every: 500, keep: 3 }, previews: { every: 500, count: 64 },
     });
   });
 

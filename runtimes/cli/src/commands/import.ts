@@ -68,7 +68,7 @@ async function priorOf({ prior, data, deviation }: Options, sampleShape: readonl
   const { tf } = await loadTensorFlow();
   const bar = await showProgress(context, 0, 'samples');
   try {
-    return await ddpPriorOfFile(data!, sampleShape, { tf, onProgress: (done, total) => { context.signal.throwIfAborted(); bar.update(done, { total }); } });
+    return await ddpPriorOfFile(data!, sampleShape, { tf, onProgress: (done, total) => { context.signal.throwIfAborted(); bar.update(done, total); } });
   } finally {
     bar.stop();
   }
