@@ -3,6 +3,8 @@ export { describeTensorFlow, type TensorFlowFacts } from './backend/describe-ten
 export type { TensorFlow } from './backend/tensorflow.js';
 export { loadConfig, parseConfig, validateConfig } from './config/load.js';
 export { trainingConfigSchema, type TrainingConfig } from './config/schema.js';
+export { evaluate, type EvaluateOptions, type Evaluation, type Figure, type RangeFigures } from './evaluation/evaluate.js';
+export { auc, ratioCalibration, roc, twoSampleTest, type RatioCalibration, type Roc, type TwoSampleTest } from './evaluation/two-sample.js';
 export { ConfigError, TrainingError } from './errors.js';
 export { openRun, resumeRun, startRun, type RunOptions, type RunResult } from './run/run-training.js';
 export type { TrainingProgress } from './run/progress.js';

@@ -5,6 +5,7 @@ import { composeCommand } from './compose.js';
 import { convertCommand } from './convert.js';
 import { demoCommand } from './demo.js';
 import { doctorCommand } from './doctor.js';
+import { evaluateCommand } from './evaluate.js';
 import { exportCommand } from './export.js';
 import { gradientCommand } from './gradient.js';
 import { importCommand } from './import.js';
@@ -27,6 +28,7 @@ export const commands: readonly ((context: Context) => Command)[] = [
   sampleCommand,
   interpolateCommand,
   translateCommand,
+  evaluateCommand,
   verifyCommand,
   inspectCommand,
   demoCommand,

@@ -1,0 +1,82 @@
+/** Samples through extractors into statistics, and the cache of those that do not change. */
+import { createHash } from 'node:crypto';
+import { access } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { defaultCacheFolder } from '@ratioflow/node';
+import { ArgumentError } from '@ratioflow/sdk';
+import type { Extractor } from './extractor.js';
+import { gaussianOf, type Features } from './features.js';
+import type { MatrixProducts } from './matrix-products.js';
+import type { SampleSource } from './sample-source.js';
+import { readStatistics, writeStatistics, type FeatureStatistics } from './statistics-file.js';
+
+export interface ExtractionOptions {
+  readonly products: MatrixProducts;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((done: number) => void) | undefined;
+  readonly onMessage?: ((message: string) => void) | undefined;
+}
+
+/** Statistics of samples `first … first + count − 1` under each extractor, from one pass. @throws {ArgumentError} for fewer than two samples */
+export async function extract(source: SampleSource, extractors: readonly Extractor[], first: number, count: number, options: ExtractionOptions): Promise<FeatureStatistics[]> {
+  const parts: Float32Array[][] = extractors.map(() => []);
+  const dimensions = extractors.map(() => 0);
+  const hash = createHash('sha256');
+  let done = 0;
+  for await (const samples of source.read(first, count, options.signal)) {
+    hash.update(new Uint8Array(samples.data.buffer, samples.data.byteOffset, samples.data.byteLength));
+    for (const [i, extractor] of extractors.entries()) {
+      options.signal?.throwIfAborted();
+      const { shape, data } = await extractor.features(samples);
+      parts[i]!.push(data);
+      dimensions[i] = shape[1]!;
+    }
+    done += samples.shape[0]!;
+    options.onProgress?.(done);
+  }
+  if (done < 2) throw new ArgumentError(`${source.name} has ${done} samples from number ${first} on; at least 2 are needed.`);
+  if (Number.isFinite(count) && done < count) throw new ArgumentError(`${source.name} has ${done} samples from number ${first} on, ${count} were asked for.`);
+  const samples = hash.digest('hex');
+  return Promise.all(parts.map(async (list, i) => {
+    const features: Features = { count: done, dimension: dimensions[i]!, rows: joined(list) };
+    return { gaussian: await gaussianOf(options.products, features), features, about: { count: done, extractor: extractors[i]!.sha256, samples, source: { kind: source.kind, name: source.name, ...source.facts, first } } };
+  }));
+}
+
+/** The same of one extractor, kept in `cache` under the hash of extractor, source and range. @param cache false: not kept */
+export async function extractCached(source: SampleSource, extractor: Extractor, first: number, count: number, cache: string | false, options: ExtractionOptions): Promise<FeatureStatistics> {
+  const stamp = cache === false ? null : await source.stamp();
+  const make = async (): Promise<FeatureStatistics> => (await extract(source, [extractor], first, count, options))[0]!;
+  if (cache === false || stamp === null) return make();
+  const key = createHash('sha256').update(JSON.stringify([cacheVersion, extractor.sha256, extractor.runtime, extractor.provider, stamp, first, String(count)])).digest('hex').slice(0, 32);
+  const path = join(cache, `${key}.npz`);
+  if (await access(path).then(() => true, () => false)) {
+    try {
+      const kept = await readStatistics(path);
+      options.onMessage?.(`Statistics of ${source.name} taken from ${path}.`);
+      return kept;
+    } catch (error) {
+      options.onMessage?.(`${(error as Error).message} They are made anew.`);
+    }
+  }
+  const made = await make();
+  // A full disk must not keep anybody from using what is in memory already.
+  await writeStatistics(path, made).catch((error: unknown) => options.onMessage?.(`The statistics could not be kept: ${(error as Error).message}`));
+  return made;
+}
+
+/** To be raised when features or statistics come out differently. */
+const cacheVersion = 1;
+
+/** Where statistics are kept unless said otherwise. */
+export const statisticsCache = (): string => join(dirname(defaultCacheFolder()), 'evaluation');
+
+function joined(parts: readonly Float32Array[]): Float32Array {
+  const all = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}

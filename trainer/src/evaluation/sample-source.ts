@@ -1,0 +1,162 @@
+/** Whatever can be evaluated: a bundle that generates, images in files, an array, a data set; read in order, in stretches. */
+import { createHash } from 'node:crypto';
+import { access, stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { bundleSource, open, openNpyRows, type ProviderName } from '@ratioflow/node';
+import { ArgumentError, FormatError, type FloatTensor, type Seed } from '@ratioflow/sdk';
+import sharp from 'sharp';
+import { openNamedDataset } from './named-dataset.js';
+import { byteValues } from '../data/image-array.js';
+import { openImageFiles, type ImageFile } from '../data/image-files.js';
+
+/** Samples in an order that never changes. Whoever opened it closes it. */
+export interface SampleSource {
+  readonly kind: 'bundle' | 'images' | 'array' | 'data set';
+  readonly name: string;
+  /** What a manifest says of it beside that. */
+  readonly facts: Readonly<Record<string, unknown>>;
+  /** null: as many as are asked for, or not known before they are read. */
+  readonly size: number | null;
+  /** A text that changes when the samples do; null for a bundle, whose samples are not kept. */
+  stamp(): Promise<string | null>;
+  /** Stretches of samples [N, …], images with values in [−1, 1]; fewer than `count` where the source ends. */
+  read(first: number, count: number, signal?: AbortSignal): AsyncGenerator<FloatTensor>;
+  close(): Promise<void>;
+}
+
+export interface SourceOptions {
+  /** Of bundles. @default 0 */
+  readonly seed?: Seed | undefined;
+  readonly providers?: readonly ProviderName[] | undefined;
+  readonly threads?: number | undefined;
+  /** Channels that image files are read with; null: those of the first. */
+  readonly channels: 1 | 3 | null;
+  readonly onMessage?: ((message: string) => void) | undefined;
+}
+
+/** Samples read at a time. */
+const stretch = 256;
+
+/**
+ * @param text a bundle (folder, zip, URL), `.npy`, a folder or archive of images, or a data set: `mnist`, `mnist:test`, or a
+ *   `.yaml` file with the fields of a configuration's `data`
+ * @throws {ArgumentError | BundleError | FormatError} naming it
+ */
+export async function openSource(text: string, options: SourceOptions): Promise<SampleSource> {
+  if (/^[a-z][a-z0-9+.-]+:\/\//i.test(text) || await access(join(text, 'manifest.json')).then(() => true, () => false)) return bundle(text, options);
+  if (/\.npy$/i.test(text)) return array(text);
+  const dataset = await openNamedDataset(text);
+  if (dataset) return dataset;
+  await stat(text).catch((cause: unknown) => {
+    throw new ArgumentError(`${JSON.stringify(text)} is no bundle, array (.npy), folder or archive of images, nor a data set (mnist, mnist:test, a .yaml file): there is no such file.`, { cause });
+  });
+  const images = await imageFiles(text, options);
+  if (images) return images;
+  if (/\.zip$/i.test(text)) return bundle(text, options);
+  throw new ArgumentError(`${text} holds neither images (.jpg, .jpeg, .png, .webp) nor a bundle (manifest.json).`);
+}
+
+async function bundle(path: string, { seed = 0, providers, threads }: SourceOptions): Promise<SampleSource> {
+  const model = await open(path, { ...(providers && { providers }), ...(threads !== undefined && { threads }) });
+  const { manifest, runtime } = model;
+  const manifestBytes = await (await bundleSource(path)).read('manifest.json');
+  const facts: Record<string, unknown> = {
+    model: manifest.name, manifestSha256: createHash('sha256').update(manifestBytes).digest('hex'), seed: String(seed),
+    K: manifest.K, kappa: manifest.kappa, eta: manifest.eta, nu: manifest.nu, runtime: runtime.name,
+  };
+  const [low, high] = manifest.valueRange ?? [-1, 1];
+  const mapped = manifest.sampleShape.length === 3 && (low !== -1 || high !== 1);
+  return {
+    kind: 'bundle', name: path, facts, size: null,
+    stamp: () => Promise.resolve(null),
+    async *read(first, count, signal) {
+      for (let done = 0; done < count; done += stretch) {
+        const { samples, statistics } = await model.sample({ seed, first: first + done, count: Math.min(stretch, count - done), ...(signal && { signal }) });
+        Object.assign(facts, { provider: statistics.provider, warnings: statistics.warnings });
+        yield mapped ? { shape: samples.shape, data: samples.data.map((value) => (value - low) / (high - low) * 2 - 1) } : samples;
+      }
+    },
+    close: () => model.dispose(),
+  };
+}
+
+async function array(path: string): Promise<SampleSource> {
+  const rows = await openNpyRows(path);
+  const [size, ...sampleShape] = rows.shape as [number, ...number[]];
+  if (![1, 3].includes(sampleShape.length) || size === 0) {
+    await rows.close();
+    throw new FormatError(`${path} has the shape [${rows.shape.join(', ')}]; samples are [N, C, H, W] or [N, D].`);
+  }
+  const { size: bytes, mtimeMs } = await stat(path);
+  return {
+    kind: 'array', name: path, facts: { shape: rows.shape }, size,
+    stamp: () => Promise.resolve(`${basename(path)} ${bytes} ${mtimeMs}`),
+    async *read(first, count, signal) {
+      for (let at = first; at < Math.min(size, first + count); at += stretch) {
+        signal?.throwIfAborted();
+        const length = Math.min(stretch, size - at, first + count - at);
+        const data = await rows.read(at, length);
+        if (data instanceof BigInt64Array || data instanceof Int32Array) throw new FormatError(`${path} holds integers; samples are float32 in [−1, 1], or bytes.`);
+        const values = data instanceof Uint8Array ? Float32Array.from(data, (byte) => byteValues[byte]!) : Float32Array.from(data);
+        const wrong = values.findIndex((value) => !Number.isFinite(value) || (sampleShape.length === 3 && Math.abs(value) > 1.5));
+        if (wrong >= 0) throw new FormatError(`${path}: sample ${at + Math.floor(wrong * length / values.length)} holds ${values[wrong]!}; values are finite, those of images in [−1, 1] (bytes are saved as uint8).`);
+        yield { shape: [length, ...sampleShape], data: values };
+      }
+    },
+    close: () => rows.close(),
+  };
+}
+
+async function imageFiles(path: string, { channels }: SourceOptions): Promise<SampleSource | null> {
+  const collection = await openImageFiles(path);
+  const look = collection.files();
+  const { value: firstFile } = await look.next() as { value?: ImageFile };
+  await look.return(undefined);
+  if (!firstFile) return null;
+  const { channels: own } = await sharp(firstFile.bytes).metadata();
+  const wanted = channels ?? (own >= 3 ? 3 : 1);
+  return {
+    kind: 'images', name: path, facts: {}, size: null,
+    stamp: () => Promise.resolve(`${wanted} ${collection.stamp} ${sharp.versions.sharp}`),
+    async *read(first, count, signal) {
+      let shape: readonly number[] | undefined;
+      let [index, held]: [number, Float32Array[]] = [0, []];
+      const flush = (): FloatTensor => {
+        const data = new Float32Array(held.length * held[0]!.length);
+        held.forEach((image, i) => { data.set(image, i * image.length); });
+        const tensor = { shape: [held.length, ...shape!], data };
+        held = [];
+        return tensor;
+      };
+      for await (const file of collection.files()) {
+        signal?.throwIfAborted();
+        if (index++ < first) continue;
+        if (index > first + count) break;
+        const image = await decode(path, file, wanted);
+        shape ??= image.shape;
+        if (image.shape.join() !== shape.join()) throw new ArgumentError(`${path}: ${file.name} has ${image.shape[2]} × ${image.shape[1]} pixels, the images before it ${shape[2]} × ${shape[1]}: bring all to one size.`);
+        held.push(image.data);
+        if (held.length === stretch) yield flush();
+      }
+      if (held.length > 0) yield flush();
+    },
+    close: () => Promise.resolve(),
+  };
+}
+
+/** [C, H, W] in [−1, 1], without transparency, as pytorch-fid reads files. */
+async function decode(path: string, { name, bytes }: ImageFile, channels: 1 | 3): Promise<{ shape: readonly number[]; data: Float32Array }> {
+  const image = sharp(bytes, { failOn: 'error' }).autoOrient();
+  const { channels: own } = await image.metadata().catch((cause: unknown) => {
+    throw new FormatError(`${path}: ${name} is no image that can be read: ${(cause as Error).message}`, { cause });
+  });
+  if (channels === 1 && own >= 3) throw new ArgumentError(`${path}: ${name} has colours; the extractor takes grey images of 1 channel.`);
+  const { data, info } = await image.removeAlpha().toColourspace(channels === 1 ? 'b-w' : 'srgb').raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true }).catch((cause: unknown) => {
+    throw new FormatError(`${path}: ${name} cannot be decoded: ${(cause as Error).message}`, { cause });
+  });
+  const pixels = info.width * info.height;
+  return {
+    shape: [channels, info.height, info.width],
+    data: Float32Array.from({ length: channels * pixels }, (_, at) => byteValues[data[(at % pixels) * info.channels + Math.min(Math.floor(at / pixels), info.channels - 1)]!]!),
+  };
+}

@@ -1,0 +1,76 @@
+/**
+ * Reference statistics as `.npz`: `mu` and `sigma` as pytorch-fid writes and reads them, and beside them, which others ignore,
+ * the features (`features`, float32) and what they were made of (`about`, JSON as bytes).
+ */
+import { FormatError, type Tensor } from '@ratioflow/sdk';
+import type { Features } from './features.js';
+import type { Gaussian } from './frechet-distance.js';
+import { readNpz, writeNpz } from './npz.js';
+
+/** What a figure compares with. */
+export interface FeatureStatistics {
+  readonly gaussian: Gaussian;
+  /** null where the file has none: then there is a Fréchet distance only. */
+  readonly features: Features | null;
+  /** null in files of others. */
+  readonly about: StatisticsRecord | null;
+}
+
+/** Where statistics come from. */
+export interface StatisticsRecord {
+  readonly count: number;
+  /** Hash of the extractor. */
+  readonly extractor: string;
+  /** Hash of the samples' values. */
+  readonly samples: string;
+  readonly source: Readonly<Record<string, unknown>>;
+}
+
+/** Features beyond this many bytes stay out of the file. */
+const mostFeatureBytes = 2 ** 31;
+
+/** @throws {ArgumentError} when it cannot be read; {FormatError} when it lacks `mu` or `sigma`, or they do not fit */
+export async function readStatistics(path: string): Promise<FeatureStatistics> {
+  const arrays = await readNpz(path, ['mu', 'sigma', 'features', 'about']);
+  const [mu, sigma] = [arrays.get('mu'), arrays.get('sigma')];
+  const fail = (problem: string): never => {
+    throw new FormatError(`${path} holds no statistics: ${problem}.`);
+  };
+  if (!mu || !sigma) return fail(`it lacks ${[!mu && 'mu', !sigma && 'sigma'].filter(Boolean).join(' and ')}, which pytorch-fid's files have`);
+  const d = mu.data.length;
+  if (mu.shape.length !== 1 || sigma.shape.length !== 2 || sigma.shape[0] !== d || sigma.shape[1] !== d) fail(`mu has the shape [${mu.shape.join(', ')}], sigma [${sigma.shape.join(', ')}]; expected [D] and [D, D]`);
+  const [mean, covariance] = [Float64Array.from(mu.data as ArrayLike<number>, Number), Float64Array.from(sigma.data as ArrayLike<number>, Number)];
+  if (!mean.every(Number.isFinite) || !covariance.every(Number.isFinite)) fail('they hold values that are not finite');
+  const largest = covariance.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  for (let i = 0; i < d; i++) for (let j = 0; j < i; j++) if (Math.abs(covariance[i * d + j]! - covariance[j * d + i]!) > 1e-5 * largest) fail(`sigma is not symmetric at ${i}, ${j}`);
+  const rows = arrays.get('features');
+  if (rows && (!(rows.data instanceof Float32Array) || rows.shape.length !== 2 || rows.shape[1] !== d)) fail(`its features have the shape [${rows.shape.join(', ')}], expected [N, ${d}]`);
+  return {
+    gaussian: { mean, covariance: { rows: d, columns: d, data: covariance } },
+    features: rows ? { count: rows.shape[0]!, dimension: d, rows: rows.data as Float32Array } : null,
+    about: recordOf(arrays.get('about')),
+  };
+}
+
+function recordOf(about: Tensor | undefined): StatisticsRecord | null {
+  if (!(about?.data instanceof Uint8Array)) return null;
+  try {
+    const record = JSON.parse(new TextDecoder().decode(about.data)) as Partial<StatisticsRecord>;
+    return typeof record.extractor === 'string' && typeof record.count === 'number' ? record as StatisticsRecord : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Writes statistics, complete or not at all. */
+export async function writeStatistics(path: string, { gaussian: { mean, covariance }, features, about }: FeatureStatistics): Promise<void> {
+  const d = mean.length;
+  const kept = features && features.rows.byteLength <= mostFeatureBytes ? features : null;
+  const text = new TextEncoder().encode(JSON.stringify(about));
+  await writeNpz(path, new Map<string, Tensor>([
+    ['mu', { shape: [d], data: mean }],
+    ['sigma', { shape: [d, d], data: covariance.data }],
+    ...(kept ? [['features', { shape: [kept.count, d], data: kept.rows }] as const] : []),
+    ['about', { shape: [text.length], data: text }],
+  ]));
+}
