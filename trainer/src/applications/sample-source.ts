@@ -55,7 +55,8 @@ export async function* partsOf(source: SampleSource, size = 256): AsyncGenerator
   for (let first = 0; first < source.size; first += size) yield source.read(first, Math.min(size, source.size - first));
 }
 
-function namedSet(text: string): DatasetConfig | undefined {
+/** The set that a text names, as `openSampleSource` explains; undefined for another text. @throws {ConfigError} for fields that are wrong */
+export function namedSet(text: string): DatasetConfig | undefined {
   if (text.startsWith('{')) {
     try {
       return validateData(parse(text), text) as DatasetConfig;

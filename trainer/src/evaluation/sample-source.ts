@@ -38,8 +38,8 @@ export interface SourceOptions {
 const stretch = 256;
 
 /**
- * @param text a bundle (folder, zip, URL), `.npy`, a folder or archive of images, or a data set: `mnist`, `mnist:test`, or a
- *   `.yaml` file with the fields of a configuration's `data`
+ * @param text a bundle (folder, zip, URL), `.npy`, a folder or archive of images, or a data set: `mnist`, `mnist:test`, or the
+ *   `data` block of a configuration in braces (`{name: cifar10, folder: …}`)
  * @throws {ArgumentError | BundleError | FormatError} naming it
  */
 export async function openSource(text: string, options: SourceOptions): Promise<SampleSource> {
@@ -48,7 +48,7 @@ export async function openSource(text: string, options: SourceOptions): Promise<
   const dataset = await openNamedDataset(text);
   if (dataset) return dataset;
   await stat(text).catch((cause: unknown) => {
-    throw new ArgumentError(`${JSON.stringify(text)} is no bundle, array (.npy), folder or archive of images, nor a data set (mnist, mnist:test, a .yaml file): there is no such file.`, { cause });
+    throw new ArgumentError(`${JSON.stringify(text)} is no bundle, array (.npy), folder or archive of images, nor a data set (mnist, mnist:test, {name: …}): there is no such file.`, { cause });
   });
   const images = await imageFiles(text, options);
   if (images) return images;
