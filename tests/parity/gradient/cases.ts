@@ -73,6 +73,8 @@ export const cases: readonly (readonly [string, Network])[] = [
   ['GatherND, batched', network([['N', 4, 3]], (b, x) => b.op('GatherND', [x, b.op('Unsqueeze', [b.op('ArgMax', [x], { axis: 1, keepdims: 0 }), b.ints([2])])], { batch_dims: 1 }))],
   ['Compress', network([['N', 4, 3]], (b, x) => b.op('Compress', [x, b.op('Cast', [b.ints([1, 0, 1])], { to: 9 })], { axis: 1 }))],
   ['ScatterElements, largest', network([['N', 4], ['N', 2]], (b, x, y) => b.op('ScatterElements', [x, b.op('Cast', [b.op('Greater', [y, b.scalar(0, y)])], { to: 7 }), y], { axis: 1, reduction: 'max' }))],
+  // Two updates meet in one place.
+  ['ScatterElements, product', network([['N', 4], ['N', 3]], (b, x, y) => b.op('ScatterElements', [x, b.op('Add', [b.op('Mul', [b.op('Cast', [y], { to: 7 }), b.ints([0])]), b.ints([1, 3, 1])]), y], { axis: 1, reduction: 'mul' }))],
   ['Trilu', network([['N', 3, 4]], (b, x) => b.op('Trilu', [x], { upper: 0 }))],
   ['MaxPool', operator('MaxPool', [image], { kernel_shape: [2, 2], strides: [2, 2], pads: [0, 0, 0, 0] })],
   ['MaxPool, overlapping', operator('MaxPool', [image], { kernel_shape: [3, 3], strides: [2, 2], pads: [1, 1, 1, 1] })],
@@ -110,6 +112,13 @@ export const singleCases: readonly (readonly [string, Network])[] = [
     const batch = b.op('Concat', [b.op('Slice', [b.op('Shape', [x]), b.ints([0]), b.ints([1])]), b.ints([1, 1, 1])], { axis: 0 });
     return wide(b, b.op('GridSample', [narrow(b, x), b.op('Expand', [grid, batch])], { padding_mode: padding, align_corners: 0 }));
   })] as const),
+  ['DFT', network([['N', 5, 1]], (b, x) => wide(b, b.op('DFT', [narrow(b, x)], { axis: 1, onesided: 1 })))],
+  ['DFT, inverse', network([['N', 3, 6, 2]], (b, x) => wide(b, b.op('DFT', [narrow(b, x), b.constant({ dtype: 'int64', dims: [], data: new Uint8Array(BigInt64Array.of(8n).buffer) })], { axis: 2, inverse: 1 })))],
+  ['CenterCropPad', network([['N', 5, 4]], (b, x) => wide(b, b.op('CenterCropPad', [narrow(b, x), b.ints([2, 7])], { axes: [1, 2] })))],
+  ['RoiAlign', network([[2, 2, 6, 5]], (b, x) => {
+    const regions = b.constant({ dtype: 'float32', dims: [3, 4], data: new Uint8Array(Float32Array.of(0, 0, 3, 4, 1.2, -1, 4.6, 5.5, 2, 2, 2.5, 2.7).buffer) });
+    return wide(b, b.op('RoiAlign', [narrow(b, x), regions, b.ints([0, 1, 0])], { output_height: 2, output_width: 3, sampling_ratio: 2, spatial_scale: 0.9 }));
+  })],
   ['GRU', single('GRU', [[3, 'N', 2], [1, 12, 2], [1, 12, 4], [1, 24]], { hidden_size: 4, linear_before_reset: 1 })],
   ['LSTM both ways', single('LSTM', [[3, 'N', 2], [2, 12, 2], [2, 12, 3], [2, 24]], { hidden_size: 3, direction: 'bidirectional' })],
   ['RNN', single('RNN', [[3, 'N', 2], [1, 3, 2], [1, 3, 3]], { hidden_size: 3, direction: 'reverse' })],

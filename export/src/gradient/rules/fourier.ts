@@ -58,6 +58,7 @@ const stft: Rule = (context) => {
   if (shape.length === 3 && shape[2] !== 1) throw new UnsupportedError(`${where}: complex signals cannot be differentiated.`);
   if (step === undefined || typeof length !== 'number' || typeof frames !== 'number' || typeof bins !== 'number') throw new UnsupportedError(`${where}: its frame step, its frame length and the signal's length must be known.`);
   checkMatrixSize(context, length, 2 * bins);
+  checkMatrixSize(context, frames, length);
   const [cosines, sines] = [waves(Math.cos, bins, length, length), waves(Math.sin, bins, length, length)];
   const basis = Array.from({ length }, (_, t) => cosines.flatMap((row, k) => [row[t]!, -sines[k]![t]!]));
   const gradients = context.expand(() => {

@@ -5,7 +5,7 @@ import { floats } from '../../ir/constant.js';
 import { dataTypeCodes, type Value } from '../../ir/types.js';
 import { windowOf } from '../../ops/convolution.js';
 import { floatOf, intOf, intsOf, stringOf } from '../../ops/operator.js';
-import { requiredInput, requiredOutput, type Rule, type RuleContext } from '../rule.js';
+import { checkMatrixSize, requiredInput, requiredOutput, type Rule, type RuleContext } from '../rule.js';
 import { padTo } from './padding.js';
 
 /** Extents that must be numbers. */
@@ -50,6 +50,7 @@ const roiAlign: Rule = (context) => {
 
   /** [R, bins, extent]: how much of every pixel is in every bin. */
   const averages = (column: number, bins: number, extent: number): Value => {
+    checkMatrixSize(context, bins, bins * samples);
     const corner = (at: number): Value => {
       const scaled = b.op('Mul', [b.op('Slice', [rois, b.ints([at]), b.ints([at + 1]), b.ints([1])]), c(scale)]);
       return centred ? b.op('Sub', [scaled, c(0.5)]) : scaled;
@@ -86,6 +87,7 @@ const deformConv: Rule = (context) => {
   const groups = intOf(node, 'offset_group', 1);
   const window = windowOf(node, intsOf(node, 'kernel_shape') ?? kernel, [height, width], where);
   const taps = kernel[0] * kernel[1];
+  checkMatrixSize(context, taps, rows * columns);
 
   /** [N, taps, rows, columns] of channels `first`, `first + step`, … */
   const channelsOf = (value: Value, first: number, step: number): Value => b.op('Gather', [value, b.ints(Array.from({ length: taps }, (_, tap) => first + tap * step))], { axis: 1 });
