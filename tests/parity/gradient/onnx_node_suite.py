@@ -3,9 +3,10 @@
 Takes every node case of the `onnx` package that has a floating-point input and output, turns it into float64 where the
 operator allows, has `gradient` differentiate it with respect to each floating-point input (a vector-Jacobian product
 with a random seed), and compares with central differences along random directions, both evaluated by the `onnx`
-package's reference evaluator. Prints a summary, and writes docs/gradient-coverage.md with --write.
+package's reference evaluator. Prints a summary, and writes docs/gradient-coverage.md with --write. With --peers, other tools
+(peers.py) differentiate the same cases: in float64, or where that does not come out right, in the case's own types.
 
-Usage: python onnx_node_suite.py [--only REGEX] [--write] [--verbose]
+Usage: python onnx_node_suite.py [--only REGEX] [--peers] [--write] [--verbose]
 """
 import argparse
 import collections
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
+from importlib.metadata import version
 
 import numpy as np
 import onnx
@@ -26,12 +28,16 @@ from onnx import TensorProto, numpy_helper
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.ops import op_erf, op_grid_sample
 from page import write_section
+from peers import PEERS, Refused, limited
 
 warnings.filterwarnings("ignore")
 np.seterr(all="ignore")
 HERE = pathlib.Path(__file__).resolve().parent
 FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16}
 STEP = 1e-6
+TOLERANCE = 2e-5
+# Of gradients in single and half precision.
+ROUNDED_TOLERANCE = 2e-2
 onnxruntime.set_default_logger_severity(4)
 # The reference evaluator computes erf in single precision.
 op_erf.Erf._run = lambda self, x: (np.vectorize(math.erf, otypes=[np.float64])(x).astype(x.dtype),)
@@ -140,9 +146,18 @@ def numpy_or_array(case, name):
 
 
 class Job:
-    def __init__(self, case, wide, output, wrt, feeds, variant):
-        self.case, self.wide, self.output, self.wrt, self.feeds, self.variant = case, wide, output, wrt, feeds, variant
-        self.status, self.detail = "pending", ""
+    def __init__(self, case, fixed, wide, output, wrt, feeds, variant):
+        self.case, self.fixed, self.wide, self.output, self.wrt, self.feeds, self.variant = case, fixed, wide, output, wrt, feeds, variant
+        self.status, self.detail, self.peers = "pending", "", {}
+
+    def in_own_types(self, seed):
+        """The case as it came, with its inputs and the seed rounded to its types."""
+        types = {value.name: onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type) for value in [*self.case.model.graph.input, *self.case.model.graph.output]}
+        feeds = {name: np.asarray(array).astype(types[name]) for name, array in {**self.fixed, **self.feeds}.items()}
+        model = self.case.model
+        if self.fixed:
+            model, feeds = with_constants(model, feeds, list(self.fixed))
+        return model, {**feeds, f"seed_{self.output}": seed.astype(types[self.output])}
 
 
 def scale_parameters(node):
@@ -169,11 +184,11 @@ def jobs_of(cases, folder):
         for info in inputs:
             if info.name in names or feeds[info.name].size == 0:
                 continue
-            yield Job(case, wide, outputs[0].name, info.name, feeds, "inputs")
+            yield Job(case, {}, wide, outputs[0].name, info.name, feeds, "inputs")
             fixed = [value.name for value in graph.input if not is_float(value) or value.name in names]
             if fixed:
                 steady, rest = with_constants(wide, feeds, fixed)
-                yield Job(case, steady, outputs[0].name, info.name, rest, "constants")
+                yield Job(case, {name: feeds[name] for name in fixed}, steady, outputs[0].name, info.name, rest, "constants")
 
 
 def with_constants(model, feeds, names):
@@ -208,54 +223,85 @@ def fault_of(model):
     return None
 
 
-def compare(job, path, random):
-    try:
-        forward = ReferenceEvaluator(job.wide)
-        at = forward.output_names.index(job.output)
-        output = forward.run(None, job.feeds)[at]
-    except Exception as error:  # noqa: BLE001 - the reference evaluator lacks some operators and types
-        return "no reference", f"{type(error).__name__}: {error}"[:200]
-    if output.dtype != np.float64:
-        return "no reference", f"output stays {output.dtype}"
-    if not np.all(np.isfinite(output)):
-        return "no reference", "output is not finite"
-    seed = random.uniform(0.5, 1.5, output.shape) * random.choice([-1, 1], output.shape)
-    fault = fault_of(onnx.load(path))
+class Reference:
+    """Float64 derivatives of a case along random directions: (direction, derivative, jump of the derivative)."""
+
+    def __init__(self, job, random):
+        self.problem, self.trials = None, []
+        try:
+            forward = ReferenceEvaluator(job.wide)
+            at = forward.output_names.index(job.output)
+            output = forward.run(None, job.feeds)[at]
+        except Exception as error:  # noqa: BLE001 - the reference evaluator lacks some operators and types
+            self.problem = f"{type(error).__name__}: {error}"[:200]
+            return
+        if output.dtype != np.float64:
+            self.problem = f"output stays {output.dtype}"
+            return
+        if not np.all(np.isfinite(output)):
+            self.problem = "output is not finite"
+            return
+        self.seed = random.uniform(0.5, 1.5, output.shape) * random.choice([-1, 1], output.shape)
+        x = job.feeds[job.wrt]
+
+        def value(point):
+            return float(np.sum(self.seed * forward.run(None, {**job.feeds, job.wrt: point})[at]))
+
+        here = value(x)
+        for trial in range(8):
+            direction = random.standard_normal(x.shape)
+            if trial % 2:
+                # A few elements alone, so that one wrong element cannot hide.
+                direction = np.where(random.uniform(size=x.shape) < max(0.2, 1 / x.size), direction, 0)
+            ahead, behind = value(x + STEP * direction), value(x - STEP * direction)
+            if math.isfinite(ahead - behind):
+                self.trials.append((direction, (ahead - behind) / (2 * STEP), abs(ahead - 2 * here + behind) / (2 * STEP)))
+
+
+def compare(job, reference, model, feeds, tolerance):
+    """What a gradient model of a case is worth: a status and its reason."""
+    if reference.problem:
+        return "no reference", reference.problem
+    fault = fault_of(model)
     # Some operators do not take float64 at all: what is wrong with the case itself is not the gradient's fault.
     if fault and not fault_of(job.wide):
         return "wrong", f"checker: {fault}"[:300]
     try:
-        results = evaluate(onnx.load(path), {**job.feeds, f"seed_{job.output}": seed})
+        gradient = evaluate(model, feeds)[f"grad_{job.wrt}"].astype(np.float64)
     except Exception as error:  # noqa: BLE001
         return "gradient does not run", f"{type(error).__name__}: {error}"[:300]
-    gradient = results[f"grad_{job.wrt}"]
-    x = job.feeds[job.wrt]
-    if gradient.shape != x.shape:
-        return "wrong", f"shape {gradient.shape} for {x.shape}"
-
-    def value(point):
-        return float(np.sum(seed * forward.run(None, {**job.feeds, job.wrt: point})[at]))
-
-    here = value(x)
+    if gradient.shape != job.feeds[job.wrt].shape:
+        return "wrong", f"shape {gradient.shape} for {job.feeds[job.wrt].shape}"
     smooth = 0
-    for trial in range(8):
-        direction = random.standard_normal(x.shape)
-        if trial % 2:
-            # A few elements alone, so that one wrong element cannot hide.
-            direction = np.where(random.uniform(size=x.shape) < max(0.2, 1 / x.size), direction, 0)
-        ahead, behind = value(x + STEP * direction), value(x - STEP * direction)
-        numeric = (ahead - behind) / (2 * STEP)
-        if not math.isfinite(numeric):
-            continue
+    for direction, numeric, jump in reference.trials:
         scale = max(1.0, abs(numeric), float(np.sum(np.abs(gradient * direction))))
-        kinked = abs(ahead - 2 * here + behind) / (2 * STEP) > 1e-5 * scale
-        if kinked:
+        if jump > 1e-5 * scale:
             continue
         smooth += 1
         exact = float(np.sum(gradient * direction))
-        if not abs(exact - numeric) <= 2e-5 * scale:
+        if not abs(exact - numeric) <= tolerance * scale:
             return "wrong", f"{exact} instead of {numeric}"
     return ("pass", "") if smooth else ("no reference", "not smooth at any point tried")
+
+
+def compare_peer(name, job, reference):
+    """The better of float64 and the case's own types, as these tools are made for float32 in the first place."""
+    if reference.problem:
+        return "no reference", reference.problem
+    plain, rounded = job.in_own_types(reference.seed)
+    attempts = [(job.wide, {**job.feeds, f"seed_{job.output}": reference.seed}, TOLERANCE), (plain, rounded, ROUNDED_TOLERANCE)]
+    found = []
+    for model, feeds, tolerance in attempts:
+        try:
+            copied = onnx.ModelProto()
+            copied.CopyFrom(model)
+            result = compare(job, reference, limited(60, PEERS[name], copied, job.output, job.wrt), feeds, tolerance)
+        except Refused as error:
+            result = "refused", str(error)[:200]
+        if result[0] == "pass":
+            return result
+        found.append(result)
+    return min(found, key=lambda result: ["no reference", "refused", "gradient does not run", "wrong"].index(result[0]))
 
 
 def differentiate(folder):
@@ -270,6 +316,7 @@ def differentiate(folder):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default=".")
+    parser.add_argument("--peers", action="store_true", help="have other tools differentiate the same cases")
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--verbose", action="store_true")
     arguments = parser.parse_args()
@@ -287,8 +334,11 @@ def main():
         with open(os.path.join(folder, "results.json")) as file:
             results = json.load(file)
         for job, description, result in zip(jobs, descriptions, results):
+            reference = Reference(job, random) if result["ok"] or arguments.peers else None
+            if arguments.peers:
+                job.peers = {name: compare_peer(name, job, reference) for name in PEERS}
             if result["ok"]:
-                job.status, job.detail = compare(job, description["out"], random)
+                job.status, job.detail = compare(job, reference, onnx.load(description["out"]), {**job.feeds, f"seed_{job.output}": getattr(reference, "seed", None)}, TOLERANCE)
             else:
                 named = result["kind"] in ("UnsupportedError",)
                 job.status = "refused" if named else "failed"
@@ -304,8 +354,16 @@ def report(jobs, arguments):
         if job.status not in ("pass", "refused") or (arguments.verbose and job.status == "refused"):
             print(f"{job.status}: {job.case.name} wrt {job.wrt} ({job.variant}): {job.detail}")
     print(json.dumps({"onnx": onnx.__version__, **totals}))
+    if arguments.peers:
+        for name in PEERS:
+            print(json.dumps({"peer": name, **collections.Counter(job.peers[name][0] for job in jobs)}))
+            for job in jobs:
+                if arguments.verbose and job.peers[name][0] in ("wrong", "gradient does not run"):
+                    print(f"{name}: {job.peers[name][0]}: {job.case.name} wrt {job.wrt} ({job.variant}): {job.peers[name][1]}")
     if arguments.write:
         write_table(jobs, totals)
+        if arguments.peers:
+            write_peers(jobs)
     if totals["wrong"] or totals["failed"] or totals["gradient does not run"]:
         raise SystemExit(1)
 
@@ -333,6 +391,20 @@ def write_table(jobs, totals):
         bad = row["wrong"] + row["failed"] + row["gradient does not run"]
         lines.append(f"| {name} | {row['pass']} | {row['refused']} | {bad} | {row['no reference']} | {'; '.join(sorted(reasons[name])[:2])} |")
     write_section("Operators of the ONNX test-suite", lines)
+
+
+def write_peers(jobs):
+    ours = [(job.status if job.status in ("pass", "refused", "no reference") else "wrong" if job.status == "wrong" else "gradient does not run", job) for job in jobs]
+    rows = {"ratioflow": ours} | {f"{name} {version(package)}": [(job.peers[name][0], job) for job in jobs] for name, package in (("onnx-ad", "onnx-ad"), ("graph_grad", "onnxsim"))}
+    statuses = ["pass", "refused", "wrong", "gradient does not run", "no reference"]
+    both = {name: sum(status == "pass" and own != "pass" for (status, _), (own, _) in zip(results, ours)) for name, results in rows.items()}
+    lines = [
+        "Written by `python tests/parity/gradient/onnx_node_suite.py --peers --write`: the same cases, differentiated by onnx-ad and by graph_grad of onnxsim (after onnxsim's own simplification), which need static shapes. "
+        "A peer's case passes if it comes out right in float64 or, to 2e-2, in the case's own types. *Does not run*: neither ONNX Runtime nor the reference evaluator takes the gradient graph.", "",
+        "| tool | pass | refused | wrong | does not run | no reference | passes where ours does not |", "|---|---|---|---|---|---|---|",
+        *[f"| {name} | " + " | ".join(str(sum(status == wanted for status, _ in results)) for wanted in statuses) + f" | {both[name] or '–'} |" for name, results in rows.items()],
+    ]
+    write_section("Beside other tools", lines)
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ async function runScript(python: string, script: string, options: readonly strin
     lines.push(line);
     if (!line.startsWith('jobs ')) continue;
     differentiate(line.slice(5));
-    child.stdin.end('\n');
+    child.stdin.write('\n');
   }
   return { status: await closed, lines };
 }
@@ -93,5 +93,12 @@ describe('PyTorch', () => {
     expect(lines.filter((line) => /^(wrong|failed|does not run|refused)/.test(line))).toEqual([]);
     expect(status).toBe(0);
     expect((JSON.parse(lines.at(-1)!) as { pass: number }).pass).toBeGreaterThan(10);
+  });
+
+  it.skipIf(!withTorch)('agrees in float64, float32 and float16 with gradients of whole networks', { timeout: 600_000 }, async () => {
+    const { status, lines } = await runScript(withTorch!, 'torch_networks.py', ['--only', 'mlp|small .*|U-Net', '--columns', 'float']);
+    expect(lines.filter((line) => /^(wrong|failed|does not run|refused|export|not exported)/.test(line))).toEqual([]);
+    expect(status).toBe(0);
+    expect(JSON.parse(lines.at(-1)!)).toMatchObject({ pass: 18 });
   });
 });
