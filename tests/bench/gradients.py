@@ -183,7 +183,7 @@ def write(rows, arguments):
     write_section("Run time and memory", [
         f"Written by `python tests/bench/gradients.py --write --batch {arguments.batch}`: the output and its gradient with respect to the input on ONNX Runtime's CPU provider, float32, batch {arguments.batch}, one thread; "
         f"processor time, {arguments.repeat} interleaved turns. Times of PyTorch {torch.__version__.split('+')[0]} eager (forward and input gradient) and of onnx-ad's graph as multiples of ours, smallest / **median** / largest: above 1 means that ours is "
-        "faster. Memory of running: growth of the process from before the model was loaded, in MB. Then the size of the model in MB, the seconds that reading, differentiating and writing it takes, and by how many MB "
+        "faster. Memory of running: growth of the process from before the model was loaded, in MB. Then the size of the model in MB, the seconds by the clock that reading, differentiating and writing it takes, and by how many MB "
         "that process grows.", "",
         "| network | ours, ms | PyTorch / ours | onnx-ad / ours | MB: ours | PyTorch | onnx-ad | model, MB | to differentiate, s | MB |", "|---" * 10 + "|",
         *map(describe, rows),
