@@ -27,12 +27,17 @@ export async function openImageFolder(options: ImageFolderOptions): Promise<Imag
   const [length, bytesPerImage] = [sampleLength(sampleShape), sampleLength(prepared.shape)];
   const count = prepared.names.length;
   let handle: Promise<FileHandle> | undefined;
+  /** Fills `out` with the stored bytes from image `index` on. */
+  const readStored = async (out: Uint8Array, index: number): Promise<void> => {
+    handle ??= open(prepared.file, 'r');
+    const { bytesRead } = await (await handle).read(out, 0, out.length, index * bytesPerImage);
+    if (bytesRead !== out.length) throw new ArgumentError(`${prepared.file} has been cut short: remove it, and it will be made anew.`);
+  };
   /** Bytes of one image, cut out at a place. */
   const read = async (out: Uint8Array, index: number, top: number, left: number): Promise<void> => {
-    handle ??= open(prepared.file, 'r');
+    if (stored === size) return readStored(out, index);
     const bytes = new Uint8Array(bytesPerImage);
-    const { bytesRead } = await (await handle).read(bytes, 0, bytesPerImage, index * bytesPerImage);
-    if (bytesRead !== bytesPerImage) throw new ArgumentError(`${prepared.file} has been cut short: remove it, and it will be made anew.`);
+    await readStored(bytes, index);
     for (let channel = 0; channel < channels; channel++) {
       for (let row = 0; row < size; row++) {
         const from = (channel * stored + top + row) * stored + left;
@@ -68,6 +73,7 @@ export async function openImageFolder(options: ImageFolderOptions): Promise<Imag
       if (!inside || out.length !== wanted * length) {
         throw new ArgumentError(`${path}: can't read ${wanted} images from index ${first} into ${out.length} bytes; the set holds ${count} images of ${length} bytes.`);
       }
+      if (stored === size) return readStored(out, first);
       for (let i = 0; i < wanted; i++) await read(out.subarray(i * length, (i + 1) * length), first + i, middle, middle);
     },
     async close() {

@@ -41,18 +41,19 @@ export async function lowRankStatistics(dataset: ImageDataset, { tf, seed, rank 
   const [d, n] = [sampleLength(dataset.sampleShape), dataset.size];
   const { mean, variance } = await momentsOf(dataset);
   const columns = Math.min(rank + oversampling, n, d);
+  // The same two arrays for every chunk: gigabytes would wait for the collector otherwise.
+  const [bytes, centred] = [new Uint8Array(Math.min(chunkSize, n) * d), new Float32Array(Math.min(chunkSize, n) * d)];
   /** Calls `visit` with each chunk of centred images, [images, D], inside a tidy. */
   const stream = async (visit: (chunk: ReturnType<typeof tf.tensor2d>) => void): Promise<void> => {
     for (let first = 0; first < n; first += chunkSize) {
       const count = Math.min(chunkSize, n - first);
-      const bytes = new Uint8Array(count * d);
-      await dataset.readBytes(bytes, first, count);
-      const centred = new Float32Array(count * d);
-      for (let start = 0; start < centred.length; start += d) {
-        for (let i = 0; i < d; i++) centred[start + i] = bytes[start + i]! / 127.5 - 1 - mean[i]!;
+      const [raw, values] = [bytes.subarray(0, count * d), centred.subarray(0, count * d)];
+      await dataset.readBytes(raw, first, count);
+      for (let start = 0; start < values.length; start += d) {
+        for (let i = 0; i < d; i++) values[start + i] = raw[start + i]! / 127.5 - 1 - mean[i]!;
       }
       tf.tidy(() => {
-        visit(tf.tensor2d(centred, [count, d]));
+        visit(tf.tensor2d(values, [count, d]));
       });
       await new Promise((resolve) => setImmediate(resolve));
     }
@@ -119,9 +120,10 @@ export function applyLowRank(out: Float32Array, z: Float32Array, { mean, basis, 
 async function momentsOf(dataset: ImageDataset): Promise<{ mean: Float64Array; variance: Float64Array }> {
   const [d, n] = [sampleLength(dataset.sampleShape), dataset.size];
   const [sums, squares] = [new Float64Array(d), new Float64Array(d)];
+  const all = new Uint8Array(Math.min(chunkSize, n) * d);
   for (let first = 0; first < n; first += chunkSize) {
     const count = Math.min(chunkSize, n - first);
-    const bytes = new Uint8Array(count * d);
+    const bytes = all.subarray(0, count * d);
     await dataset.readBytes(bytes, first, count);
     for (let start = 0; start < bytes.length; start += d) {
       for (let i = 0; i < d; i++) {

@@ -46,7 +46,6 @@ export async function startRun(config: TrainingConfig, options: RunOptions): Pro
   const entries = await readdir(options.out).catch(() => []);
   if (entries.length > 0) throw new ConfigError(`${options.out} is not empty (it holds ${entries.slice(0, 3).join(', ')}${entries.length > 3 ? ', …' : ''}): choose another folder, or go on with --resume ${options.out}.`);
   await mkdir(options.out, { recursive: true });
-  await writeFileAtomic(join(options.out, configFile), stringify(config));
   return run(config, options, null);
 }
 
@@ -90,10 +89,10 @@ async function run(config: TrainingConfig, options: RunOptions, checkpoint: Chec
     for (const warning of assembly.tensorflow.warnings) onMessage?.(warning);
     onMessage?.(`Learning: ${assembly.tensorflow.description}. Flow: ${assembly.bridge.engine === 'tfjs' ? 'the same' : runtime.name}.`);
     await writePrior(out, assembly.prior.state);
+    if (checkpoint) restore(assembly, checkpoint);
+    // Only now: what cannot be trained leaves the folder empty, and overrides that do not fit the checkpoint leave the run as it was.
+    await writeFileAtomic(join(out, configFile), stringify(config));
     if (checkpoint) {
-      restore(assembly, checkpoint);
-      // Only now: overrides that do not fit the checkpoint leave the run as it was.
-      await writeFileAtomic(join(out, configFile), stringify(config));
       onMessage?.(`Going on after iteration ${checkpoint.iteration} of ${config.training.iterations}.`);
     }
     const from = checkpoint?.iteration ?? 0;
