@@ -52,6 +52,8 @@ const seconds = async (work) => {
   return [(performance.now() - start) / 1000, result];
 };
 
+const large = (folder) => ({ name: 'images', path: join(folder, 'jpegs'), size: 128, cache: join(folder, 'cache') });
+
 const figures = {
   /** CIFAR-10 as its binary files, then mean and Cholesky factor. */
   async statistics(folder) {
@@ -71,14 +73,18 @@ const figures = {
     const [time] = await seconds(() => ddpStatistics(dataset, { tf }));
     return { time };
   },
-  /** The images as JPEG files, prepared before: the statistics alone count. */
+  /** The images as JPEG files, prepared by a process of its own: the statistics alone count. */
   async 'low-rank'(folder) {
-    const options = { name: 'images', path: join(folder, 'jpegs'), size: 128, cache: join(folder, 'cache') };
-    await makeJpegs(options.path, 10_000, 128);
+    child('prepare', folder);
     const { tf } = await loadTensorFlow();
-    const dataset = await openDataset(options);
+    const dataset = await openDataset(large(folder));
     const [time, { rank, explained }] = await seconds(() => lowRankStatistics(dataset, { tf, seed: 1n }));
     return { time, rank, explained };
+  },
+  async prepare(folder) {
+    await makeJpegs(large(folder).path, 10_000, 128);
+    await openDataset(large(folder));
+    return {};
   },
   /** First pass, batches, and what an iteration of resnet64 takes beside them: two and four flow steps, scaled to K. */
   async pipeline(folder) {
@@ -101,25 +107,30 @@ const figures = {
   },
 };
 
-const { values: { only, dry, child } } = parseArgs({ options: { only: { type: 'string' }, child: { type: 'string' }, dry: { type: 'boolean', default: false } } });
-if (child) {
-  const folder = mkdtempSync(join(tmpdir(), 'ratioflow-data-'));
+/** A figure in a process of its own, with its largest resident size. */
+function child(name, folder = '') {
+  const { output, status } = spawnSync(process.execPath, [fileURLToPath(import.meta.url), '--child', name, '--folder', folder], { stdio: ['ignore', 'inherit', 'inherit', 'pipe'] });
+  if (status !== 0) process.exit(1);
+  return JSON.parse(output[3].toString());
+}
+
+const { values } = parseArgs({ options: { only: { type: 'string' }, child: { type: 'string' }, folder: { type: 'string', default: '' }, dry: { type: 'boolean', default: false } } });
+if (values.child) {
+  const folder = values.folder || mkdtempSync(join(tmpdir(), 'ratioflow-data-'));
   try {
-    const result = await figures[child](folder);
+    const result = await figures[values.child](folder);
     writeFileSync(3, JSON.stringify({ ...result, peak: largestResident() / 1e9 }));
   } finally {
-    rmSync(folder, { recursive: true });
+    if (!values.folder) rmSync(folder, { recursive: true });
   }
   process.exit(0);
 }
 const results = {};
-for (const name of only ? [only] : Object.keys(figures)) {
-  const { output, status } = spawnSync(process.execPath, [fileURLToPath(import.meta.url), '--child', name], { stdio: ['ignore', 'inherit', 'inherit', 'pipe'] });
-  if (status !== 0) process.exit(1);
-  results[name] = JSON.parse(output[3].toString());
+for (const name of values.only ? [values.only] : ['statistics', 'low-rank', 'pipeline']) {
+  results[name] = child(name);
   console.log(name, results[name]);
 }
-if (only) process.exit(0);
+if (values.only) process.exit(0);
 const { statistics, 'low-rank': lowRank, pipeline } = results;
 const gigabytes = ({ peak }) => `${peak.toFixed(2)} GB`;
 const text = `${table(['what', 'time', 'largest resident size', 'aim'], [
@@ -133,4 +144,4 @@ const text = `${table(['what', 'time', 'largest resident size', 'aim'], [
 
 ${machine(null).replace('; no PyTorch here', '')}.`;
 console.log(`\n${text}`);
-if (!dry) await writeSection('data', text);
+if (!values.dry) await writeSection('data', text);

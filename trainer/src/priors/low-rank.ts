@@ -64,7 +64,8 @@ export async function lowRankStatistics(dataset: ImageDataset, { tf, seed, rank 
     await stream((chunk) => {
       sum.assign(tf.add(sum, tf.matMul(chunk, tf.matMul(chunk, matrix), true)));
     });
-    const result = (await sum.data<'float32'>()).map((value) => value / n);
+    const result = await sum.data<'float32'>();
+    for (let i = 0; i < result.length; i++) result[i]! /= n;
     tf.dispose([matrix, sum]);
     return result;
   };
@@ -136,9 +137,13 @@ async function momentsOf(dataset: ImageDataset): Promise<{ mean: Float64Array; v
   return { mean: sums.map((sum) => sum / n / 127.5 - 1), variance: squares.map((square, i) => (n * square - sums[i]! ** 2) / (n * n * 127.5 * 127.5)) };
 }
 
-/** Orthonormal columns that span those of a [rows, columns] matrix: Gram–Schmidt, twice, in double. */
+/** Makes the columns of a [rows, columns] matrix orthonormal, and returns it: Gram–Schmidt, twice, in double. */
 function orthonormal(matrix: Float32Array, rows: number, columns: number): Float32Array {
-  const vectors = Array.from({ length: columns }, (_, j) => Float64Array.from({ length: rows }, (_value, i) => matrix[i * columns + j]!));
+  const vectors = Array.from({ length: columns }, (_, j) => {
+    const vector = new Float64Array(rows);
+    for (let i = 0; i < rows; i++) vector[i] = matrix[i * columns + j]!;
+    return vector;
+  });
   for (const [j, vector] of vectors.entries()) {
     for (let round = 0; round < 2; round++) {
       for (let k = 0; k < j; k++) {
@@ -153,8 +158,9 @@ function orthonormal(matrix: Float32Array, rows: number, columns: number): Float
       const scale = square > 1e-24 ? 1 / Math.sqrt(square) : 0;
       for (let i = 0; i < rows; i++) vector[i]! *= scale;
     }
+    for (let i = 0; i < rows; i++) matrix[i * columns + j] = vector[i]!;
   }
-  return Float32Array.from({ length: rows * columns }, (_, at) => vectors[at % columns]![Math.floor(at / columns)]!);
+  return matrix;
 }
 
 /** Eigenvalues of a symmetric matrix, largest first, and their vectors as columns. */
