@@ -4,7 +4,7 @@ import { dirname, join, sep } from 'node:path';
 import { ModelFormatError } from '../errors.js';
 import type { ExternalData } from '../ir/constant.js';
 import type { Model } from '../ir/types.js';
-import { readModel } from './read.js';
+import { readModel, type ExternalReader } from './read.js';
 
 export interface ReadFileOptions {
   /**
@@ -24,10 +24,10 @@ export async function readModelFile(path: string, { keepBeyond = Infinity }: Rea
     throw new ModelFormatError(`${path} cannot be read: ${(cause as Error).message}.`, { cause });
   });
   const wanted = new Map<string, { readonly name: string; readonly data: ExternalData }>();
-  const model = readModel(bytes, (name, data) => {
+  const note = (name: string, data: ExternalData): undefined => {
     wanted.set(keyOf(data), { name, data });
-    return undefined;
-  });
+  };
+  const model = readNamed(path, bytes, note);
   if (wanted.size === 0) return model;
   const found = new Map<string, Uint8Array>();
   for (const [key, { name, data }] of wanted) {
@@ -36,6 +36,16 @@ export async function readModelFile(path: string, { keepBeyond = Infinity }: Rea
   }
   // Once more, since shapes and axes that lie outside tell the types of what follows.
   return readModel(bytes, (_, data) => found.get(keyOf(data)));
+}
+
+/** What is no model is told by its file's name. */
+function readNamed(path: string, bytes: Uint8Array, external: ExternalReader): Model {
+  try {
+    return readModel(bytes, external);
+  } catch (cause) {
+    if (cause instanceof ModelFormatError) throw new ModelFormatError(`${path}: ${cause.message}`, { cause });
+    throw cause;
+  }
 }
 
 const keyOf = ({ location, offset, length }: ExternalData): string => JSON.stringify([location, offset, length]);

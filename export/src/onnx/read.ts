@@ -61,8 +61,8 @@ const unknownOf = (message: { $unknown?: unknown }): { $unknown?: unknown } => (
 function readGraph(proto: GraphProto, outer: ReadonlyMap<string, Value>, external: ExternalReader | undefined): Graph {
   const scope = new Map(outer);
   const own = new Set<string>();
-  const declare = (value: Value): Value => {
-    if (own.has(value.name)) throw new GraphError(`The name ${JSON.stringify(value.name)} is defined twice in graph ${JSON.stringify(proto.name)}.`);
+  const declare = (value: Value, maker?: string): Value => {
+    if (own.has(value.name)) throw new GraphError(`${maker ? `${maker}: the` : 'The'} name ${JSON.stringify(value.name)} is defined twice in graph ${JSON.stringify(proto.name)}.`);
     own.add(value.name);
     scope.set(value.name, value);
     return value;
@@ -114,7 +114,7 @@ function takenBranch(node: NodeProto, scope: ReadonlyMap<string, Value>, names: 
 }
 
 function readNode(
-  proto: NodeProto, index: number, scope: ReadonlyMap<string, Value>, declare: (value: Value) => Value, annotations: ReadonlyMap<string, ValueInfoProto>,
+  proto: NodeProto, index: number, scope: ReadonlyMap<string, Value>, declare: (value: Value, maker?: string) => Value, annotations: ReadonlyMap<string, ValueInfoProto>,
   external: ExternalReader | undefined,
 ): Node {
   const name = proto.name || `${proto.opType}_${index}`;
@@ -134,7 +134,7 @@ function readNode(
     if (output === '') return null;
     const annotation = annotations.get(output);
     const value: Value = { ...(annotation && valueOf(annotation)), name: output, ...settle(output, inferred?.[position], annotation && valueOf(annotation)) };
-    return declare(value);
+    return declare(value, where);
   });
   return node;
 }

@@ -11,13 +11,15 @@ export const convertCommand = (context: Context): Command => new Command('conver
   .argument('<model.json>', 'the model, or the folder it lies in')
   .requiredOption('-o, --out <model.onnx>', 'the ONNX model; images are [N, C, H, W] there')
   .action(async (path: string, options: Options) => {
-    const { convertGraphModel, convertLayersModel, readTfjsModel, writeModel } = await import('@ratioflow/export');
+    const { convertGraphModel, ModelFormatError, convertLayersModel, readTfjsModel, writeModel } = await import('@ratioflow/export');
     const { writeFileAtomic } = await import('@ratioflow/node');
     const { format, artifacts } = await readTfjsModel(path);
     const convertLayers = async (): Promise<Parameters<typeof writeModel>[0]> => {
       const { loadTensorFlow } = await import('@ratioflow/trainer');
       const { tf } = await loadTensorFlow();
-      const network = await tf.loadLayersModel(tf.io.fromMemory(artifacts));
+      const network = await tf.loadLayersModel(tf.io.fromMemory(artifacts)).catch((cause: unknown) => {
+        throw new ModelFormatError(`${path}: tfjs cannot load this model: ${(cause as Error).message.split('\n')[0]!}`, { cause });
+      });
       try {
         return (await convertLayersModel(network)).model;
       } finally {
