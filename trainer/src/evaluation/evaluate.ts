@@ -34,7 +34,7 @@ export interface EvaluateOptions {
   readonly subsetSize?: number | undefined;
   /** k of precision and recall. @default 3 */
   readonly neighbours?: number | undefined;
-  /** Features of each set that precision, recall, density and coverage look at, from the first: their cost grows with the square. @default 10,000 */
+  /** Most features of each set that precision, recall, density and coverage look at, from the first, as many of both: their cost grows with the square. @default 10,000 */
   readonly manifoldSamples?: number | undefined;
   /** Extractor (torchvision's Inception) of a second Fréchet distance by the official code's protocol: values not rounded to bytes. */
   readonly fdrlCompat?: string | undefined;
@@ -160,13 +160,13 @@ async function figuresOf(products: MatrixProducts, own: FeatureStatistics, refer
   const fdrlCompat = ownCompat && compatReference ? await frechetDistance(products, ownCompat.gaussian, compatReference.gaussian) : null;
   const base = { first: Number(own.about!.source['first']), count: own.about!.count, samples: own.about!.samples, frechet, fdrlCompat };
   if (!reference.features) return { ...base, kernel: null, manifold: null };
-  const head = (all: Features): Features => ({ ...all, count: Math.min(all.count, manifoldSamples), rows: all.rows.subarray(0, manifoldSamples * all.dimension) });
-  // As many of both: density and coverage compare sets of equal size.
-  const most = Math.min(features.count, reference.features.count) - 1;
+  // As many of both: coverage, for one, has no meaning for sets of other sizes.
+  const most = Math.min(features.count, reference.features.count, manifoldSamples);
+  const head = (all: Features): Features => ({ ...all, count: most, rows: all.rows.subarray(0, most * all.dimension) });
   return {
     ...base,
     kernel: await kernelDistance(products, reference.features, features, { subsets, subsetSize }),
-    manifold: most < 5 ? null : await manifoldFigures(products, head(reference.features), head(features), { neighbours }),
+    manifold: most < 6 ? null : await manifoldFigures(products, head(reference.features), head(features), { neighbours }),
   };
 }
 
