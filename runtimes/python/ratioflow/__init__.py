@@ -6,17 +6,31 @@ import re
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from ratioflow_noise import FLOW, PRIOR, normals, uniforms
 
 NAMES = re.compile(r"[a-z0-9-]+\.onnx|weights(-fp16)?\.bin|verify/\w[\w.-]*\.npy", re.ASCII)
 
 
-class Bundle:
-    """A bundle in a folder, every file checked against the manifest. `providers` are onnxruntime's."""
+def onnxruntime_loader(providers=("CPUExecutionProvider",)):
+    """Loads a graph file with onnxruntime: path -> (inputs by name -> outputs by name)."""
+    import onnxruntime
 
-    def __init__(self, folder, providers=("CPUExecutionProvider",)):
-        self.folder, self.providers, self._sessions = Path(folder), list(providers), {}
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors; the optimiser's warnings help nobody
+
+    def load(path):
+        session = onnxruntime.InferenceSession(str(path), options, providers=list(providers))
+        names = [output.name for output in session.get_outputs()]
+        return lambda inputs: dict(zip(names, session.run(None, inputs)))
+
+    return load
+
+
+class Bundle:
+    """A bundle in a folder, every file checked against the manifest. `load` brings another engine (see onnxruntime_loader)."""
+
+    def __init__(self, folder, load=None):
+        self.folder, self._load, self._graphs = Path(folder), load or onnxruntime_loader(), {}
         self.manifest = json.loads((self.folder / "manifest.json").read_text("utf-8"))
         if self.manifest["formatVersion"] > 1:
             raise ValueError(f"{folder} has format version {self.manifest['formatVersion']}; this driver reads 1")
@@ -32,17 +46,14 @@ class Bundle:
 
     def run(self, graph, **inputs):
         """The outputs of a graph, by name."""
-        if graph not in self._sessions:
-            options = onnxruntime.SessionOptions()
-            options.log_severity_level = 3  # errors; the optimiser's warnings help nobody
-            self._sessions[graph] = onnxruntime.InferenceSession(str(self.folder / f"{graph}.onnx"), options, providers=self.providers)
-        session = self._sessions[graph]
-        return dict(zip([output.name for output in session.get_outputs()], session.run(None, inputs)))
+        if graph not in self._graphs:
+            self._graphs[graph] = self._load(self.folder / f"{graph}.onnx")
+        return self._graphs[graph](inputs)
 
-    def sample(self, count=1, seed=0, first=0, *, x0=None, batch=64, **settings):
+    def sample(self, count=1, seed=0, first=0, *, x0=None, noise=None, batch=64, **settings):
         """Samples `first` to `first + count - 1` of a seed, float32 [count, ...]; settings: K, kappa, eta, nu.
 
-        `x0`: start from these instead of the prior. The batch changes speed and memory, never a sample.
+        `x0`: start from these instead of the prior; `noise` [K + kappa, count, ...]: this instead of the seed's. The batch changes speed and memory, never a sample.
         """
         options = {name: settings.pop(name, self.manifest[name]) for name in ("K", "kappa", "eta", "nu")}
         if settings:
@@ -58,8 +69,8 @@ class Bundle:
             z = draw(seed, PRIOR, 0, index, n, size).astype(np.float32)
             x = self.run("prior", z=z)["x0"] if x0 is None else np.asarray(x0[start:start + n], np.float32)
             for k in range(options["K"] + options["kappa"]):
-                noise = normals(seed, FLOW, k, index, n, size).reshape(x.shape)
-                x = self.run("step", x=x, noise=noise, eta=eta, nu=nu)["next"]
+                xi = normals(seed, FLOW, k, index, n, size).reshape(x.shape) if noise is None else np.asarray(noise[k][start:start + n], np.float32)
+                x = self.run("step", x=x, noise=xi, eta=eta, nu=nu)["next"]
             parts.append(x if self.manifest["valueRange"] is None else np.clip(x, *self.manifest["valueRange"]))
         return np.concatenate(parts)
 

@@ -35,5 +35,6 @@ function pythonDriver(name: string, engine: string, packages: string): Driver {
 export const pythonDrivers: readonly Driver[] = [
   pythonDriver('python-cpu', 'onnxruntime', 'numpy, onnxruntime'),
   pythonDriver('openvino', 'openvino', 'numpy, openvino'),
+  pythonDriver('tract', 'tract', 'numpy, onnx, tract'),
   pythonDriver('onnx reference evaluator', 'reference', 'numpy, onnx'),
 ];
