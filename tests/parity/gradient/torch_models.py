@@ -295,12 +295,12 @@ def main():
 
 
 def write(notes):
-    statuses = ["pass", "refused", "wrong", "failed", "does not run", "no reference", "not exported"]
+    statuses = ["pass", "refused", "wrong", "failed", "does not run", "no reference", "export differs", "not exported"]
     count = lambda exporter, opset, status: sum((note["exporter"], note["opset"], note["status"]) == (exporter, opset, status) for note in notes)  # noqa: E731
     cases = sorted({(note["exporter"], note["opset"]) for note in notes}, reverse=True)
     write_section("Opsets", [
         f"Written by `python tests/parity/gradient/torch_models.py --opsets 13,14,… --write` with PyTorch {torch.__version__.split('+')[0]}: small networks and single operators, each exported at each opset (dynamo writes 18 at least); "
-        "float32 gradients within 1e-4 of autograd's. *Not exported*: PyTorch refuses that opset or operator, or writes another opset than asked. *No reference*: PyTorch's own gradients in float32 and float64 differ.", "",
+        "float32 gradients within 1e-4 of autograd's. *Not exported*: PyTorch refuses that opset or operator, or writes another opset than asked. *No reference*: PyTorch's own gradients in float32 and float64 differ. *Export differs*: the output of the exported network already differs from PyTorch's.", "",
         "| exporter | opset | " + " | ".join(statuses) + " |", "|---" * (len(statuses) + 2) + "|",
         *[f"| {'TorchScript' if exporter == 'script' else exporter} | {opset} | " + " | ".join(str(count(exporter, opset, status)) for status in statuses) + " |" for exporter, opset in cases],
     ])
