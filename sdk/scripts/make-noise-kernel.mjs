@@ -39,8 +39,6 @@ function threefry() {
   const lines = groups.flatMap((g) => [set(`x${g}`, add(get(`sample${g}`), get('key0'))), set(`y${g}`, add(get(`block${g}`), get('key1')))]);
   for (let round = 0; round < 20; round++) {
     const distance = rotations[round % 8];
-    // With it a round is a multiple of three bytes long, so that rounds look alike in base64 too, and compress well.
-    lines.push('(nop)');
     for (const g of groups) lines.push(set(`x${g}`, add(get(`x${g}`), get(`y${g}`))));
     for (const g of groups) {
       const rotated = `(v128.or (i32x4.shl ${get(`y${g}`)} ${i32(distance)}) (i32x4.shr_u ${get(`y${g}`)} ${i32(32 - distance)}))`;
@@ -57,29 +55,30 @@ function threefry() {
   return lines.join('\n');
 }
 
+/** Counters beyond the blocks of their sample go on in the next one. */
+function carry(g) {
+  return `
+    ${set('over', `(i32x4.ge_u ${get(`block${g}`)} ${get('blocks')})`)}
+    ${set(`block${g}`, `(i32x4.sub ${get(`block${g}`)} (v128.and ${get('blocks')} ${get('over')}))`)}
+    ${set(`sample${g}`, `(i32x4.sub ${get(`sample${g}`)} ${get('over')})`)}`;
+}
+
 /** Counters run through the blocks of a sample and on into the next sample, `counters` further each time. */
 function advance() {
   return groups.map((g) => `
     ${set(`block${g}`, add(get(`block${g}`), get('blockStep')))}
-    ${set('over', `(i32x4.ge_u ${get(`block${g}`)} ${get('blocks')})`)}
-    ${set(`block${g}`, `(i32x4.sub ${get(`block${g}`)} (v128.and ${get('blocks')} ${get('over')}))`)}
-    ${set(`sample${g}`, `(i32x4.sub ${add(get(`sample${g}`), get('sampleStep'))} ${get('over')})`)}`).join('');
+    ${set(`sample${g}`, add(get(`sample${g}`), get('sampleStep')))}
+    ${carry(g)}`).join('');
 }
 
-/** Counter of lane l: (sample + ⌊(block + l) / perSample⌋, (block + l) mod perSample). */
+/** Counter of lane l: (sample, block + l), carried until it is one of a sample. */
 function firstCounters() {
-  const lines = [];
-  for (let l = 0; l < counters; l++) {
-    const g = l >> 2;
-    const flat = `(i32.add ${get('block')} ${i32(l)})`;
-    lines.push(set(`block${g}`, `(i32x4.replace_lane ${l % 4} ${get(`block${g}`)} ${flat})`));
-    lines.push(set(`sample${g}`, `(i32x4.replace_lane ${l % 4} ${get(`sample${g}`)} (i32.div_u ${flat} ${get('perSample')}))`));
-  }
-  for (const g of groups) {
-    lines.push(set(`block${g}`, `(i32x4.sub ${get(`block${g}`)} (i32x4.mul ${get(`sample${g}`)} ${get('blocks')}))`));
-    lines.push(set(`sample${g}`, add(get(`sample${g}`), splat(get('sample')))));
-  }
-  return lines.join('\n');
+  return groups.map((g) => `
+    ${set(`block${g}`, add(splat(get('block')), `(v128.const i32x4 ${[0, 1, 2, 3].map((l) => 4 * g + l).join(' ')})`))}
+    ${set(`sample${g}`, splat(get('sample')))}
+    (loop $carry${g}
+      ${carry(g)}
+      (br_if $carry${g} (v128.any_true ${get('over')})))`).join('');
 }
 
 /** The four words at $at to normals: n, the piece and the place in it from the bits of n as a double, one table entry each. */
@@ -151,7 +150,8 @@ export async function noiseKernel() {
   return `// Made by sdk/scripts/make-noise-kernel.mjs: change that, not this.
 export const wordsAt = ${wordsAt};
 export const capacity = ${capacity};
-export const code = '${Buffer.from(buffer).toString('base64')}';
+/** Hexadecimal: compressed, it is smaller than base64, in which equal rounds look different. */
+export const code = '${Buffer.from(buffer).toString('hex')}';
 `;
 }
 

@@ -3,12 +3,12 @@
  * the sessions made of them. The source only ever sees the fixed names of the format.
  */
 import { show } from './check.js';
-import { BundleError, RatioflowError, RuntimeError } from './errors.js';
+import { BundleError, RuntimeError, attempt, messageOf } from './errors.js';
 import { globals } from './globals.js';
 import { extraInputs, graphTensors, halfWeightsFile, weightsFile } from './manifest.js';
 import type { GraphName, Manifest } from './manifest.js';
 import { maxManifestBytes, parseManifest } from './manifest-parser.js';
-import type { GraphSource, LoadOptions, Runtime, Session } from './runtime.js';
+import type { LoadOptions, Runtime, Session } from './runtime.js';
 
 /** Where a bundle's bytes come from: a folder, a URL prefix, an archive, memory. */
 export interface BundleSource {
@@ -39,7 +39,7 @@ export async function readManifest(source: BundleSource): Promise<Manifest> {
   try {
     return parseManifest(bytes);
   } catch (cause) {
-    throw cause instanceof BundleError ? bundleError(source, cause.message, cause) : cause;
+    throw bundleError(source, messageOf(cause), cause);
   }
 }
 
@@ -74,7 +74,9 @@ export async function readBundle(source: BundleSource, runtime: Runtime, options
     const name = `${graph}.onnx`;
     loading++;
     try {
-      const session = await loadInto(runtime, { name, model: await read(name), externalData: readExternal, ...(selfTest && { check: (made) => selfTest(bundle, graph, made) }) }, options);
+      const session = await attempt(`${runtime.name} cannot load ${name}`, RuntimeError, async () => runtime.load({
+        name, model: await read(name), externalData: readExternal, ...(selfTest && { check: (made) => selfTest(bundle, graph, made) }),
+      }, options));
       const { inputs, outputs } = graphTensors[graph];
       const known: readonly string[] = [...inputs, ...extraInputs];
       const fits = session.inputNames.every((input) => known.includes(input)) && inputs.every((input) => session.inputNames.includes(input))
@@ -90,25 +92,10 @@ export async function readBundle(source: BundleSource, runtime: Runtime, options
   return bundle;
 }
 
-async function loadInto(runtime: Runtime, graph: GraphSource, options: LoadOptions): Promise<Session> {
-  try {
-    return await runtime.load(graph, options);
-  } catch (cause) {
-    if (cause instanceof RatioflowError) throw cause;
-    throw new RuntimeError(`${runtime.name} cannot load ${graph.name}: ${messageOf(cause)}`, { cause });
-  }
-}
-
 const bundleError = ({ location }: BundleSource, message: string, cause?: unknown): BundleError => new BundleError(`${location}: ${message}`, { cause });
 
-async function readFrom(source: BundleSource, name: string, limit: number, sha256?: string): Promise<Uint8Array> {
-  try {
-    return await source.read(name, limit, sha256);
-  } catch (cause) {
-    if (cause instanceof RatioflowError) throw cause;
-    throw bundleError(source, `${name} cannot be read: ${messageOf(cause)}`, cause);
-  }
-}
+const readFrom = (source: BundleSource, name: string, limit: number, sha256?: string): Promise<Uint8Array> =>
+  attempt(`${source.location}: ${name} cannot be read`, BundleError, async () => source.read(name, limit, sha256));
 
 /** SHA-256 in lower-case hexadecimal. */
 export async function sha256(bytes: Uint8Array): Promise<string> {
@@ -117,6 +104,3 @@ export async function sha256(bytes: Uint8Array): Promise<string> {
   const digest = new Uint8Array(await subtle.digest('SHA-256', bytes));
   return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
-
-/** What an unknown thrown value says. */
-export const messageOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause));

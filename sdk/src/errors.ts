@@ -27,3 +27,15 @@ export class FormatError extends RatioflowError {
 export class RuntimeError extends RatioflowError {
   override name = 'RuntimeError';
 }
+
+/** What an unknown thrown value says. */
+export const messageOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause)).trim();
+
+/** Runs a task. What it throws that is not an error of ours becomes the cause of one that says what was going on. */
+export async function attempt<T>(what: string, kind: new (message: string, options: { readonly cause: unknown }) => RatioflowError, task: () => Promise<T>): Promise<T> {
+  try {
+    return await task();
+  } catch (cause) {
+    throw cause instanceof RatioflowError ? cause : new kind(`${what}: ${messageOf(cause)}`, { cause });
+  }
+}

@@ -35,13 +35,10 @@ export function seededNoise(seed: bigint, { first, count, elements }: Part): Flo
   return buffered(perStep, (out, k, steps) => fillFlowNormals(out, { seed, step: k, steps }, { firstSample: first, count, elements }));
 }
 
-/** Noise given by the caller, [steps, all samples, …], of which this batch is a part; without a copy where it is all. */
+/** Noise given by the caller, [steps, all samples, …], of which this batch is a part. */
 export function givenNoise(noise: FloatTensor, { first, count, elements }: Part): FlowNoise {
   const all = noise.shape[1]!;
   const perStep = count * elements;
-  if (count === all) {
-    return { capacity: Infinity, prefetch: () => undefined, take: (k, steps) => noise.data.subarray(k * perStep, (k + steps) * perStep), release: () => undefined };
-  }
   return buffered(perStep, (out, k, steps) => {
     for (let i = 0; i < steps; i++) {
       const from = ((k + i) * all + first) * elements;

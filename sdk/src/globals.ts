@@ -11,7 +11,6 @@ export interface AbortSignalLike {
 
 interface Globals {
   readonly crypto?: { readonly subtle?: { digest(algorithm: 'SHA-256', data: Uint8Array): Promise<ArrayBuffer> } };
-  readonly atob: (base64: string) => string;
   /** As much as the noise kernel needs, which imports nothing. */
   readonly WebAssembly: {
     readonly Module: new (bytes: Uint8Array) => object;

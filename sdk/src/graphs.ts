@@ -2,11 +2,10 @@
  * The sessions of one open bundle: loaded on first use, checked at every run, and disposed of together.
  */
 import type { Bundle } from './bundle.js';
-import { messageOf } from './bundle.js';
-import { ArgumentError, RatioflowError, RuntimeError } from './errors.js';
+import { ArgumentError, RuntimeError, attempt } from './errors.js';
 import type { GraphName, Manifest } from './manifest.js';
 import type { DeviceTensor, FloatTensor, Session, Tensor } from './runtime.js';
-import { floatTensor, showShape, sizeOf } from './tensor.js';
+import { floatTensor, scalar, showShape, sizeOf } from './tensor.js';
 
 /** Sessions by graph. */
 export interface Graphs {
@@ -65,7 +64,7 @@ export function createGraphs(bundle: Bundle): Graphs {
       return runSession(graph, loaded, { ...defaultsOf(bundle.manifest, loaded, samples), ...feeds }, outputs);
     }),
     runOnDevice: (graph, feeds, output, shape) => track(graph, async (loaded) => {
-      const x = await attempt(graph, loaded, () => loaded.runOnDevice!({ ...defaultsOf(bundle.manifest, loaded, shape[0]!), ...feeds }, output));
+      const x = await attemptOn(graph, loaded, () => loaded.runOnDevice!({ ...defaultsOf(bundle.manifest, loaded, shape[0]!), ...feeds }, output));
       if (showShape(x.shape) === showShape(shape)) return x;
       x.dispose();
       throw wrong(graph, output, `a tensor of shape ${showShape(x.shape)}`, shape);
@@ -79,7 +78,7 @@ function defaultsOf({ guidance, mixture = [] }: Manifest, { inputNames }: Sessio
   const wants = (name: string): boolean => inputNames.includes(name);
   return {
     ...(wants('y') && { y: { shape: [samples], data: new BigInt64Array(samples).fill(-1n) } }),
-    ...(wants('phi') && { phi: floatTensor(Float32Array.of(guidance?.scale ?? 0), []) }),
+    ...(wants('phi') && { phi: scalar(guidance?.scale ?? 0) }),
     ...(wants('weights') && { weights: floatTensor(Float32Array.from(mixture), [mixture.length]) }),
   };
 }
@@ -89,18 +88,11 @@ export async function runSession<Name extends string>(
   graph: GraphName, session: Session, feeds: Readonly<Record<string, Tensor>>, outputs: Readonly<Record<Name, readonly number[]>>,
 ): Promise<Record<Name, FloatTensor>> {
   const names = Object.keys(outputs) as Name[];
-  const results = await attempt(graph, session, () => session.run(feeds, names));
+  const results = await attemptOn(graph, session, () => session.run(feeds, names));
   return Object.fromEntries(names.map((name) => [name, checked(graph, name, results[name], outputs[name])])) as Record<Name, FloatTensor>;
 }
 
-async function attempt<T>(graph: GraphName, session: Session, run: () => Promise<T>): Promise<T> {
-  try {
-    return await run();
-  } catch (cause) {
-    if (cause instanceof RatioflowError) throw cause;
-    throw new RuntimeError(`${graph}.onnx failed on ${session.provider}: ${messageOf(cause)}`, { cause });
-  }
-}
+const attemptOn = <T>(graph: GraphName, session: Session, run: () => Promise<T>): Promise<T> => attempt(`${graph}.onnx failed on ${session.provider}`, RuntimeError, run);
 
 const wrong = (graph: GraphName, name: string, actual: string, shape: readonly number[]): RuntimeError =>
   new RuntimeError(`${graph}.onnx returned ${actual} as ${name}; expected: Float32Array of shape ${showShape(shape)}.`);

@@ -41,7 +41,7 @@ describe('parseManifest', () => {
     [{ sampleShape: [1.5] }, 'sampleShape[0] is 1.5'],
     [{ sampleShape: [3, 1e5, 1e5] }, 'sampleShape is [3,100000,100000]; allowed: at most 16777216 elements.'],
     [{ valueRange: [1, 1] }, 'valueRange is [1,1]; allowed: null or [low, high] with low < high.'],
-    [{ valueRange: [1] }, 'valueRange[1] is undefined; allowed: a finite number.'],
+    [{ valueRange: [1] }, 'valueRange is [1]; allowed: null or [low, high] with low < high.'],
     [{ pairing: 'kl' }, 'pairing is "kl"; allowed: lsif-chi2, lr-kl, lr-js, lr-logd.'],
     [{ pairing: 'toString' }, 'pairing is "toString"'],
     [{ eta: -1 }, 'eta is -1; allowed: a finite number of at least 0.'],
@@ -81,8 +81,9 @@ describe('parseManifest', () => {
     [{ verification: {} }, 'verification is {}'],
     [{ verification: [{ graph: 'generator', inputs: {}, outputs: {} }] }, 'verification[0].graph is "generator"; allowed: ratio, gradient, step, sampler, prior.'],
     [{ verification: [{ graph: 'ratio', inputs: {}, outputs: {} }] }, 'a file for every input of ratio; x is missing'],
-    [{ verification: [{ graph: 'ratio', inputs: { x: 'verify/other.npy' }, outputs: {} }] }, 'verification[0].inputs.x is "verify/other.npy"; allowed: a verify/<name>.npy that files lists.'],
-    [{ verification: [{ graph: 'ratio', inputs: { x: 'weights.bin' }, outputs: {} }] }, 'verification[0].inputs.x is "weights.bin"'],
+    [{ verification: [{ graph: 'ratio', inputs: { x: 'verify/other.npy' }, outputs: {} }] }, 'verification[0].inputs["x"] is "verify/other.npy"; allowed: a verify/<name>.npy that files lists.'],
+    [{ verification: [{ graph: 'ratio', inputs: { x: ['verify/ratio.x.npy'] }, outputs: {} }] }, 'verification[0].inputs["x"] is ["verify/ratio.x.npy"]'],
+    [{ verification: [{ graph: 'ratio', inputs: { x: 'weights.bin' }, outputs: {} }] }, 'verification[0].inputs["x"] is "weights.bin"'],
     [{ verification: [{ graph: 'ratio', inputs: { x: 'verify/ratio.x.npy' }, outputs: { drift: 'verify/ratio.x.npy' } }] }, 'a name in verification[0].outputs is "drift"; allowed: logRatio.'],
   ])('refuses %j', (change, message) => {
     expect(() => parse({ ...complete(), ...change })).toThrow(BundleError);

@@ -4,7 +4,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import type { BundleSource } from './bundle.js';
 import { readBundle } from './bundle.js';
-import { failArgument, finite } from './check.js';
+import { argument, finite } from './check.js';
 import { createGraphs } from './graphs.js';
 import type { Manifest } from './manifest.js';
 import type { FlowOptions, PriorOptions, SampleOptions } from './options.js';
@@ -13,7 +13,7 @@ import { createPace } from './plan.js';
 import type { FloatTensor, LoadOptions, Runtime, Tensor } from './runtime.js';
 import { drawPrior, flow, priorOf, sample, scoreOf } from './sample.js';
 import type { Engine, Frame, SampleResult, Statistics } from './sample.js';
-import { checkTensor, floatTensor, sizeOf } from './tensor.js';
+import { checkTensor, floatTensor, scalar, sizeOf } from './tensor.js';
 import { selfTest, verify } from './verify.js';
 import type { Verification } from './verify.js';
 
@@ -82,8 +82,8 @@ export async function openBundle(source: BundleSource, runtime: Runtime, options
       const feeds = {
         x: batch('x', x),
         noise: checkTensor('noise', noise, x.shape),
-        eta: floatTensor(Float32Array.of(finite(failArgument, 'eta', settings.eta ?? manifest.eta, 0)), []),
-        nu: floatTensor(Float32Array.of(finite(failArgument, 'nu', settings.nu ?? manifest.nu, 0)), []),
+        eta: scalar(argument('eta', settings.eta ?? manifest.eta, finite(0))),
+        nu: scalar(argument('nu', settings.nu ?? manifest.nu, finite(0))),
       };
       const { next, logRatio } = await graphs.run('step', feeds, { next: x.shape, logRatio: x.shape.slice(0, 1) });
       return { next, logRatio: logRatio.data };
@@ -104,6 +104,5 @@ export async function openBundle(source: BundleSource, runtime: Runtime, options
     dispose: () => graphs.dispose(),
   };
   const { asyncDispose } = Symbol as { readonly asyncDispose?: symbol };
-  if (asyncDispose !== undefined) Object.defineProperty(model, asyncDispose, { value: () => graphs.dispose() });
-  return model as Model;
+  return { ...model, ...(asyncDispose && { [asyncDispose]: model.dispose }) } as Model;
 }

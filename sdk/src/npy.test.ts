@@ -42,14 +42,17 @@ describe('encodeNpy', () => {
     expect(exact(decodeNpy(encodeNpy({ shape: [2], data }), 'x'))).toEqual(exact({ shape: [2], data: Float32Array.of(1, 2) }));
   });
 
-  it.each([[[2, 2]], [[]], [[-3]], [[1.5, 2]], [[2 ** 53, 0]]])('refuses the shape %j for three elements', (shape) => {
+  it.each([
+    [[2, 2], 'A tensor of shape [2, 2] cannot hold 3 elements.'], [[], 'A tensor of shape [] cannot hold 3 elements.'], [[-3], 'shape[0] is -3'],
+    [[1.5, 2], 'shape[0] is 1.5; allowed: an integer from 0.'], [[2 ** 53, 0], 'shape[0] is 9007199254740992'],
+  ])('refuses the shape %j for three elements', (shape, message) => {
     expect(() => encodeNpy({ shape, data: new Float32Array(3) })).toThrow(ArgumentError);
-    expect(() => encodeNpy({ shape, data: new Float32Array(3) })).toThrow(`A tensor of shape [${shape.join(', ')}] cannot hold 3 elements.`);
+    expect(() => encodeNpy({ shape, data: new Float32Array(3) })).toThrow(message);
   });
 
   it('refuses more axes than NumPy can read', () => {
     const shape = Array<number>(65).fill(1);
-    expect(() => encodeNpy({ shape, data: new Float32Array(1) })).toThrow('at most 64 axes, got 65');
+    expect(() => encodeNpy({ shape, data: new Float32Array(1) })).toThrow('shape is "an array of 65"; allowed: an array of at most 64 entries.');
   });
 });
 
@@ -89,39 +92,43 @@ describe('decodeNpy', () => {
   });
 
   it.each<[string, Uint8Array, string]>([
-    ['no bytes', new Uint8Array(), 'found 0 bytes'],
-    ['another format', Uint8Array.from(Buffer.from('PK\x03\x04 and so on')), 'found the first bytes "PK\\u0003\\u0004 a"'],
-    ['nothing after the magic', file('').subarray(0, 6), 'found a file of 6 bytes, expected a header (the file is truncated)'],
-    ['version 0', file(plain('(1,)'), [], 0), 'format version 0.0, expected 1.0, 2.0 or 3.0'],
-    ['version 4', file(plain('(1,)'), [], 4), 'format version 4.0'],
-    ['a truncated header', file(plain('(1,)')).subarray(0, 40), 'found 40 bytes, expected a header up to byte 68 (the file is truncated)'],
-    ['a header of 4 GB', Uint8Array.from([...file('', [], 2).subarray(0, 8), 255, 255, 255, 255]), 'a header up to byte 4294967307'],
-    ['a header of many blanks', file(' '.repeat(20_000)), 'a header of 20000 bytes, expected at most 10000'],
-    ['missing data', file(plain('(2, 3)'), [1, 2, 3]), 'found 3 bytes of data, expected 24 for <f4 of shape (2, 3) (the file is truncated)'],
-    ['trailing bytes', file(plain('(1,)', '|u1'), [1, 2]), 'found 2 bytes of data, expected 1 for |u1 of shape (1) (the file has something after its end)'],
-    ['a huge shape', file(plain('(4000000000, 4000000000)')), 'found 0 bytes of data, expected 64000000000000000000'],
-    ['a shape that overflows to 0', file(plain('(4294967296, 4294967296, 4294967296, 4294967296)')), 'found 0 bytes of data'],
-    ['an extent beyond doubles', file(plain(`(${'9'.repeat(400)},)`)), 'found the shape "(9999'],
-    ['a negative extent', file(plain('(-1,)')), 'found the shape "(-1,)", expected a tuple of integers, at least 0'],
-    ['a fraction', file(plain('(1.5,)')), 'found the shape "(1.5,)"'],
-    ['a number for a tuple', file(plain('(1)')), 'found the shape "(1)"'],
-    ['65 axes', file(plain(`(${'1, '.repeat(65)})`)), 'found a shape of 65 axes, expected at most 64'],
-    ['Fortran order', file(plain('(2, 2)', '<f4', 'True'), Array<number>(16).fill(0)), 'found Fortran order, expected C order (in NumPy: np.ascontiguousarray(array))'],
-    ['an order that is none', file(plain('(1,)', '<f4', '0')), 'fortran_order "0", expected True or False'],
-    ['big endian', file(plain('(1,)', '>f4'), [0, 0, 0, 0]), 'found the element type ">f4", expected <f4, <f8, <i4, <i8, |u1'],
-    ['half precision', file(plain('(1,)', '<f2'), [0, 0]), 'found the element type "<f2"'],
-    ['objects', file(plain('(1,)', '|O'), [0x80, 4]), 'found the element type "|O"'],
-    ['structures', file("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,), }\n", [0, 0, 0, 0]), 'no structured type'],
-    ['a type that is not a string', file("{'descr': f4, 'fortran_order': False, 'shape': (1,), }\n"), 'found the element type "f4", expected a type string'],
-    ['a missing key', file("{'descr': '<f4', 'shape': (1,)}"), 'found the header keys "descr", "shape", expected exactly'],
-    ['no keys', file('{}'), 'found the header keys (none)'],
-    ['a foreign key', file("{'descr': '<f4', 'fortran_order': False, 'shape': (1,), 'x': 1}"), 'expected exactly'],
-    ['a repeated key', file("{'shape': (1,), 'shape': (2,)}"), 'found the header key "shape" twice'],
-    ['entries without commas', file("{'descr': '<f4' 'fortran_order': False, 'shape': (1,)}"), 'found the header entry'],
-    ['no dictionary', file("__import__('os')"), 'found the header "__import__(\'os\')", expected a Python dictionary'],
+    ['no bytes', new Uint8Array(), 'the beginning of its 0 bytes is ""; allowed: "\x93NUMPY" and a header.'],
+    ['another format', Uint8Array.from(Buffer.from('PK\x03\x04 and so on')), 'the beginning of its 14 bytes is "PK\\u0003\\u0004 a"; allowed'],
+    ['nothing after the magic', file('').subarray(0, 6), 'the beginning of its 6 bytes is "\x93NUMPY"; allowed: "\x93NUMPY" and a header.'],
+    ['version 0', file(plain('(1,)'), [], 0), 'the format version is [0,0]; allowed: [1,0], [2,0] or [3,0].'],
+    ['version 4', file(plain('(1,)'), [], 4), 'the format version is [4,0]'],
+    ['a truncated header', file(plain('(1,)')).subarray(0, 40), 'the end of the header is 68; allowed: up to 10012, within the 40 bytes of the file.'],
+    ['a header of 4 GB', Uint8Array.from([...file('', [], 2).subarray(0, 8), 255, 255, 255, 255]), 'the end of the header is 4294967307'],
+    ['a header of many blanks', file(' '.repeat(20_000)), 'the end of the header is 20010; allowed: up to 10012, within the 20010'],
+    ['missing data', file(plain('(2, 3)'), [1, 2, 3]), 'the number of bytes after the header is 3; allowed: 24 for <f4 of shape (2, 3).'],
+    ['trailing bytes', file(plain('(1,)', '|u1'), [1, 2]), 'the number of bytes after the header is 2; allowed: 1 for |u1 of shape (1).'],
+    ['a huge shape', file(plain('(4000000000, 4000000000)')), 'the number of bytes after the header is 0; allowed: 64000000000000000000'],
+    ['a shape that overflows to 0', file(plain('(4294967296, 4294967296, 4294967296, 4294967296)')), 'the number of bytes after the header is 0; allowed: 1361129467683753900000000000000000000000 for'],
+    ['an extent beyond doubles', file(plain(`(${'9'.repeat(400)},)`)), 'shape[0] is Infinity; allowed: an integer from 0.'],
+    ['a negative extent', file(plain('(-1,)')), 'shape[0] is -1; allowed: an integer from 0.'],
+    ['a fraction', file(plain('(1, 1.5,)')), 'shape[1] is 1.5'],
+    ['a number for a tuple', file(plain('(1)')), `'shape': (1), }\\n"; allowed: a Python dictionary of 'descr', 'fortran_order' and 'shape', which is a tuple of integers.`],
+    ['65 axes', file(plain(`(${'1, '.repeat(65)})`)), 'shape is "an array of 65"; allowed: an array of at most 64 entries.'],
+    ['Fortran order', file(plain('(2, 2)', '<f4', 'True'), Array<number>(16).fill(0)), 'fortran_order is true; allowed: False: C order (in NumPy: np.ascontiguousarray(array)).'],
+    ['an order that is none', file(plain('(1,)', '<f4', '0')), 'fortran_order is 0; allowed: False'],
+    ['big endian', file(plain('(1,)', '>f4'), [0, 0, 0, 0]), 'descr is ">f4"; allowed: <f4, <f8, <i4, <i8, |u1 (in NumPy: array.astype("<f4")).'],
+    ['half precision', file(plain('(1,)', '<f2'), [0, 0]), 'descr is "<f2"'],
+    ['objects', file(plain('(1,)', '|O'), [0x80, 4]), 'descr is "|O"'],
+    ['the name of a property', file(plain('(1,)', 'toString')), 'descr is "toString"'],
+    ['structures', file("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,), }\n", [0, 0, 0, 0]), 'descr is [["a","<f4"]]'],
+    ['a type that is not a string', file("{'descr': f4, 'fortran_order': False, 'shape': (1,), }\n"), `the header is "{'descr': f4, `],
+    ['a missing key', file("{'descr': '<f4', 'shape': (1,)}"), `the header is "{'descr': '<f4', 'shape': (1,)}"; allowed: a Python dictionary`],
+    ['no keys', file('{}'), 'the header is "{}"; allowed'],
+    ['nothing', file('null'), 'the header is "null"; allowed'],
+    ['a foreign key', file("{'descr': '<f4', 'fortran_order': False, 'shape': (1,), 'x': 1}"), `the header is "{'descr': '<f4', `],
+    ['another key', file("{'descr': '<f4', 'order': False, 'shape': (1,)}"), 'fortran_order is undefined'],
+    ['a key of every object', file("{'__proto__': {}, 'descr': '<f4', 'fortran_order': False, 'shape': (0,)}"), `the header is "{'__proto__`],
+    ['entries without commas', file("{'descr': '<f4' 'fortran_order': False, 'shape': (1,)}"), `the header is "{'descr': '<f4' 'fortran`],
+    ['no dictionary', file("__import__('os')"), `the header is "__import__('os')"; allowed: a Python dictionary`],
+    ['a list', file('[1, 2, 3]'), 'the whole is [1,2,3]; allowed: an object.'],
   ])('refuses %s', (_, bytes, message) => {
     expect(() => decodeNpy(bytes, 'noise.npy')).toThrow(FormatError);
-    expect(() => decodeNpy(bytes, 'noise.npy')).toThrow('noise.npy is not a .npy file that can be used here: ');
+    expect(() => decodeNpy(bytes, 'noise.npy')).toThrow('noise.npy is no .npy file that can be used here: ');
     expect(() => decodeNpy(bytes, 'noise.npy')).toThrow(message);
   });
 

@@ -3,58 +3,36 @@
  * Written as version 1.0; versions 1 to 3 are read, little endian, C order. Files may be hostile: nothing is allocated
  * before the header has been held against the bytes that are really there.
  */
+import { accept, argument, complaint, integer, list, object, show } from './check.js';
+import type { Fail } from './check.js';
 import { ArgumentError, FormatError } from './errors.js';
 import type { Tensor, TensorData } from './runtime.js';
 
-/** How each element type is named in a file, and made from the bytes of one. */
-const elementTypes: readonly { readonly descr: string; readonly bytes: number; readonly make: (buffer: ArrayBuffer) => TensorData }[] = [
-  { descr: '<f4', bytes: 4, make: (buffer) => new Float32Array(buffer) },
-  { descr: '<f8', bytes: 8, make: (buffer) => new Float64Array(buffer) },
-  { descr: '<i4', bytes: 4, make: (buffer) => new Int32Array(buffer) },
-  { descr: '<i8', bytes: 8, make: (buffer) => new BigInt64Array(buffer) },
-  { descr: '|u1', bytes: 1, make: (buffer) => new Uint8Array(buffer) },
-];
+/** The arrays of each element type, by its name in a file. */
+const elementTypes: Readonly<Record<string, { readonly BYTES_PER_ELEMENT: number; new (buffer: ArrayBuffer): TensorData }>> = {
+  '<f4': Float32Array, '<f8': Float64Array, '<i4': Int32Array, '<i8': BigInt64Array, '|u1': Uint8Array,
+};
 
 const magic = '\x93NUMPY';
-/** NumPy's own largest number of axes. */
-const maximumRank = 64;
-
-function descrOf(data: TensorData): string {
-  if (data instanceof Float32Array) return '<f4';
-  if (data instanceof Float64Array) return '<f8';
-  if (data instanceof Int32Array) return '<i4';
-  if (data instanceof BigInt64Array) return '<i8';
-  return '|u1';
-}
+/** NumPy has at most so many axes. */
+const shapes = list(integer(0), 64);
 
 /** Number of elements; may exceed the safe integers, and is then only good for comparison. */
 function product(shape: readonly number[]): number {
   return shape.includes(0) ? 0 : shape.reduce((size, extent) => size * extent, 1);
 }
 
-function latin1(bytes: Uint8Array): string {
-  let text = '';
-  for (const byte of bytes) text += String.fromCharCode(byte);
-  return text;
-}
-
-/** A piece of a foreign text, for a message. */
-function quote(text: string): string {
-  return JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}…` : text);
-}
+const latin1 = (bytes: Uint8Array): string => String.fromCharCode(...bytes);
 
 /**
  * The bytes of a `.npy` file, version 1.0, data aligned to 64 bytes.
  * @throws {ArgumentError} when shape and data do not agree
  */
 export function encodeNpy({ shape, data }: Tensor): Uint8Array {
-  if (!shape.every((extent) => Number.isSafeInteger(extent) && extent >= 0) || product(shape) !== data.length) {
-    throw new ArgumentError(`A tensor of shape [${shape.join(', ')}] cannot hold ${data.length} elements.`);
-  }
-  if (shape.length > maximumRank) throw new ArgumentError(`A .npy file has at most ${maximumRank} axes, got ${shape.length}.`);
+  if (product(argument('shape', shape, shapes)) !== data.length) throw new ArgumentError(`A tensor of shape [${shape.join(', ')}] cannot hold ${data.length} elements.`);
   // A Python tuple: one element wants a comma after it.
   const tuple = shape.length === 1 ? `(${shape[0]!},)` : `(${shape.join(', ')})`;
-  const header = `{'descr': '${descrOf(data)}', 'fortran_order': False, 'shape': ${tuple}, }`;
+  const header = `{'descr': '${Object.keys(elementTypes).find((descr) => data instanceof elementTypes[descr]!)!}', 'fortran_order': False, 'shape': ${tuple}, }`;
   const before = magic.length + 4;
   const start = Math.ceil((before + header.length + 1) / 64) * 64;
   const bytes = new Uint8Array(start + data.byteLength);
@@ -65,53 +43,30 @@ export function encodeNpy({ shape, data }: Tensor): Uint8Array {
   return bytes;
 }
 
-interface Header {
-  readonly descr: string;
-  readonly fortranOrder: boolean;
-  readonly shape: readonly number[];
-}
+const descrs: readonly unknown[] = Object.keys(elementTypes);
+
+const headers = object({
+  descr: accept<string>((value) => descrs.includes(value), `${descrs.join(', ')} (in NumPy: array.astype("<f4"))`),
+  fortran_order: accept<boolean>((value) => value === false, 'False: C order (in NumPy: np.ascontiguousarray(array))'),
+  shape: shapes,
+});
 
 /**
- * Reads the one form of Python literal that a header may be: a dictionary of exactly the three keys, in any order and
- * spacing. `fail` throws.
+ * A header is a Python literal, a dictionary of exactly these three keys. Written as JSON, which differs in quotes, in the
+ * names of the truth values, in tuples and in commas after the last entry. Python 2 wrote long integers with an L.
  */
-function parseHeader(text: string, fail: (found: string, expected: string) => never): Header {
-  const dictionary = /^\s*\{(.*)\}\s*$/s.exec(text);
-  if (dictionary === null) fail(`the header ${quote(text)}`, 'a Python dictionary');
-  const found = new Map<string, string>();
-  // A value is a string, a word, or a tuple without nesting; structured types ("[(…)]") match none of them.
-  const entry = /\s*(['"])(\w+)\1\s*:\s*('[^']*'|"[^"]*"|\w+|\([^()]*\))\s*(,\s*|$)/y;
-  const inside = dictionary[1]!;
-  while (entry.lastIndex < inside.length) {
-    const at = entry.lastIndex;
-    const match = entry.exec(inside);
-    if (match === null) {
-      fail(`the header entry ${quote(inside.slice(at))}`, "'descr', 'fortran_order' and 'shape' of a plain array (no structured type)");
-    }
-    if (found.has(match[2]!)) fail(`the header key ${quote(match[2]!)} twice`, 'each key once');
-    found.set(match[2]!, match[3]!);
-    if (match[4] === '' && entry.lastIndex < inside.length) fail(`the header ${quote(text)}`, 'entries separated by commas');
+function parseHeader(text: string, fail: Fail): { readonly descr: string; readonly shape: readonly number[] } {
+  const json = text.replace(/'/g, '"').replace(/(\d)L\b/g, '$1').replace(/\bTrue\b/, 'true').replace(/\bFalse\b/, 'false')
+    .replace(/\(/g, '[').replace(/\)/g, ']').replace(/,\s*([\]}])/g, '$1');
+  let header: object = {};
+  try {
+    header = Object(JSON.parse(json)) as object;
+  } catch {
+    // Not a literal of this kind: told below.
   }
-  const descr = found.get('descr');
-  const order = found.get('fortran_order');
-  const shape = found.get('shape');
-  if (descr === undefined || order === undefined || shape === undefined || found.size !== 3) {
-    fail(`the header keys ${[...found.keys()].map(quote).join(', ') || '(none)'}`, "exactly 'descr', 'fortran_order' and 'shape'");
-  }
-  if (order !== 'True' && order !== 'False') fail(`fortran_order ${quote(order)}`, 'True or False');
-  if (!/^(['"]).*\1$/.test(descr)) fail(`the element type ${quote(descr)}`, 'a type string');
-  return { descr: descr.slice(1, -1), fortranOrder: order === 'True', shape: parseShape(shape, fail) };
-}
-
-function parseShape(tuple: string, fail: (found: string, expected: string) => never): number[] {
-  // Python 2 wrote long integers with an L.
-  if (!/^\(\s*(\d+L?\s*(,\s*\d+L?\s*)*,?)?\s*\)$/.test(tuple) || /^\(\s*\d+L?\s*\)$/.test(tuple)) {
-    fail(`the shape ${quote(tuple)}`, 'a tuple of integers, at least 0');
-  }
-  const shape = (tuple.match(/\d+/g) ?? []).map(Number);
-  if (shape.length > maximumRank) fail(`a shape of ${shape.length} axes`, `at most ${maximumRank}`);
-  if (!shape.every(Number.isSafeInteger)) fail(`the shape ${quote(tuple)}`, 'extents below 2^53');
-  return shape;
+  // "(1)" is a number in Python, no tuple.
+  const isPlain = Object.keys(header).length === 3 && !/\(\s*\w+\s*\)/.test(text);
+  return isPlain ? headers(header, '', fail) : fail('the header', text, "a Python dictionary of 'descr', 'fortran_order' and 'shape', which is a tuple of integers");
 }
 
 /** How an array lies in a `.npy` file. */
@@ -135,35 +90,23 @@ export const npyHeaderLimit = 12 + 10_000;
  * @throws {FormatError} as `decodeNpy`
  */
 export function decodeNpyHeader(bytes: Uint8Array, size: number, what: string): NpyLayout {
-  const fail = (found: string, expected: string): never => {
-    throw new FormatError(`${what} is not a .npy file that can be used here: found ${found}, expected ${expected}.`);
+  const fail: Fail = (...found) => {
+    throw new FormatError(`${what} is no .npy file that can be used here: ${complaint(...found)}`);
   };
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const start = latin1(bytes.subarray(0, magic.length));
-  if (start !== magic) fail(bytes.length < magic.length ? `${bytes.length} bytes` : `the first bytes ${quote(start)}`, `${quote(magic)} and a header`);
-  if (bytes.length < 12) fail(`a file of ${bytes.length} bytes`, 'a header (the file is truncated)');
+  if (start !== magic || bytes.length < 12) fail(`the beginning of its ${size} bytes`, start, `${show(magic)} and a header`);
   const version = bytes[6]!;
-  if (version < 1 || version > 3 || bytes[7] !== 0) fail(`format version ${version}.${bytes[7]!}`, '1.0, 2.0 or 3.0');
-  const headerStart = version === 1 ? 10 : 12;
-  const headerLength = version === 1 ? view.getUint16(8, true) : view.getUint32(8, true);
-  const dataStart = headerStart + headerLength;
-  if (dataStart > size) fail(`${size} bytes`, `a header up to byte ${dataStart} (the file is truncated)`);
+  if (version < 1 || version > 3 || bytes[7] !== 0) fail('the format version', [version, bytes[7]], '[1,0], [2,0] or [3,0]');
+  const dataStart = version === 1 ? 10 + view.getUint16(8, true) : 12 + view.getUint32(8, true);
   // A plain array's header is about 100 bytes, and never as long as this.
-  if (headerLength > 10_000) fail(`a header of ${headerLength} bytes`, 'at most 10000');
+  if (dataStart > Math.min(size, npyHeaderLimit)) fail('the end of the header', dataStart, `up to ${npyHeaderLimit}, within the ${size} bytes of the file`);
 
-  const header = parseHeader(latin1(bytes.subarray(headerStart, dataStart)), fail);
-  const type = elementTypes.find(({ descr }) => descr === header.descr);
-  if (type === undefined) {
-    return fail(`the element type ${quote(header.descr)}`, `${elementTypes.map(({ descr }) => descr).join(', ')} (in NumPy: array.astype("<f4"))`);
-  }
-  if (header.fortranOrder) fail('Fortran order', 'C order (in NumPy: np.ascontiguousarray(array))');
-  const expected = product(header.shape) * type.bytes;
-  const actual = size - dataStart;
-  if (actual !== expected) {
-    fail(`${actual} bytes of data`, `${expected} for ${header.descr} of shape (${header.shape.join(', ')})`
-      + (actual < expected ? ' (the file is truncated)' : ' (the file has something after its end)'));
-  }
-  return { shape: header.shape, elementBytes: type.bytes, dataStart, decode: type.make };
+  const { descr, shape } = parseHeader(latin1(bytes.subarray(version === 1 ? 10 : 12, dataStart)), fail);
+  const type = elementTypes[descr]!;
+  const expected = product(shape) * type.BYTES_PER_ELEMENT;
+  if (size - dataStart !== expected) fail('the number of bytes after the header', size - dataStart, `${expected} for ${descr} of shape (${shape.join(', ')})`);
+  return { shape, elementBytes: type.BYTES_PER_ELEMENT, dataStart, decode: (buffer) => new type(buffer) };
 }
 
 /**

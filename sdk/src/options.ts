@@ -1,14 +1,15 @@
 /**
  * Options of sampling, as callers give them and as the sampler wants them: checked and completed once, here.
  */
-import { failArgument, finite, integer, show } from './check.js';
+import { argument, failArgument, finite, integer, list, show } from './check.js';
+import type { Check } from './check.js';
 import { ArgumentError } from './errors.js';
 import type { AbortSignalLike } from './globals.js';
 import type { Manifest } from './manifest.js';
 import type { Seed } from './noise/stream.js';
 import { parseSeed } from './noise/stream.js';
 import type { FloatTensor, Tensor } from './runtime.js';
-import { checkTensor, floatTensor, sizeOf } from './tensor.js';
+import { checkTensor, floatTensor, scalar, sizeOf } from './tensor.js';
 
 /** Which samples. */
 export interface PriorOptions {
@@ -102,13 +103,14 @@ export function settingsOf(manifest: Manifest, options: SampleOptions, extra: re
   const elements = sizeOf(sampleShape);
   const x0 = options.x0 === undefined ? undefined : checkTensor('x0', options.x0, [options.count ?? null, ...sampleShape]);
   const { count, seed, first } = rangeOf(manifest, options, x0?.shape[0] ?? (typeof options.class === 'object' ? options.class.length : undefined));
-  const K = integer(failArgument, 'K', options.K ?? manifest.K, 0, maxSteps);
-  const kappa = integer(failArgument, 'kappa', options.kappa ?? manifest.kappa, 0, maxSteps);
+  const given = (name: 'K' | 'kappa' | 'eta' | 'nu', check: Check<number>): number => argument(name, options[name] ?? manifest[name], check);
+  const K = given('K', integer(0, maxSteps));
+  const kappa = given('kappa', integer(0, maxSteps));
   return {
     count, seed, first, K, kappa, x0,
-    batch: Math.min(count, integer(failArgument, 'batch', options.batch ?? defaultBatch(elements), 1, Number.MAX_SAFE_INTEGER)),
-    eta: finite(failArgument, 'eta', options.eta ?? manifest.eta, 0),
-    nu: finite(failArgument, 'nu', options.nu ?? manifest.nu, 0),
+    batch: Math.min(count, argument('batch', options.batch ?? defaultBatch(elements), integer(1))),
+    eta: given('eta', finite(0)),
+    nu: given('nu', finite(0)),
     noise: options.noise === undefined || K + kappa === 0 ? undefined : checkTensor('noise', options.noise, [K + kappa, count, ...sampleShape]),
     signal: options.signal,
     extras: extrasOf(manifest, options, count),
@@ -118,24 +120,24 @@ export function settingsOf(manifest: Manifest, options: SampleOptions, extra: re
 /** What a composed bundle's graphs want besides; the rest of the defaults is in graphs.ts. */
 function extrasOf({ guidance, mixture }: Manifest, { class: classes, scale, weights }: SampleOptions, count: number): Settings['extras'] {
   if (guidance === undefined && (classes ?? scale) !== undefined) throw new ArgumentError('class and scale are of guided bundles; this one has no classifier: compose it with one.');
-  const y = classes === undefined ? undefined : (typeof classes === 'number' ? [classes] : classes)
-    .map((value, i) => integer(failArgument, `class[${i}]`, value, -1, guidance!.classes - 1));
+  const y = classes === undefined ? undefined : argument('class', typeof classes === 'number' ? [classes] : classes, list(integer(-1, guidance!.classes - 1), 2 ** 32));
   if (y && typeof classes !== 'number' && y.length !== count) failArgument('class', `a list of ${y.length}`, `one class, or one for each of the ${count} samples`);
   if (weights !== undefined && weights.length !== mixture?.length) failArgument('weights', weights, `${mixture?.length ?? 'no'} numbers for this bundle`);
   const fixed = {
-    ...(scale !== undefined && { phi: floatTensor(Float32Array.of(finite(failArgument, 'scale', scale)), []) }),
-    ...(weights && { weights: floatTensor(Float32Array.from(weights, (weight) => finite(failArgument, 'weights', weight)), [weights.length]) }),
+    ...(scale !== undefined && { phi: scalar(argument('scale', scale, finite())) }),
+    ...(weights && { weights: floatTensor(Float32Array.from(argument('weights', weights, list(finite(), 1000))), [weights.length]) }),
   };
-  return (done, size) => ({ ...fixed, ...(y && { y: { shape: [size], data: BigInt64Array.from({ length: size }, (_, i) => BigInt(y.length === 1 ? y[0]! : y[done + i]!)) } }) });
+  return (done, size) => ({
+    ...fixed, ...(y && { y: { shape: [size], data: y.length === 1 ? new BigInt64Array(size).fill(BigInt(y[0]!)) : BigInt64Array.from(y.slice(done, done + size), BigInt) } }),
+  });
 }
 
 /** Checks count, seed and first. @param known the count where another option implies it */
 export function rangeOf(manifest: Manifest, options: PriorOptions, known?: number): { count: number; seed: bigint; first: number } {
-  const count = integer(failArgument, 'count', options.count ?? known ?? 1, 1, 2 ** 32);
-  if (count * sizeOf(manifest.sampleShape) > maxElements) {
-    throw new ArgumentError(`count is ${count}, which makes more than 2^31 values: make the samples in parts, with first: 0, n, 2n, …`);
-  }
-  return { count, seed: parseSeed(options.seed ?? 0), first: integer(failArgument, 'first', options.first ?? 0, 0, 2 ** 32 - count) };
+  const count = argument('count', options.count ?? known ?? 1, integer(1, 2 ** 32));
+  const most = Math.floor(maxElements / sizeOf(manifest.sampleShape));
+  if (count > most) failArgument('count', count, `at most ${most} samples at a time; make the others with first: ${most}, …`);
+  return { count, seed: parseSeed(options.seed ?? 0), first: argument('first', options.first ?? 0, integer(0, 2 ** 32 - count)) };
 }
 
 /** A misspelt option must not be ignored. */

@@ -2,7 +2,7 @@
  * The pairings of FDRL: a Bregman divergence for the loss with an f-divergence for the flow (arXiv 2303.03714, Table 1).
  * The one table that trainer, export and SDK share. n is the network's output, r = q/p, always in this direction.
  */
-import { ArgumentError } from './errors.js';
+import { argument, oneOf } from './check.js';
 
 /** Names of the pairings, as they stand in configurations, manifests and options. */
 export const pairingNames = ['lsif-chi2', 'lr-kl', 'lr-js', 'lr-logd'] as const;
@@ -28,9 +28,5 @@ export const pairings: Readonly<Record<PairingName, Pairing>> = {
 
 /** Looks a pairing up. @throws {ArgumentError} for an unknown name */
 export function pairingOf(name: string): Pairing {
-  const pairing = (pairings as Readonly<Record<string, Pairing>>)[Object.hasOwn(pairings, name) ? name : ''];
-  if (pairing === undefined) {
-    throw new ArgumentError(`Unknown pairing ${JSON.stringify(name)}: use one of ${pairingNames.join(', ')}.`);
-  }
-  return pairing;
+  return pairings[argument('pairing', name, oneOf(pairingNames))];
 }

@@ -5,7 +5,7 @@
  */
 import type { Graphs } from './graphs.js';
 import type { DeviceTensor, FloatTensor, Session, Tensor } from './runtime.js';
-import { floatTensor } from './tensor.js';
+import { floatTensor, scalar } from './tensor.js';
 
 /** `graph`: chunks of steps in `sampler.onnx`; `step`: `step.onnx` once for every step; `device`: the same, x on the device. */
 export type PlanName = 'graph' | 'step' | 'device';
@@ -61,7 +61,7 @@ const always: Pace = { steps: () => 1, measured: () => undefined };
 
 /** Chooses the plan for this engine. @param pace shared by all calls on one model */
 export async function choosePlan(graphs: Graphs, pace: Pace, eta: number, nu: number): Promise<Plan> {
-  const scalars = { eta: floatTensor(Float32Array.of(eta), []), nu: floatTensor(Float32Array.of(nu), []) };
+  const scalars = { eta: scalar(eta), nu: scalar(nu) };
   // Any session tells what the engine can do, and sampling mostly needs this one anyhow.
   const { capabilities } = await graphs.session('prior');
   if (capabilities.controlFlow) {
@@ -74,12 +74,12 @@ export async function choosePlan(graphs: Graphs, pace: Pace, eta: number, nu: nu
     };
   }
   const session = await graphs.session('step');
-  const feeds = (x: Moving, noise: Float32Array): Record<string, Moving> => ({ x, noise: floatTensor(noise, x.shape), ...scalars });
-  if (session.capabilities.deviceTensors) {
-    return { name: 'device', session, pace: always, advance: (x, noise, _, extras) => graphs.runOnDevice('step', { ...extras, ...feeds(x, noise) }, 'next', x.shape) };
-  }
+  const onDevice = session.capabilities.deviceTensors;
   return {
-    name: 'step', session, pace: always,
-    advance: async (x, noise, _, extras) => (await graphs.run('step', { ...extras, ...feeds(await hostOf(x), noise) as Record<string, FloatTensor> }, { next: x.shape })).next,
+    name: onDevice ? 'device' : 'step', session, pace: always,
+    advance: async (x, xi, _, extras) => {
+      const feeds = { ...extras, ...scalars, noise: floatTensor(xi, x.shape) };
+      return onDevice ? graphs.runOnDevice('step', { ...feeds, x }, 'next', x.shape) : (await graphs.run('step', { ...feeds, x: await hostOf(x) }, { next: x.shape })).next;
+    },
   };
 }

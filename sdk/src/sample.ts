@@ -1,7 +1,7 @@
 /**
  * `sample` and `flow` of a model: batches, frames, progress and statistics around the sampler's loop.
  */
-import { failArgument, integer } from './check.js';
+import { argument, integer } from './check.js';
 import { ArgumentError } from './errors.js';
 import { givenNoise, seededNoise } from './flow-noise.js';
 import { now, throwIfAborted } from './globals.js';
@@ -81,12 +81,10 @@ export async function priorOf({ manifest, graphs }: Engine, z: FloatTensor): Pro
 /** `Model.sample`. */
 export async function sample(engine: Engine, options: SampleOptions): Promise<SampleResult> {
   const start = now();
-  const settings = settingsOf(engine.manifest, options, ['batch', 'onStep']);
+  const [settings, plan] = await begin(engine, options, ['batch', 'onStep']);
   const { count, batch, K, kappa } = settings;
   const { sampleShape, valueRange } = engine.manifest;
   const elements = sizeOf(sampleShape);
-  throwIfAborted(settings.signal);
-  const plan = await choosePlan(engine.graphs, engine.pace, settings.eta, settings.nu);
   // A single batch is returned as it comes out of the engine, without a copy.
   let samples = batch < count || K + kappa === 0 ? allocate(count * elements, `${count} samples`) : undefined;
   let stepping = 0;
@@ -118,11 +116,9 @@ export async function sample(engine: Engine, options: SampleOptions): Promise<Sa
 export async function* flow(engine: Engine, options: FlowOptions): AsyncGenerator<Frame, Statistics, void> {
   const start = now();
   const { every, logRatio, ...rest } = options;
-  const settings = settingsOf(engine.manifest, rest, ['every', 'logRatio']);
-  const stride = integer(failArgument, 'every', every ?? 1, 1, Number.MAX_SAFE_INTEGER);
+  const stride = argument('every', every ?? 1, integer(1));
+  const [settings, plan] = await begin(engine, rest, ['every', 'logRatio']);
   const of = settings.K + settings.kappa;
-  throwIfAborted(settings.signal);
-  const plan = await choosePlan(engine.graphs, engine.pace, settings.eta, settings.nu);
   const frame = async ({ step, x }: State): Promise<Frame> => {
     const copy = 'data' in x ? floatTensor(x.data.slice(), x.shape) : await hostOf(x);
     if (step === of) clampInPlace(copy.data, engine.manifest.valueRange);
@@ -140,6 +136,13 @@ export async function* flow(engine: Engine, options: FlowOptions): AsyncGenerato
     resumed = now();
   }
   return statisticsOf(engine, settings, plan, now() - start, stepping);
+}
+
+/** The options, checked, and the way that the steps go. @param extra names that are allowed beyond those of `FlowSettings` */
+async function begin(engine: Engine, options: SampleOptions, extra: readonly string[]): Promise<[Settings, Plan]> {
+  const settings = settingsOf(engine.manifest, options, extra);
+  throwIfAborted(settings.signal);
+  return [settings, await choosePlan(engine.graphs, engine.pace, settings.eta, settings.nu)];
 }
 
 /** log q/p of every sample of x. */

@@ -11,6 +11,9 @@ export const sizeOf = (shape: readonly number[]): number => shape.reduce((a, b) 
 /** A float32 tensor over existing data. */
 export const floatTensor = (data: Float32Array, shape: readonly number[]): FloatTensor => ({ data, shape });
 
+/** A float32 tensor of one number. */
+export const scalar = (value: number): FloatTensor => floatTensor(Float32Array.of(value), []);
+
 /** A new array. @throws {ArgumentError} when it does not fit in memory */
 export function allocate(length: number, what: string): Float32Array {
   try {
@@ -35,8 +38,6 @@ export function checkTensor(what: string, tensor: Tensor, shape: readonly (numbe
   const fits = given.shape.length === shape.length && given.shape.every((extent: unknown, axis) =>
     Number.isSafeInteger(extent) && (extent as number) >= 1 && (shape[axis] === null || extent === shape[axis]));
   if (!fits) throw new ArgumentError(`${what} has shape ${showShape(given.shape)}; allowed: ${showShape(shape)}.`);
-  if (given.data.length !== sizeOf(given.shape)) {
-    throw new ArgumentError(`${what} has ${given.data.length} elements, but its shape ${showShape(given.shape)} makes ${sizeOf(given.shape)}.`);
-  }
+  if (given.data.length !== sizeOf(given.shape)) throw new ArgumentError(`${what} has ${given.data.length} elements; its shape ${showShape(given.shape)} makes ${sizeOf(given.shape)}.`);
   return tensor as FloatTensor;
 }

@@ -2,8 +2,8 @@
  * Does this runtime compute what the bundle's author computed? Runs every verification vector and compares.
  */
 import type { Bundle, BundleSource, SelfTest } from './bundle.js';
-import { messageOf, readBundle } from './bundle.js';
-import { BundleError } from './errors.js';
+import { readBundle } from './bundle.js';
+import { BundleError, messageOf } from './errors.js';
 import { createGraphs, runSession } from './graphs.js';
 import type { Graphs } from './graphs.js';
 import type { GraphName, Tolerance, VerificationVector } from './manifest.js';

@@ -2,6 +2,7 @@
  * Arrays of noise: words, uniforms, normals. Stateless: a value depends on (seed, purpose, step, sample, element) alone,
  * so batches may be split, reordered or spread over machines at will.
  */
+import { argument, integer } from '../check.js';
 import { ArgumentError } from '../errors.js';
 import { noiseKernel } from './kernel.js';
 import type { NoiseStream, Seed } from './stream.js';
@@ -19,18 +20,10 @@ export interface NoiseRange {
 
 /** Checks a range against the array that is to take it. */
 function checkRange(length: number, { firstSample = 0, count, elements }: NoiseRange): Required<NoiseRange> {
-  for (const [name, value] of Object.entries({ firstSample, count, elements })) {
-    if (!Number.isSafeInteger(value) || value < 0) {
-      throw new ArgumentError(`Noise ${name} is ${value}: must be an integer, at least 0.`);
-    }
-  }
-  if (firstSample + count > 2 ** 32) {
-    throw new ArgumentError(`Noise samples ${firstSample} to ${firstSample + count - 1}: sample indices end at 2^32 − 1.`);
-  }
-  if (count * elements !== length) {
-    throw new ArgumentError(`Noise for ${count} samples of ${elements} elements needs an array of ${count * elements} `
-      + `elements, got ${length}: pass a subarray of that length.`);
-  }
+  argument('Noise count', count, integer(0, 2 ** 32));
+  argument('Noise firstSample', firstSample, integer(0, 2 ** 32 - count));
+  argument('Noise elements', elements, integer(0));
+  if (count * elements !== length) throw new ArgumentError(`Noise for ${count} samples of ${elements} elements needs an array of ${count * elements}, got ${length}: pass a subarray.`);
   return { firstSample, count, elements };
 }
 
@@ -131,8 +124,8 @@ export function fillFlowNormals(out: Float32Array, { seed, step, steps }: { read
 
 /** `fillNormals` into a new array of count · elements. */
 export function normals({ count, elements, ...rest }: NoiseStream & NoiseRange): Float32Array {
-  // checkRange judges nonsense; the array must not be allocated from it first.
-  const out = new Float32Array(Number.isSafeInteger(count * elements) && count >= 0 && elements >= 0 ? count * elements : 0);
+  // Nonsense is judged by checkRange; the array must not be allocated from it first.
+  const out = new Float32Array(checkRange(count * elements, { ...rest, count, elements }).count * elements);
   fillNormals(out, rest, { ...rest, count, elements });
   return out;
 }

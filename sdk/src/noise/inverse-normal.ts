@@ -34,8 +34,7 @@ const logOfTwo = 0.6931471805599453;
 export function naturalLog(x: number): number {
   let m = x;
   let e = 0;
-  // Scaling by powers of two is exact, so its order does not matter: large strides first.
-  while (m < 2 ** -8) { m *= 256; e -= 8; }
+  // Scaling by powers of two is exact.
   while (m < rootOfHalf) { m *= 2; e -= 1; }
   while (m >= 2 * rootOfHalf) { m /= 2; e += 1; }
   const s = (m - 1) / (m + 1);

@@ -36,8 +36,8 @@ type VectorExports = Pick<Kernel, 'fill' | 'toNormals'> & { readonly memory: { r
 
 /** @throws where the platform has no WebAssembly with vectors, or a page's security policy forbids it */
 export function vectorKernel(): Kernel {
-  const { WebAssembly, atob } = globals;
-  const bytes = Uint8Array.from(atob(code), (character) => character.charCodeAt(0));
+  const { WebAssembly } = globals;
+  const bytes = Uint8Array.from(code.match(/../g)!, (digits) => parseInt(digits, 16));
   const { memory, fill, toNormals } = new WebAssembly.Instance(new WebAssembly.Module(bytes)).exports as VectorExports;
   fillTable(new Float64Array(memory.buffer, 0, 2 * pieces));
   return { words: new Uint32Array(memory.buffer, wordsAt, capacity), normals: new Float32Array(memory.buffer, wordsAt, capacity), fill, toNormals };

@@ -1,7 +1,7 @@
 /**
  * Which random numbers: seeds, purposes and steps, and the Threefry keys that they select (docs/noise.md).
  */
-import { ArgumentError } from '../errors.js';
+import { argument, failArgument, integer } from '../check.js';
 import { threefry2x32 } from './threefry.js';
 
 /** What noise is for. Part of the specification: numbers are never reused, those not listed are reserved. */
@@ -33,30 +33,16 @@ export interface NoiseStream {
   readonly step: number;
 }
 
-/** An integer in [0, 2³²). */
-function isWord(value: number): boolean {
-  return Number.isInteger(value) && value >= 0 && value <= 0xffffffff;
-}
+const word = integer(0, 2 ** 32 - 1);
 
 /**
  * The seed as a bigint in [0, 2⁶⁴).
  * @throws {ArgumentError} for anything else, unsafe integers included: 2⁵³ + 1 typed as a number is already another one
  */
 export function parseSeed(seed: Seed): bigint {
-  let value: bigint | undefined;
-  if (typeof seed === 'bigint') value = seed;
-  else if (typeof seed === 'number') value = Number.isSafeInteger(seed) ? BigInt(seed) : undefined;
-  else if (typeof seed === 'string' && /^[0-9]{1,20}$/.test(seed)) value = BigInt(seed);
-  if (value === undefined || value < 0n || value >> 64n !== 0n) {
-    throw new ArgumentError(`Seed ${show(seed)} is not usable: give an integer in [0, 2^64), as a bigint, a number up to `
-      + '2^53 − 1, or a string of decimal digits.');
-  }
-  return value;
-}
-
-function show(value: unknown): string {
-  const text = typeof value === 'bigint' ? `${value}n` : typeof value === 'string' ? JSON.stringify(value) : String(value);
-  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
+  const value = typeof seed === 'bigint' ? seed : Number.isSafeInteger(seed) || (typeof seed === 'string' && /^\d{1,20}$/.test(seed)) ? BigInt(seed) : -1n;
+  // Below zero the bits go on for ever.
+  return value >> 64n === 0n ? value : failArgument('seed', seed, 'an integer from 0 to 2^64 − 1, as a bigint, a number up to 2^53 − 1, or a string of decimal digits');
 }
 
 /** Key words of a seed: low and high half. */
@@ -70,10 +56,7 @@ export function seedKey(seed: Seed): [number, number] {
  * @throws {ArgumentError} for a seed, purpose or step out of range
  */
 export function streamKey({ seed, purpose, step }: NoiseStream): [number, number] {
-  if (!isWord(purpose)) throw new ArgumentError(`Noise purpose ${show(purpose)}: use one of \`purposes\`.`);
-  if (!isWord(step)) throw new ArgumentError(`Noise step ${show(step)}: must be an integer in [0, 2^32).`);
-  const [k0, k1] = seedKey(seed);
-  return threefry2x32(k0, k1, purpose, step);
+  return threefry2x32(...seedKey(seed), argument('Noise purpose', purpose, word), argument('Noise step', step, word));
 }
 
 /**
