@@ -43,7 +43,11 @@ export interface Model {
   prior(options?: PriorOptions | { readonly z: Tensor }): Promise<FloatTensor>;
   /** log q/p and the drift −∇ₓ f'(r(x)), which has the shape of x. */
   gradient(x: Tensor): Promise<{ logRatio: Float32Array; drift: FloatTensor }>;
-  /** Runs the bundle's verification vectors on this runtime. */
+  /**
+   * Runs the bundle's verification vectors on this runtime. They also run whenever a graph is loaded, and decide on the
+   * provider: open with `selfTest: false` to judge one provider alone.
+   * @throws {BundleError} when the bundle is damaged
+   */
   verify(): Promise<Verification>;
   /** Frees the engine's memory, after the runs under way. Idempotent; a sampling that is not finished rejects. */
   dispose(): Promise<void>;

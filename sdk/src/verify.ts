@@ -1,14 +1,13 @@
 /**
  * Does this runtime compute what the bundle's author computed? Runs every verification vector and compares.
  */
-import type { Bundle, BundleSource, SelfTest } from './bundle.js';
-import { readBundle } from './bundle.js';
+import type { Bundle, SelfTest } from './bundle.js';
 import { BundleError, messageOf } from './errors.js';
-import { createGraphs, runSession } from './graphs.js';
+import { runSession } from './graphs.js';
 import type { Graphs } from './graphs.js';
-import type { GraphName, Tolerance, VerificationVector } from './manifest.js';
+import type { GraphName, VerificationVector } from './manifest.js';
 import { decodeNpy } from './npy.js';
-import type { FloatTensor, LoadOptions, Runtime, Tensor } from './runtime.js';
+import type { FloatTensor, Runtime, Tensor } from './runtime.js';
 import { checkTensor, showShape } from './tensor.js';
 
 /** One output of one vector. */
@@ -24,7 +23,7 @@ export interface Check {
   readonly message?: string;
 }
 
-/** What `verifyBundle` found. */
+/** What `Model.verify` found. */
 export interface Verification {
   /** The execution provider that really ran. */
   readonly provider: string;
@@ -35,18 +34,7 @@ export interface Verification {
   readonly warnings: readonly string[];
 }
 
-/** Opens a bundle, runs its verification vectors, and closes it. @throws {BundleError} when it is damaged */
-export async function verifyBundle(source: BundleSource, runtime: Runtime, options: LoadOptions = {}): Promise<Verification> {
-  const bundle = await readBundle(source, runtime, options);
-  const graphs = createGraphs(bundle);
-  try {
-    return await verify(bundle, runtime, graphs);
-  } finally {
-    await graphs.dispose();
-  }
-}
-
-/** The same on sessions that exist already. */
+/** `Model.verify`. */
 export async function verify(bundle: Bundle, runtime: Runtime, graphs: Graphs): Promise<Verification> {
   const checks: Check[] = [];
   let provider = '';
@@ -77,7 +65,8 @@ export const selfTest: SelfTest = async (bundle, graph, session) => {
 type Run = (feeds: Readonly<Record<string, Tensor>>, outputs: Readonly<Record<string, readonly number[]>>) => Promise<Record<string, FloatTensor>>;
 
 async function checkVector(bundle: Bundle, { graph, inputs, outputs, tolerance: own }: VerificationVector, provider: string, run: Run): Promise<Check[]> {
-  const tolerance = own ?? toleranceOf(bundle, provider);
+  const { tolerances } = bundle.manifest;
+  const tolerance = own ?? tolerances[Object.hasOwn(tolerances, provider) ? provider : 'default']!;
   const tensors = async (files: Readonly<Record<string, string>>): Promise<Record<string, Tensor>> =>
     Object.fromEntries(await Promise.all(Object.entries(files).map(async ([name, file]) => [name, decodeNpy(await bundle.read(file), file)] as const)));
   const expected = await tensors(outputs);
@@ -96,8 +85,4 @@ async function checkVector(bundle: Bundle, { graph, inputs, outputs, tolerance: 
     const allowed = tolerance.absolute + tolerance.relative * largest;
     return { graph, output, error, allowed, passed: error <= allowed };
   });
-}
-
-function toleranceOf({ manifest: { tolerances } }: Bundle, provider: string): Tolerance {
-  return tolerances[Object.hasOwn(tolerances, provider) ? provider : 'default']!;
 }

@@ -104,11 +104,11 @@ describe('bad ranges', () => {
   const at = { seed: 0, purpose: 0, step: 0 };
 
   it.each([
-    [{ count: 2, elements: 3 }, 5, 'needs an array of 6, got 5: pass a subarray.'],
-    [{ count: -1, elements: 3 }, 0, 'Noise count is -1; allowed: an integer from 0 to 4294967296.'],
-    [{ count: 1, elements: 1.5 }, 1, 'Noise elements is 1.5'],
-    [{ firstSample: NaN, count: 1, elements: 1 }, 1, 'Noise firstSample is NaN'],
-    [{ firstSample: 2 ** 32 - 1, count: 2, elements: 1 }, 2, 'Noise firstSample is 4294967295; allowed: an integer from 0 to 4294967294.'],
+    [{ count: 2, elements: 3 }, 5, 'the length of the array is 5; allowed: 6 for 2 samples of 3 elements: pass a subarray.'],
+    [{ count: -1, elements: 3 }, 0, 'count is -1; allowed: an integer from 0 to 4294967296.'],
+    [{ count: 1, elements: 1.5 }, 1, 'elements is 1.5'],
+    [{ firstSample: NaN, count: 1, elements: 1 }, 1, 'firstSample is NaN'],
+    [{ firstSample: 2 ** 32 - 1, count: 2, elements: 1 }, 2, 'firstSample is 4294967295; allowed: an integer from 0 to 4294967294.'],
   ])('%j in %d elements', (range, length, message) => {
     expect(() => fillWords(new Uint32Array(length), at, range)).toThrow(ArgumentError);
     expect(() => fillUniforms(new Float64Array(length), at, range)).toThrow(message);
@@ -123,7 +123,7 @@ describe('bad ranges', () => {
   });
 
   it('allocate nothing', () => {
-    expect(() => normals({ ...at, count: -1, elements: 4 })).toThrow('Noise count is -1');
+    expect(() => normals({ ...at, count: -1, elements: 4 })).toThrow('count is -1');
     expect(() => normals({ ...at, count: 1e300, elements: 1e300 })).toThrow(ArgumentError);
     expect(normals({ ...at, count: 0, elements: 4 }).length).toBe(0);
   });

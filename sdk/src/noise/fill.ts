@@ -2,8 +2,7 @@
  * Arrays of noise: words, uniforms, normals. Stateless: a value depends on (seed, purpose, step, sample, element) alone,
  * so batches may be split, reordered or spread over machines at will.
  */
-import { argument, integer } from '../check.js';
-import { ArgumentError } from '../errors.js';
+import { accept, argument, integer } from '../check.js';
 import { noiseKernel } from './kernel.js';
 import type { NoiseStream, Seed } from './stream.js';
 import { purposes, seedKey, streamKey } from './stream.js';
@@ -20,10 +19,10 @@ export interface NoiseRange {
 
 /** Checks a range against the array that is to take it. */
 function checkRange(length: number, { firstSample = 0, count, elements }: NoiseRange): Required<NoiseRange> {
-  argument('Noise count', count, integer(0, 2 ** 32));
-  argument('Noise firstSample', firstSample, integer(0, 2 ** 32 - count));
-  argument('Noise elements', elements, integer(0));
-  if (count * elements !== length) throw new ArgumentError(`Noise for ${count} samples of ${elements} elements needs an array of ${count * elements}, got ${length}: pass a subarray.`);
+  argument('count', count, integer(0, 2 ** 32));
+  argument('firstSample', firstSample, integer(0, 2 ** 32 - count));
+  argument('elements', elements, integer(0));
+  argument('the length of the array', length, accept((known) => known === count * elements, `${count * elements} for ${count} samples of ${elements} elements: pass a subarray`));
   return { firstSample, count, elements };
 }
 
@@ -83,12 +82,8 @@ export function fillWords(out: Uint32Array, stream: NoiseStream, range: NoiseRan
  * @throws {ArgumentError} as `fillWords`
  */
 export function fillUniforms(out: Float64Array | Float32Array, stream: NoiseStream, range: NoiseRange): void {
-  const checked = checkRange(out.length, range);
-  // The words lie in the output itself: in place for float32; in its second half for float64, where value i
-  // overwrites the words below 2i + 2 − length only, all of them used already.
-  const at = out.length * (out.BYTES_PER_ELEMENT / 4 - 1);
-  const words = new Uint32Array(out.buffer, out.byteOffset + 4 * at, out.length);
-  fillWords(words, stream, checked);
+  const words = new Uint32Array(out.length);
+  fillWords(words, stream, range);
   for (let i = 0; i < out.length; i++) out[i] = (words[i]! + 0.5) * 2 ** -32;
 }
 

@@ -34,11 +34,11 @@ describe('streams', () => {
   });
 
   it.each([[-1, 0], [2 ** 32, 0], [0.5, 0]])('refuse purpose %d', (purpose, step) => {
-    expect(() => streamKey({ seed: 0, purpose, step })).toThrow(`Noise purpose is ${purpose}; allowed: an integer from 0 to 4294967295.`);
+    expect(() => streamKey({ seed: 0, purpose, step })).toThrow(`purpose is ${purpose}; allowed: an integer from 0 to 4294967295.`);
   });
 
   it.each([-1, 2 ** 32, 1.5, NaN])('refuse step %d', (step) => {
-    expect(() => streamKey({ seed: 0, purpose: 0, step })).toThrow(`Noise step is ${step}; allowed: an integer from 0 to 4294967295.`);
+    expect(() => streamKey({ seed: 0, purpose: 0, step })).toThrow(`step is ${step}; allowed: an integer from 0 to 4294967295.`);
   });
 
   it('keep the numbers of the specification', () => {

@@ -56,7 +56,7 @@ export function seedKey(seed: Seed): [number, number] {
  * @throws {ArgumentError} for a seed, purpose or step out of range
  */
 export function streamKey({ seed, purpose, step }: NoiseStream): [number, number] {
-  return threefry2x32(...seedKey(seed), argument('Noise purpose', purpose, word), argument('Noise step', step, word));
+  return threefry2x32(...seedKey(seed), argument('purpose', purpose, word), argument('step', step, word));
 }
 
 /**

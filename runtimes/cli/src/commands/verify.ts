@@ -15,7 +15,7 @@ export const verifyCommand = (context: Context): Command => new Command('verify'
   .action((bundle: string, options: Options) => run(bundle, options, context));
 
 async function run(bundle: string, { provider: wanted, threads }: Options, context: Context): Promise<void> {
-  const { verifyBundle } = await import('@ratioflow/sdk');
+  const { openBundle } = await import('@ratioflow/sdk');
   const { bundleSource, createRuntime, probeProvider, providerNames } = await import('@ratioflow/node');
   for (const provider of wanted ?? providerNames.toReversed()) {
     context.signal.throwIfAborted();
@@ -25,7 +25,8 @@ async function run(bundle: string, { provider: wanted, threads }: Options, conte
       if (wanted !== undefined) context.fail();
       continue;
     }
-    const result = await verifyBundle(await bundleSource(bundle), createRuntime({ providers: [provider], ...(threads !== undefined && { threads }) }));
+    const model = await openBundle(await bundleSource(bundle), createRuntime({ providers: [provider], ...(threads !== undefined && { threads }) }), { selfTest: false });
+    const result = await model.verify().finally(() => model.dispose());
     for (const warning of result.warnings) context.note(`warning: ${warning}`);
     context.print(`${provider}: ${result.checks.length === 0 ? 'the bundle has no verification vectors' : result.passed ? 'passed' : 'FAILED'} (${result.runtime}; ${summary(result.checks)})`);
     for (const line of lines(result.checks)) context.print(line);
