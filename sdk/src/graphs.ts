@@ -38,11 +38,11 @@ export function createGraphs(bundle: Bundle): Graphs {
     return loading;
   };
 
-  const track = async <T>(graph: GraphName, start: (loaded: Session) => Promise<T>): Promise<T> => {
+  const track = async <T>(graph: GraphName, samples: number, start: (loaded: Session, defaults: Readonly<Record<string, Tensor>>) => Promise<T>): Promise<T> => {
     const loaded = await session(graph);
     // Disposal may have begun while the graph was loading.
     if (disposed !== undefined) await session(graph);
-    const under = start(loaded);
+    const under = start(loaded, defaultsOf(bundle.manifest, loaded, samples));
     running.add(under);
     try {
       return await under;
@@ -59,12 +59,9 @@ export function createGraphs(bundle: Bundle): Graphs {
   };
   return {
     session,
-    run: (graph, feeds, outputs) => track(graph, (loaded) => {
-      const samples = Object.values<readonly number[]>(outputs)[0]![0]!;
-      return runSession(graph, loaded, { ...defaultsOf(bundle.manifest, loaded, samples), ...feeds }, outputs);
-    }),
-    runOnDevice: (graph, feeds, output, shape) => track(graph, async (loaded) => {
-      const x = await attemptOn(graph, loaded, () => loaded.runOnDevice!({ ...defaultsOf(bundle.manifest, loaded, shape[0]!), ...feeds }, output));
+    run: (graph, feeds, outputs) => track(graph, Object.values<readonly number[]>(outputs)[0]![0]!, (loaded, defaults) => runSession(graph, loaded, { ...defaults, ...feeds }, outputs)),
+    runOnDevice: (graph, feeds, output, shape) => track(graph, shape[0]!, async (loaded, defaults) => {
+      const x = await attemptOn(graph, loaded, () => loaded.runOnDevice!({ ...defaults, ...feeds }, output));
       if (showShape(x.shape) === showShape(shape)) return x;
       x.dispose();
       throw wrong(graph, output, `a tensor of shape ${showShape(x.shape)}`, shape);

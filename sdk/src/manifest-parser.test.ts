@@ -27,7 +27,7 @@ describe('parseManifest', () => {
   });
 
   it.each<[object, string]>([
-    [{ formatVersion: 2 }, 'manifest.json: the bundle has format version 2; this SDK reads up to 1: upgrade ratioflow.'],
+    [{ formatVersion: 2 }, 'manifest.json: formatVersion is 2; allowed: at most 1 in this SDK: upgrade ratioflow.'],
     [{ formatVersion: 0 }, 'formatVersion is 0; allowed: an integer from 1.'],
     [{ formatVersion: '1' }, 'formatVersion is "1"; allowed: an integer from 1.'],
     [{ name: '' }, 'name is ""; allowed: a string of 1 to 200 characters without control characters.'],

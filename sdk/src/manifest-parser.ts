@@ -25,8 +25,7 @@ const fail: Fail = (...found) => {
 
 const version: Check<number> = (value, ...where) => {
   const found = integer(1)(value, ...where);
-  if (found > formatVersion) throw new BundleError(`manifest.json: the bundle has format version ${found}; this SDK reads up to ${formatVersion}: upgrade ratioflow.`);
-  return found;
+  return found > formatVersion ? fail('formatVersion', found, `at most ${formatVersion} in this SDK: upgrade ratioflow`) : found;
 };
 
 const sampleShape: Check<readonly number[]> = (value, field) => {

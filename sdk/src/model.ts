@@ -13,7 +13,7 @@ import { createPace } from './plan.js';
 import type { FloatTensor, LoadOptions, Runtime, Tensor } from './runtime.js';
 import { drawPrior, flow, priorOf, sample, scoreOf } from './sample.js';
 import type { Engine, Frame, SampleResult, Statistics } from './sample.js';
-import { checkTensor, floatTensor, scalar, sizeOf } from './tensor.js';
+import { checkTensor, scalar, sizeOf } from './tensor.js';
 import { selfTest, verify } from './verify.js';
 import type { Verification } from './verify.js';
 
@@ -83,12 +83,8 @@ export async function openBundle(source: BundleSource, runtime: Runtime, options
     flow: (settings = {}) => flow(engine, settings),
     step: async (x, noise, settings = {}) => {
       rejectUnknown(settings, ['eta', 'nu']);
-      const feeds = {
-        x: batch('x', x),
-        noise: checkTensor('noise', noise, x.shape),
-        eta: scalar(argument('eta', settings.eta ?? manifest.eta, finite(0))),
-        nu: scalar(argument('nu', settings.nu ?? manifest.nu, finite(0))),
-      };
+      const given = (name: 'eta' | 'nu'): FloatTensor => scalar(argument(name, settings[name] ?? manifest[name], finite(0)));
+      const feeds = { x: batch('x', x), noise: checkTensor('noise', noise, x.shape), eta: given('eta'), nu: given('nu') };
       const { next, logRatio } = await graphs.run('step', feeds, { next: x.shape, logRatio: x.shape.slice(0, 1) });
       return { next, logRatio: logRatio.data };
     },

@@ -66,7 +66,7 @@ function parseHeader(text: string, fail: Fail): { readonly descr: string; readon
   }
   // "(1)" is a number in Python, no tuple.
   const isPlain = Object.keys(header).length === 3 && !/\(\s*\w+\s*\)/.test(text);
-  return isPlain ? headers(header, '', fail) : fail('the header', text, "a Python dictionary of 'descr', 'fortran_order' and 'shape', which is a tuple of integers");
+  return isPlain ? headers(header, '', fail) : fail('the header', text, 'a Python dictionary of descr, fortran_order and the tuple shape');
 }
 
 /** How an array lies in a `.npy` file. */

@@ -119,7 +119,7 @@ export function settingsOf(manifest: Manifest, options: SampleOptions, extra: re
 
 /** What a composed bundle's graphs want besides; the rest of the defaults is in graphs.ts. */
 function extrasOf({ guidance, mixture }: Manifest, { class: classes, scale, weights }: SampleOptions, count: number): Settings['extras'] {
-  if (guidance === undefined && (classes ?? scale) !== undefined) throw new ArgumentError('class and scale are of guided bundles; this one has no classifier: compose it with one.');
+  if (guidance === undefined && (classes ?? scale) !== undefined) throw new ArgumentError('class and scale need a guided bundle: compose this one with a classifier.');
   const y = classes === undefined ? undefined : argument('class', typeof classes === 'number' ? [classes] : classes, list(integer(-1, guidance!.classes - 1), 2 ** 32));
   if (y && typeof classes !== 'number' && y.length !== count) failArgument('class', `a list of ${y.length}`, `one class, or one for each of the ${count} samples`);
   if (weights !== undefined && weights.length !== mixture?.length) failArgument('weights', weights, `${mixture?.length ?? 'no'} numbers for this bundle`);

@@ -172,7 +172,7 @@ function statisticsOf({ runtime }: Engine, { count, K, kappa }: Settings, plan: 
   const steps = K + kappa;
   return {
     evaluations: count * steps, steps, provider: plan.session.provider, runtime: runtime.name,
-    milliseconds, millisecondsPerStep: steps === 0 ? 0 : stepping / steps, plan: plan.name, warnings: [...runtime.warnings],
+    milliseconds, millisecondsPerStep: steps && stepping / steps, plan: plan.name, warnings: [...runtime.warnings],
   };
 }
 

@@ -77,9 +77,8 @@ async function checkVector(bundle: Bundle, { graph, inputs, outputs, tolerance: 
     let error = 0;
     let largest = 0;
     for (let i = 0; i < wanted.length; i++) {
-      const difference = Math.abs(got[i]! - wanted[i]!);
-      // The first NaN stays.
-      if (difference > error || Number.isNaN(difference)) error = difference;
+      // A NaN stays.
+      error = Math.max(error, Math.abs(got[i]! - wanted[i]!));
       largest = Math.max(largest, Math.abs(wanted[i]!));
     }
     const allowed = tolerance.absolute + tolerance.relative * largest;

@@ -183,6 +183,6 @@ describe('a composed bundle', () => {
     await using model = await openBundle(memorySource(files), reference);
     await expect(model.sample(settings)).rejects.toThrow(message);
     await using plain = await open(join(folder, 'points'));
-    await expect(plain.sample({ class: 0 })).rejects.toThrow('this one has no classifier');
+    await expect(plain.sample({ class: 0 })).rejects.toThrow('class and scale need a guided bundle');
   });
 });

@@ -1,5 +1,5 @@
 /** Samples from callers, in batches that a network takes: one tensor, or a stream of tensors. */
-import { failArgument, integer } from '../check.js';
+import { argument, integer } from '../check.js';
 import { throwIfAborted } from '../globals.js';
 import type { AbortSignalLike } from '../globals.js';
 import type { FloatTensor, Tensor } from '../runtime.js';
@@ -19,7 +19,7 @@ export interface BatchOptions {
 
 /** The samples in batches of at most `batch`, each checked. @throws {ArgumentError} for a tensor of another shape or element type */
 export async function* batchesOf(what: string, samples: Samples, sampleShape: readonly number[], { batch = 64, signal, onProgress }: BatchOptions): AsyncGenerator<FloatTensor> {
-  integer(failArgument, 'batch', batch, 1, Number.MAX_SAFE_INTEGER);
+  argument('batch', batch, integer(1));
   let done = 0;
   for await (const part of 'data' in samples ? [samples] : samples) {
     const { data, shape } = checkTensor(what, part, [null, ...sampleShape]);

@@ -1,7 +1,7 @@
 /**
  * Interpolation (arXiv 2303.03714, Fig. 7): points between two prior draws, each flowed to a sample with the same noise.
  */
-import { failArgument, integer, oneOf } from '../check.js';
+import { argument, failArgument, integer, oneOf } from '../check.js';
 import { ArgumentError } from '../errors.js';
 import type { Model } from '../model.js';
 import { fillFlowNormals } from '../noise/fill.js';
@@ -48,9 +48,9 @@ export async function interpolate(model: Model, options: InterpolationOptions): 
   const { manifest } = model;
   if (manifest.prior.kind === 'source') throw new ArgumentError(`${manifest.name} starts from images of another domain, not from a prior: there is nothing to interpolate in.`);
   if (((options as Partial<InterpolationOptions>).pairs?.length ?? 0) === 0) failArgument('pairs', pairs, 'at least one pair of samples [{ seed, index }, { seed, index }]');
-  integer(failArgument, 'frames', frames, 2, 100_000);
-  integer(failArgument, 'batch', batch, 1, 100_000);
-  oneOf(failArgument, 'noise', noise, ['same', 'spherical'] as const);
+  argument('frames', frames, integer(2, 100_000));
+  argument('batch', batch, integer(1, 100_000));
+  argument('noise', noise, oneOf(['same', 'spherical']));
   const elements = sizeOf(manifest.sampleShape);
   const K = settings.K ?? manifest.K;
   const steps = K + (settings.kappa ?? manifest.kappa);

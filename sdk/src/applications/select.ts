@@ -1,7 +1,7 @@
 /**
  * Samples chosen by their log ratio: the best part of those drawn, or rejection sampling from q towards p.
  */
-import { failArgument, finite, integer } from '../check.js';
+import { argument, failArgument, finite, integer } from '../check.js';
 import { ArgumentError } from '../errors.js';
 import type { Model } from '../model.js';
 import { fillUniforms } from '../noise/fill.js';
@@ -52,8 +52,8 @@ const patience = 1000;
  * @throws {ArgumentError} for an option out of range, or when next to nothing is accepted
  */
 export async function selectSamples(model: Model, { count, by, first = 0, seed = 0, onProgress, ...options }: SelectionOptions): Promise<Selection> {
-  integer(failArgument, 'count', count, 1, 2 ** 32);
-  const share = finite(failArgument, 'keep' in by ? 'keep' : 'reject', 'keep' in by ? by.keep : by.reject, Number.MIN_VALUE);
+  argument('count', count, integer(1, 2 ** 32));
+  const share = argument('keep' in by ? 'keep' : 'reject', 'keep' in by ? by.keep : by.reject, finite(Number.MIN_VALUE));
   if (share > 1) failArgument('keep' in by ? 'keep' : 'reject', share, 'a number above 0, at most 1');
   const { sampleShape } = model.manifest;
   const elements = sizeOf(sampleShape);
