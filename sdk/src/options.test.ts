@@ -64,7 +64,7 @@ describe('options of sample', () => {
 
   it('are refused by the other methods', async () => {
     await expect(model.prior({ count: -1 })).rejects.toThrow('count is -1');
-    await expect(model.prior({ K: 1 } as never)).rejects.toThrow('Unknown option "K"; allowed: count, seed, first.');
+    await expect(model.prior({ K: 1 } as never)).rejects.toThrow('Unknown option "K"; allowed: count, seed, first, z.');
     await expect(model.score(tensor([2, 3]))).rejects.toThrow('x has shape [2, 3]; allowed: [N, 2].');
     await expect(model.gradient(tensor([2]))).rejects.toThrow('x has shape [2]; allowed: [N, 2].');
     await expect(model.step(tensor([2, 2]), tensor([1, 2]))).rejects.toThrow('noise has shape [1, 2]; allowed: [2, 2].');

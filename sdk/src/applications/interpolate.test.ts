@@ -99,7 +99,7 @@ describe('interpolate', () => {
     await expect(interpolate(model, { pairs: [[a, b]], frames: 1 })).rejects.toThrow('frames is 1; allowed: an integer from 2');
     await expect(interpolate(model, { pairs: [[a, b]], noise: 'other' as never })).rejects.toThrow('noise is "other"; allowed: same, spherical.');
     await expect(interpolate(model, { pairs: [[a, b]], kapa: 3 } as InterpolationOptions)).rejects.toThrow('Unknown option "kapa"');
-    await expect(interpolate(model, { pairs: [[{ seed: -1, index: 0 }, b]] })).rejects.toThrow('Seed -1 is not usable');
+    await expect(interpolate(model, { pairs: [[{ seed: -1, index: 0 }, b]] })).rejects.toThrow('seed is -1; allowed: an integer');
     const source = await open({ prior: { kind: 'source', z: 'uniform' } });
     await expect(interpolate(source, { pairs: [[a, b]] })).rejects.toThrow('fake starts from images of another domain, not from a prior');
   });
