@@ -18,3 +18,7 @@ export { ddpOfFile, ddpPriorOfFile, type DdpFileOptions, type DdpPrior } from '.
 export { hoursWith, planTraining, type MeasuredSpeed, type PlanOptions, type TrainingPlan } from './plan/plan.js';
 export { openSampleSource, partsOf, type SampleSource } from './applications/sample-source.js';
 export { filmTranslation, translateFiles, type FilesResult, type TranslateFilesOptions } from './applications/translation.js';
+export { neighbourFiles, type NeighbourFilesOptions } from './applications/neighbour-files.js';
+export { nearestNeighbours, type FeatureSpace, type NeighbourOptions, type Neighbours } from './applications/neighbours.js';
+export { scoreReport, type Detection, type ScoreCalibration, type ScoreReport, type ScoreReportOptions } from './applications/score-report.js';
+export { openExtractor } from './evaluation/extractor.js';

@@ -11,8 +11,10 @@ import { gradientCommand } from './gradient.js';
 import { importCommand } from './import.js';
 import { inspectCommand } from './inspect.js';
 import { interpolateCommand } from './interpolate.js';
+import { neighboursCommand } from './neighbours.js';
 import { planCommand } from './plan.js';
 import { sampleCommand } from './sample.js';
+import { scoreCommand } from './score.js';
 import { trainCommand } from './train.js';
 import { translateCommand } from './translate.js';
 import { verifyCommand } from './verify.js';
@@ -29,6 +31,8 @@ export const commands: readonly ((context: Context) => Command)[] = [
   interpolateCommand,
   translateCommand,
   evaluateCommand,
+  scoreCommand,
+  neighboursCommand,
   verifyCommand,
   inspectCommand,
   demoCommand,

@@ -1,0 +1,105 @@
+import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { open, writeNpy } from '@ratioflow/node';
+import sharp from 'sharp';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { meanAt, spread, writeGaussianBundle } from '../testing/gaussian-bundle.js';
+import { ratioflow } from '../testing/run-command.js';
+
+let folder: string;
+let bundle: string;
+const inFolder = (name: string): string => join(folder, name);
+/** Images around a value. */
+const grey = (count: number, base: number): Float32Array => Float32Array.from({ length: count * 16 }, (_, i) => base + 0.3 * Math.sin(i * i));
+const exact = (x: ArrayLike<number>): number => Array.from(x).reduce((sum, value, i) => sum + (value - meanAt(i, 16)) ** 2 / (2 * spread ** 2) - value ** 2 / 2, 0);
+const exactOf = (data: Float32Array): number[] => Array.from({ length: data.length / 16 }, (_, n) => exact(data.subarray(16 * n, 16 * n + 16)));
+const [data, strange] = [grey(30, 0.1), grey(20, -0.2)];
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'ratioflow-score-'));
+  bundle = inFolder('bundle');
+  await writeGaussianBundle(bundle, [1, 4, 4]);
+  await writeNpy(inFolder('data.npy'), { shape: [30, 1, 4, 4], data });
+  await writeNpy(inFolder('strange.npy'), { shape: [20, 1, 4, 4], data: strange });
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+describe('ratioflow score', () => {
+  it('writes the closed form, with ranks', async () => {
+    const { code, out, err } = await ratioflow(['score', bundle, inFolder('data.npy'), '-o', inFolder('s.csv'), '--ranking', inFolder('r.png')]);
+    expect([code, err]).toEqual([0, '']);
+    expect(out).toContain('log q/p of 30 images  mean ');
+    const expected = exactOf(data);
+    const lines = (await readFile(inFolder('s.csv'), 'utf8')).trim().split('\n').slice(1).map((line) => line.split(','));
+    expect(lines.map(([index]) => Number(index))).toEqual([...expected.keys()]);
+    lines.forEach(([, , , value], i) => expect(Number(value)).toBeCloseTo(expected[i]!, 4));
+    const order = [...expected.keys()].sort((a, b) => expected[a]! - expected[b]!);
+    expect(lines.map(([, , , , rank]) => Number(rank))).toEqual(expected.map((_, i) => order.indexOf(i) + 1));
+    // Eight of the fifteen on each side, in one row: the best at the left, the worst behind the rule.
+    const picture = await sharp(inFolder('r.png')).raw().toBuffer({ resolveWithObject: true });
+    expect([picture.info.width, picture.info.height]).toEqual([16 * 6 - 2, 4]);
+    const level = (image: number): number => Math.round(255 * Math.min(1, Math.max(0, (data[16 * image]! + 1) / 2)));
+    expect(picture.data[0]).toBe(level(order[0]!));
+    expect(picture.data[8 * 6 * picture.info.channels]).toBe(level(order.at(-1)!));
+    expect(picture.data[46 * picture.info.channels]).toBe(255);
+  });
+
+  it('tells the strange from data as counting pairs does', async () => {
+    const { code, out } = await ratioflow(['score', bundle, inFolder('strange.npy'), '--against', inFolder('data.npy'), '--roc', inFolder('roc.png'), '-o', inFolder('s.json')]);
+    expect(code).toBe(0);
+    const [a, b] = [exactOf(strange), exactOf(data)];
+    const auc = a.reduce((sum, high) => sum + b.filter((low) => high > low).length, 0) / (a.length * b.length);
+    expect(auc).toBeGreaterThan(0.05);
+    expect(auc).toBeLessThan(0.999);
+    const json = JSON.parse(await readFile(inFolder('s.json'), 'utf8')) as { detection: { auc: number; falsePositivesAt95: number }; scores: { logRatio: number }[]; bundle: { ratio: string } };
+    expect(json.detection.auc).toBeCloseTo(auc, 9);
+    const threshold = [...a].sort((x, y) => y - x)[Math.ceil(0.95 * a.length) - 1]!;
+    expect(json.detection.falsePositivesAt95).toBeCloseTo(b.filter((value) => value >= threshold).length / b.length, 9);
+    expect(json.scores[3]!.logRatio).toBeCloseTo(a[3]!, 4);
+    expect(json.bundle.ratio).toMatch(/^[0-9a-f]{64}$/);
+    expect(out).toContain(`told from data`);
+    expect(await sharp(inFolder('roc.png')).metadata()).toMatchObject({ format: 'png' });
+  });
+
+  it('judges the ratio by data and as many samples', async () => {
+    const { code, out } = await ratioflow(['score', bundle, inFolder('data.npy'), '--calibrate', '--seed', '4', '-o', inFolder('c.json')]);
+    expect(code).toBe(0);
+    for (const line of ['mean q/p on these data', 'mean p/q on samples', 'two-sample test', 'calibration error']) expect(out).toContain(line);
+    const model = await open(bundle);
+    const { samples } = await model.sample({ seed: 4, count: 30 });
+    await model.dispose();
+    const [onData, onSamples] = [exactOf(data), exactOf(samples.data)];
+    const { calibration } = JSON.parse(await readFile(inFolder('c.json'), 'utf8')) as { calibration: { meanRatio: number; auc: number; bins: { data: number; samples: number }[] } };
+    expect(calibration.meanRatio / (onData.reduce((sum, value) => sum + Math.exp(value), 0) / 30)).toBeCloseTo(1, 3);
+    expect(calibration.auc).toBeCloseTo(onSamples.reduce((sum, high) => sum + onData.filter((low) => high > low).length, 0) / 900, 6);
+    expect(calibration.bins.reduce((sum, bin) => sum + bin.data, 0)).toBe(30);
+  });
+
+  it.each([
+    [['absent.npy'], 'absent.npy cannot be read: there is no such file.'],
+    [['mnist:test'], 'mnist (test) has samples of [1, 28, 28]; needed: [1, 4, 4].'],
+    [['data.npy', '-o', 'x.txt'], 'The table x.txt must end in .csv or .json.'],
+    [['data.npy', '--roc', 'x.png'], 'A ROC curve needs data to compare with'],
+    [['data.npy', '--ranking', 'x.jpg'], 'The picture of the ranking x.jpg must end in .png.'],
+  ])('refuses %j, and writes nothing', async ([images, ...args], message) => {
+    const before = await readdir(folder);
+    const { code, out, err } = await ratioflow(['score', bundle, images === 'data.npy' ? inFolder(images) : images!, ...args]);
+    expect([code, out]).toEqual([1, '']);
+    expect(err).toContain(message);
+    expect(await readdir(folder)).toEqual(before);
+  });
+});
+
+describe('ratioflow neighbours', () => {
+  it('finds the samples themselves in a set that holds them', async () => {
+    await ratioflow(['sample', bundle, '--seed', '8', '--count', '12', '-o', inFolder('set.npy')]);
+    const { code, out } = await ratioflow(['neighbours', bundle, '--data', inFolder('set.npy'), '--seed', '8', '--first', '5', '--count', '3', '-k', '2', '--zoom', '1', '-o', inFolder('n.png'), inFolder('n.csv')]);
+    expect(code).toBe(0);
+    expect(out).toContain(`3 samples (seed 8) and their 2 nearest of 12 in ${inFolder('n.png')} and ${inFolder('n.csv')}`);
+    const first = (await readFile(inFolder('n.csv'), 'utf8')).trim().split('\n').slice(1).map((line) => line.split(',')).filter(([, rank]) => rank === '1');
+    expect(first.map(([sample, , index, , , distance]) => [sample, index, Number(distance)])).toEqual([['5', '5', 0], ['6', '6', 0], ['7', '7', 0]]);
+    expect(await sharp(inFolder('n.png')).metadata()).toMatchObject({ width: 3 * 6 - 2, height: 3 * 6 - 2 });
+    const refused = await ratioflow(['neighbours', bundle, '--data', inFolder('set.npy'), '-o', 'x.gif']);
+    expect([refused.code, refused.err]).toEqual([1, 'error: The output x.gif must end in .png or .csv.\n']);
+  });
+});
