@@ -16,7 +16,7 @@ export interface RocSeries {
 /** Draws curves over the diagonal of guessing. @throws {ArgumentError} without a curve */
 export async function rocChart({ curves, scale, ...title }: PictureOptions & { readonly curves: readonly RocSeries[] }): Promise<Picture> {
   if (curves.length === 0) throw new ArgumentError('A ROC chart needs at least one curve.');
-  const names = curves.map(({ name, auc }) => `${name} (AUC ${auc.toFixed(3)})`);
+  const names = curves.map(({ name, auc }) => `AUC ${auc.toFixed(3)}: ${name}`);
   const axis = (text: string): Record<string, unknown> => ({ type: 'quantitative', axis: { title: text, tickCount: 5 }, scale: { domain: [0, 1] } });
   const [x, y] = [{ field: 'x', ...axis('false positives') }, { field: 'y', ...axis('true positives') }];
   const color = { field: 'name', type: 'nominal', scale: { domain: names, range: names.map((_, i) => categories[i % categories.length]) }, legend: { orient: 'top', direction: 'vertical', title: null, symbolType: 'stroke', offset: 4, labelLimit: 400 } };
