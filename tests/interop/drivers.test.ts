@@ -2,7 +2,7 @@
 import { spawnSync, type SpawnSyncReturns } from 'node:child_process';
 import { appendFile, cp, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { convertLayersModel, createBundle, writeBundle } from '@ratioflow/export';
 import { createRuntime, open, readNpy } from '@ratioflow/node';
@@ -11,9 +11,9 @@ import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadTensorFlow } from '../../trainer/src/backend/load-tensorflow.js';
 import { createEstimator } from '../../trainer/src/estimators/create-estimator.js';
+import { buildJava } from '../support/java.js';
 
 const path = (name: string): string => fileURLToPath(new URL(`../../${name}`, import.meta.url));
-const javaFolder = path('runtimes/java');
 const environment = { ...process.env, PYTHONPATH: path('runtimes/python') };
 
 const python = [process.env['RATIOFLOW_PYTHON'], 'python3'].find(
@@ -21,16 +21,6 @@ const python = [process.env['RATIOFLOW_PYTHON'], 'python3'].find(
 );
 if (!python) console.log('skip: no Python with numpy and onnxruntime (set RATIOFLOW_PYTHON): the Python driver is not tested');
 
-/** Compiles the Java driver. @returns its class path, or why it cannot be had; a source that does not compile is an error */
-function buildJava(): { readonly classpath?: string; readonly reason?: string } {
-  if (spawnSync('javac', ['-version']).status !== 0) return { reason: 'no Java development kit (javac)' };
-  if (spawnSync('mvn', ['-version']).status !== 0) return { reason: 'no Maven (mvn)' };
-  const build = spawnSync('mvn', ['-q', '-B', 'test-compile'], { cwd: javaFolder, encoding: 'utf8' });
-  const output = build.stdout + build.stderr;
-  if (build.status !== 0 && /Could not (resolve|transfer|find artifact)|Unknown host|Network is unreachable/.test(output)) return { reason: 'Maven cannot download ONNX Runtime for Java (no network?)' };
-  if (build.status !== 0) throw new Error(output);
-  return { classpath: [join(javaFolder, 'target/classes'), join(javaFolder, 'target/test-classes')].join(delimiter) };
-}
 const java = buildJava();
 if (java.reason) console.log(`skip: ${java.reason}: the Java driver is not tested`);
 
@@ -41,10 +31,8 @@ interface Driver {
   readonly verify: (bundle: string) => Promise<SpawnSyncReturns<string>>;
 }
 
-const runJava = async (main: string, args: readonly string[]): Promise<SpawnSyncReturns<string>> => {
-  const libraries = await readFile(join(javaFolder, 'target/classpath'), 'utf8');
-  return spawnSync('java', ['-cp', [java.classpath, libraries.trim()].join(delimiter), `ratioflow.${main}`, ...args], { encoding: 'utf8' });
-};
+const runJava = (main: string, args: readonly string[]): Promise<SpawnSyncReturns<string>> =>
+  Promise.resolve(spawnSync('java', ['-cp', java.classpath!, `ratioflow.${main}`, ...args], { encoding: 'utf8' }));
 const runPython = (args: readonly string[]): Promise<SpawnSyncReturns<string>> =>
   Promise.resolve(spawnSync(python!, ['-W', 'error', '-m', 'ratioflow', ...args], { encoding: 'utf8', env: environment }));
 

@@ -101,16 +101,12 @@ public final class Bundle implements AutoCloseable {
         return data;
     }
 
-    /** Samples first to first + count - 1 of a seed (64 bits without sign), by Algorithm 2: prior, K + kappa steps, one clamp. */
+    /** x0 of samples first to first + count - 1 of a seed (64 bits without sign). */
     @SuppressWarnings("unchecked")
-    public Npy sample(int count, long seed, long first) throws OrtException {
+    public Npy prior(int count, long seed, long first) throws OrtException {
         Map<String, Object> prior = (Map<String, Object>) manifest.get("prior");
         if (prior.get("kind").equals("source")) throw new IllegalStateException("this bundle starts from samples of another domain, which this driver does not take");
-        long[] shape = new long[sampleShape().length + 1];
-        shape[0] = count;
-        System.arraycopy(sampleShape(), 0, shape, 1, shape.length - 1);
-        int elements = 1;
-        for (long extent : sampleShape()) elements = Math.multiplyExact(elements, (int) extent);
+        int elements = elements();
         float[] z;
         if (prior.get("z").equals("normal")) z = Noise.normals(seed, Noise.PRIOR, 0, first, count, elements);
         else {
@@ -118,15 +114,33 @@ public final class Bundle implements AutoCloseable {
             z = new float[uniforms.length];
             for (int i = 0; i < z.length; i++) z[i] = (float) uniforms[i];
         }
-        Npy x = run("prior", Map.of("z", new Npy(new long[] {count, elements}, z))).get("x0");
+        return run("prior", Map.of("z", new Npy(new long[] {count, elements}, z))).get("x0");
+    }
+
+    /** Samples first to first + count - 1 of a seed, by Algorithm 2: prior, K + kappa steps, one clamp. */
+    public Npy sample(int count, long seed, long first) throws OrtException {
+        Npy x = prior(count, seed, first);
         Npy eta = new Npy(new long[0], new float[] {(float) number("eta")}), nu = new Npy(new long[0], new float[] {(float) number("nu")});
         for (int k = 0; k < number("K") + number("kappa"); k++) {
-            Npy noise = new Npy(shape, Noise.normals(seed, Noise.FLOW, k, first, count, elements));
+            Npy noise = new Npy(x.shape(), Noise.normals(seed, Noise.FLOW, k, first, count, elements()));
             x = run("step", Map.of("x", x, "noise", noise, "eta", eta, "nu", nu)).get("next");
         }
+        return clamped(x);
+    }
+
+    /** The same array, its values clamped to the bundle's range. */
+    @SuppressWarnings("unchecked")
+    Npy clamped(Npy x) {
         List<Double> range = (List<Double>) manifest.get("valueRange");
         if (range != null) for (int i = 0; i < x.data().length; i++) x.data()[i] = Math.max(range.get(0).floatValue(), Math.min(range.get(1).floatValue(), x.data()[i]));
         return x;
+    }
+
+    /** Elements of a sample. */
+    int elements() {
+        int elements = 1;
+        for (long extent : sampleShape()) elements = Math.multiplyExact(elements, (int) extent);
+        return elements;
     }
 
     @Override
