@@ -7,7 +7,7 @@ import type * as Sdk from '@ratioflow/sdk';
 import type { SampleOptions } from '@ratioflow/sdk';
 import type * as Web from '@ratioflow/web';
 import type { OpenOptions } from '@ratioflow/web';
-import type { Browser, Page } from 'playwright-core';
+import type { Browser, Page, Worker } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { writeImageBundle, writePointsBundle } from '../support/network-bundles.js';
 import { buildPage } from './build.js';
@@ -205,5 +205,48 @@ describe.skipIf(noChromium !== undefined)('in the browser', () => {
     const { statistics } = await sampleIn(page, 'wrong', { providers: ['webgpu'] }, { K: 2, kappa: 0 });
     expect(statistics.provider).toBe('wasm');
     expect(statistics.warnings.join()).toMatch(/(sampler|step)\.onnx does not run on webgpu \(webgpu of onnxruntime-web .* computes .*: wasm is used instead/);
+  });
+
+  describe.each([['in the page', false], ['in a worker', true]] as const)('a device %s', (_, worker) => {
+    /** Opens the bundle on a device that the test holds in its hands. */
+    async function openOnDevice(page: Page): Promise<{ thread: Page | Worker; sample: (count: number) => Promise<{ samples?: number[]; provider?: string; error?: string }>; reopen: () => Promise<void> }> {
+      const reopen = (): Promise<void> => page.evaluate(async (worker) => {
+        const scope = globalThis as unknown as { model?: Sdk.Model };
+        await scope.model?.dispose();
+        scope.model = await ratioflow.open('/bundles/image', { providers: ['webgpu'], worker, selfTest: false });
+      }, worker);
+      await reopen();
+      const thread: Page | Worker = worker ? page.workers()[0]! : page;
+      await (thread as Page).evaluate(() => {
+        type Request = (this: GPUAdapter, descriptor?: GPUDeviceDescriptor) => Promise<GPUDevice>;
+        const { requestDevice } = GPUAdapter.prototype as unknown as { readonly requestDevice: Request };
+        GPUAdapter.prototype.requestDevice = async function request(descriptor) {
+          const device = await requestDevice.call(this, descriptor);
+          Object.assign(globalThis, { device });
+          return device;
+        };
+      });
+      const sample = (count: number): ReturnType<Awaited<ReturnType<typeof openOnDevice>>['sample']> => page.evaluate(async (count) => {
+        try {
+          const { samples, statistics } = await (globalThis as unknown as { model: Sdk.Model }).model.sample({ count, batch: count, K: 3, kappa: 0, seed: 4 });
+          return { samples: [...samples.data], provider: statistics.provider };
+        } catch (error) {
+          return { error: `${(error as Error).name}: ${(error as Error).message}` };
+        }
+      }, count);
+      return { thread, sample, reopen };
+    }
+
+    it('may be lost: that is a named error, and the model can be opened again', async () => {
+      const page = await openPage();
+      const { thread, sample, reopen } = await openOnDevice(page);
+      const before = await sample(2);
+      expect(before).toMatchObject({ provider: 'webgpu' });
+      await (thread as Page).evaluate(() => (globalThis as unknown as { device: GPUDevice }).device.destroy());
+      for (let again = 0; again < 2; again++) expect((await sample(2)).error).toMatch(/^RuntimeError: .*\.onnx failed on webgpu: the WebGPU device was lost \(.+\): open the model again/);
+      await reopen();
+      expect(await sample(2)).toEqual(before);
+      errors.splice(0);
+    }, 120_000);
   });
 });

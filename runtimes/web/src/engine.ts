@@ -22,8 +22,10 @@ export interface Engine {
   readonly ort: Ort;
   /** Runs a task when those before it have ended: calls of the engine must not overlap. */
   readonly exclusive: <T>(task: () => Promise<T>) => Promise<T>;
-  /** Why the engine cannot go on, once it cannot. */
-  readonly lost: () => string | undefined;
+  /** The graphics device on which sessions are to be made. */
+  readonly device: GPUDevice | undefined;
+  /** Passes the task on, unless the device is lost. @throws {RuntimeError} saying so */
+  readonly guarded: <T>(task: () => Promise<T>) => Promise<T>;
   /** Resolves when the device has done what was submitted so far; at once without a device. */
   readonly submitted: () => Promise<unknown>;
 }
@@ -34,7 +36,7 @@ const wasmFiles: Readonly<Record<ProviderName, string>> = {
   wasm: 'ort-wasm-simd-threaded.wasm',
 };
 
-// The engine is a singleton of its thread, whoever asks for it.
+// The engine is a singleton of its thread, whoever asks for it; only its device may be another after a loss.
 const engines = new Map<ProviderName, Promise<Engine>>();
 
 /** Starts the engine for a provider, or gives the one that runs. @throws when the provider is absent */
@@ -51,21 +53,14 @@ export function startEngine(provider: ProviderName, options: EngineOptions): Pro
 
 async function start(provider: ProviderName, { threads, assets }: EngineOptions): Promise<Engine> {
   const device = provider === 'webgpu' ? await requestDevice() : undefined;
+  // The next one to open a model gets a new device.
+  void device?.lost.then(() => engines.delete(provider));
   const ort = provider === 'webgpu' ? await import('onnxruntime-web/webgpu') : await import('onnxruntime-web/wasm');
   ort.env.logLevel = 'error';
   ort.env.wasm.numThreads = threads;
   if (assets !== undefined) ort.env.wasm.wasmPaths = { wasm: new URL(wasmFiles[provider], assets) };
-  let lost: string | undefined;
-  if (device !== undefined) {
-    ort.env.webgpu.device = device;
-    void device.lost.then(({ message, reason }) => {
-      lost = `the WebGPU device was lost (${message || reason}): open the model again`;
-    });
-  }
-  let last: Promise<unknown> = Promise.resolve();
-  let breath = performance.now();
   return {
-    ort,
+    ort, device,
     exclusive: (task) => {
       const result = last.then(async () => {
         // Runs that follow one another without a pause would keep messages, timers and drawing out.
@@ -78,10 +73,22 @@ async function start(provider: ProviderName, { threads, assets }: EngineOptions)
       last = result.catch(() => undefined);
       return result;
     },
-    lost: () => lost,
+    guarded: device === undefined ? (task) => task() : guard(device),
     submitted: () => device?.queue.onSubmittedWorkDone() ?? Promise.resolve(),
   };
 }
+
+/** A device reports its loss beside the calls on it, which may then never answer: this brings the two together. */
+function guard(device: GPUDevice): Engine['guarded'] {
+  const lost = device.lost.then(({ message, reason }): never => {
+    throw new RuntimeError(`the WebGPU device was lost (${message || reason}): open the model again`);
+  });
+  lost.catch(() => undefined);
+  return (task) => Promise.race([lost, task()]);
+}
+
+let last: Promise<unknown> = Promise.resolve();
+let breath = 0;
 
 /** Runs may take this long before the thread does something else in between. */
 const breathMilliseconds = 8;

@@ -51,13 +51,13 @@ export function createRuntime({ providers = ['webgpu', 'wasm'], threads, assets 
         throw cause;
       });
       version = engine.ort.env.versions.web ?? '';
-      const session = await engine.exclusive(() => engine.ort.InferenceSession.create(graph.model, {
-        executionProviders: [provider!],
+      const session = await engine.exclusive(() => engine.guarded(() => engine.ort.InferenceSession.create(graph.model, {
+        executionProviders: [engine.device === undefined ? provider! : { name: 'webgpu', device: engine.device }],
         externalData: Array.from(graph.externalData, ([path, data]) => ({ path, data })),
         graphOptimizationLevel: options.optimization ?? 'all',
         logSeverityLevel: 3,
         ...(capabilities[provider!].deviceTensors && { preferredOutputLocation: 'gpu-buffer' as const }),
-      }));
+      })));
       if (provider === 'wasm' && !crossOriginIsolated && asked !== 1) {
         warn('WebAssembly runs on one thread: the page is not cross-origin isolated. Serve it with the headers Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp for more.');
       }

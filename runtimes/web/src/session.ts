@@ -10,7 +10,7 @@ import { capabilities } from './providers.js';
 import type { ProviderName } from './providers.js';
 
 /** Takes ownership of an engine's session. */
-export function wrapSession(name: string, session: InferenceSession, provider: ProviderName, { ort, exclusive, lost, submitted }: Engine): Session {
+export function wrapSession(name: string, session: InferenceSession, provider: ProviderName, { ort, exclusive, guarded, submitted }: Engine): Session {
   let disposed = false;
   let ahead: Promise<unknown> = Promise.resolve();
   // Where device tensors came from.
@@ -18,10 +18,9 @@ export function wrapSession(name: string, session: InferenceSession, provider: P
   const attempt = <T>(task: () => Promise<T>): Promise<T> => exclusive(async () => {
     if (disposed) throw new ArgumentError(`The session of ${name} has been disposed of.`);
     try {
-      return await task();
+      return await guarded(task);
     } catch (cause) {
-      if (cause instanceof RuntimeError) throw cause;
-      throw new RuntimeError(`${name} failed on ${provider}: ${lost() ?? messageOf(cause)}`, { cause });
+      throw new RuntimeError(`${name} failed on ${provider}: ${messageOf(cause)}`, { cause });
     }
   });
   return {
@@ -42,7 +41,7 @@ export function wrapSession(name: string, session: InferenceSession, provider: P
         const tensor = (await session.run(inputs, [output]))[output]!;
         // At most two runs wait for the device, so that aborting stays prompt and progress true.
         const before = ahead;
-        ahead = submitted();
+        ahead = submitted().catch(() => undefined);
         await before;
         const result: DeviceTensor = {
           shape: tensor.dims,
