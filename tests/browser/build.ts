@@ -10,6 +10,6 @@ export async function buildPage(root: string, outDir: string): Promise<void> {
     root, configFile: false, logLevel: 'error', base: './',
     build: { outDir, emptyOutDir: true, target: 'es2023', assetsInlineLimit: 0 },
     worker: { format: 'es' },
-    resolve: { alias: { '@ratioflow/sdk/engine': source('sdk/src/engine.ts'), '@ratioflow/sdk': source('sdk/src/index.ts'), '@ratioflow/web': source('runtimes/web/src/index.ts') } },
+    resolve: { alias: { '@ratioflow/sdk/applications': source('sdk/src/applications/index.ts'), '@ratioflow/sdk/engine': source('sdk/src/engine.ts'), '@ratioflow/sdk': source('sdk/src/index.ts'), '@ratioflow/web': source('runtimes/web/src/index.ts') } },
   });
 }

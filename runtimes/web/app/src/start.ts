@@ -3,6 +3,7 @@
  */
 import { normals, purposes } from '@ratioflow/sdk';
 import type { FloatTensor, FlowOptions, Manifest, Model } from '@ratioflow/sdk';
+import { latentBetween } from '@ratioflow/sdk/applications';
 import { dialNames } from './dials.js';
 import type { DialName } from './dials.js';
 import { classOptions, samplesPerClasses } from './guidance.js';
@@ -41,45 +42,29 @@ export function completed(settings: Settings, manifest: Manifest): FullSettings 
   return { ...settings, ...full, class: settings.class ?? (settings.mode === 'prior' ? 'each' : 'none') };
 }
 
-/** Spherical interpolation of two draws at a share t of the way from a to b. */
-function between(a: Float32Array, b: Float32Array, t: number): Float32Array {
-  let [dot, aa, bb] = [0, 0, 0];
-  for (let i = 0; i < a.length; i++) {
-    dot += a[i]! * b[i]!;
-    aa += a[i]! ** 2;
-    bb += b[i]! ** 2;
-  }
-  const angle = Math.acos(Math.max(-1, Math.min(1, dot / Math.sqrt(aa * bb) || 0)));
-  // Draws on one ray leave nothing to turn: a straight line then.
-  const [wa, wb] = Math.sin(angle) < 1e-6 ? [1 - t, t] : [Math.sin((1 - t) * angle) / Math.sin(angle), Math.sin(t * angle) / Math.sin(angle)];
-  return a.map((value, i) => wa * value + wb * b[i]!);
-}
-
 /**
- * From the draws of one seed to those of another, on `paths` paths: x₀, [count, …shape], and the noise, [steps, count,
- * …shape], which is the same all along a path.
+ * From the samples of one seed to those of another, on `paths` paths: x₀, [count, …shape], on great circles in the prior's
+ * latent, and the noise, [steps, count, …shape], which is the same all along a path.
  */
 async function interpolation(model: Model, { seed, seedB, count, K, kappa }: FullSettings, paths: number): Promise<Pick<FlowOptions, 'x0' | 'noise'>> {
-  const { sampleShape } = model.manifest;
-  const [a, b] = await Promise.all([seed, seedB].map((end) => model.prior({ seed: end, count: paths })));
-  const elements = a!.data.length / paths;
+  const { manifest } = model;
   const places = Math.ceil(count / paths);
-  const path = (n: number): number => Math.floor(n / places);
-  const draw = ({ data }: FloatTensor, p: number): Float32Array => data.subarray(p * elements, (p + 1) * elements);
-  const x0 = new Float32Array(count * elements);
-  for (let n = 0; n < count; n++) {
+  const path = Array.from({ length: count }, (_, n) => Math.floor(n / places));
+  const elements = manifest.sampleShape.reduce((a, b) => a * b, 1);
+  const z = new Float32Array(count * elements);
+  for (const [n, index] of path.entries()) {
     // The last path may be shorter.
-    const last = Math.min(places, count - path(n) * places) - 1;
-    x0.set(between(draw(a!, path(n)), draw(b!, path(n)), last === 0 ? 0 : (n % places) / last), n * elements);
+    const last = Math.min(places, count - index * places) - 1;
+    z.set(latentBetween(manifest, { seed, index }, { seed: seedB, index }, last === 0 ? 0 : (n % places) / last), n * elements);
   }
+  const x0 = await model.prior({ z: { shape: [count, elements], data: z } });
   const steps = K + kappa;
-  const noise = new Float32Array(steps * x0.length);
+  const noise = new Float32Array(steps * z.length);
   for (let k = 0; k < steps; k++) {
     const xi = normals({ seed, purpose: purposes.flow, step: k, count: paths, elements });
-    for (let n = 0; n < count; n++) noise.set(xi.subarray(path(n) * elements, (path(n) + 1) * elements), (k * count + n) * elements);
+    for (const [n, index] of path.entries()) noise.set(xi.subarray(index * elements, (index + 1) * elements), (k * count + n) * elements);
   }
-  const shape = [count, ...sampleShape];
-  return { x0: { shape, data: x0 }, ...(steps > 0 && { noise: { shape: [steps, ...shape], data: noise } }) };
+  return { x0, ...(steps > 0 && { noise: { shape: [steps, ...x0.shape], data: noise } }) };
 }
 
 /** Paths of an interpolation: of points several, as one alone says little of the plane. */
