@@ -232,7 +232,24 @@ describe.skipIf(noChromium !== undefined)('the page', () => {
     expect(await violations()).toEqual([]);
   });
 
-  it('needs no wasm to load, and every control can be reached with the keyboard', async () => {
+  it('is there after a few small files, none of them of the engine', async () => {
+    const page = await (await browser.newContext()).newPage();
+    pages.push(page);
+    const [files, sizes]: [string[], number[]] = [[], []];
+    page.on('response', (response) => {
+      files.push(new URL(response.url()).pathname);
+      sizes.push(Number(response.headers()['content-length']));
+    });
+    // Nothing to open: what is loaded is the page alone.
+    await page.route('**/bundles/index.json', (route) => route.fulfill({ json: [], headers: { 'Content-Length': '2' } }));
+    await page.goto(server.url);
+    await page.waitForFunction(() => document.getElementById('notice')!.textContent === 'Open a bundle, or drop one here.');
+    expect(files.filter((file) => /wasm|ort|worker/.test(file))).toEqual([]);
+    expect(files.length).toBeLessThanOrEqual(7);
+    expect(sizes.reduce((a, b) => a + b, 0)).toBeLessThan(120_000);
+  });
+
+  it('reaches every control with the keyboard, and opens the first bundle where the address names none that is there', async () => {
     const page = await openPage('bundle=nothing-such');
     await page.waitForFunction(() => document.querySelectorAll('#bundle option').length === 3);
     await finished(page);
