@@ -6,7 +6,12 @@ export class ConfigError extends RatioflowError {
   override name = 'ConfigError';
 }
 
-/** Training that cannot go on: a loss that is no number, a checkpoint that does not fit. */
+/** Training that cannot go on: a checkpoint that does not fit, a disk that is full. */
 export class TrainingError extends RatioflowError {
   override name = 'TrainingError';
+}
+
+/** Training that has diverged: what can be rolled back. */
+export class DivergenceError extends TrainingError {
+  override name = 'DivergenceError';
 }

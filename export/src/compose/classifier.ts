@@ -7,11 +7,12 @@ import type { Graph, Model, Value } from '../ir/types.js';
 import { normaliseModel } from '../import/prepare-estimator.js';
 import { showShape } from '../ops/operator.js';
 import { batch } from '../products/estimator.js';
+import { classifierRecord } from './classifier-model.js';
 import { resizer } from './resize.js';
 
 /** How the classifier is to be read and fed. */
 export interface ClassifierOptions {
-  /** Name of its output. @default the only one */
+  /** Name of its output. @default what its metadata say, or the only one */
   readonly output?: string;
   /** What its output is; `logits` also stands for log probabilities. @default logits */
   readonly kind?: 'logits' | 'probabilities';
@@ -30,6 +31,8 @@ export interface ClassifierOptions {
 /** A classifier of samples. */
 export interface Classifier {
   readonly classes: number;
+  /** Their names, where it says them. */
+  readonly classNames?: readonly string[] | undefined;
   /** Adds logits (up to a constant of each sample) [N, classes] of samples x to a graph. */
   readonly logits: (builder: GraphBuilder, x: Value) => Value;
   /** What was changed, sentences for people. */
@@ -46,11 +49,14 @@ export interface Subject {
 const smallestProbability = 1e-30;
 
 /**
- * Reads a classifier. The model given is changed and must not be used afterwards.
+ * Reads a classifier. What its metadata say (classifier-model.ts) holds where nothing else is given. The model given is changed
+ * and must not be used afterwards.
  * @throws {GraphError | UnsupportedError} saying what does not fit
  */
-export function prepareClassifier(model: Model, { sampleShape, valueRange }: Subject, options: ClassifierOptions = {}): Classifier {
+export function prepareClassifier(model: Model, { sampleShape, valueRange }: Subject, given: ClassifierOptions = {}): Classifier {
   const { graph } = model;
+  const { classNames, ...recorded } = classifierRecord(model);
+  const options: ClassifierOptions = { ...recorded, ...given };
   graph.inputs = graph.inputs.filter((input) => !graph.initializers.has(input));
   const [x] = graph.inputs;
   if (graph.inputs.length !== 1 || !x?.dtype?.startsWith('float') || !x.shape) {
@@ -62,9 +68,10 @@ export function prepareClassifier(model: Model, { sampleShape, valueRange }: Sub
   const wanted = shapeOf(x).slice(1) as number[];
   const feed = feeding(sampleShape, wanted, valueRange, options);
   const classes = classesOf(output);
+  if (classNames && classNames.length !== classes) throw new GraphError(`The classifier's metadata name ${classNames.length} classes, its output ${output.name} has ${classes}.`);
   const read = readOutput(graph, output, options.kind ?? 'logits');
   return {
-    classes, notes,
+    classes, classNames, notes,
     logits: (builder, samples) => {
       const [found] = inline(builder, { ...graph, outputs: [read.value] }, new Map([[x, feed(builder, samples)]]));
       const flat = shapeOf(found!).length === 2 ? found! : builder.op('Reshape', [found!, builder.ints([-1, classes])]);

@@ -15,7 +15,7 @@ export interface ComposeOptions {
   readonly guide?: { readonly model: Model } & ClassifierOptions;
   /** φ where nobody gives another. @default 0.1 */
   readonly scale?: number;
-  /** Names of the classifier's classes. @default the first bundle's, if it has as many */
+  /** Names of the classifier's classes. @default those in its metadata, else the first bundle's, if it has as many */
   readonly classNames?: readonly string[];
   /** Refinement steps κ. @default the first bundle's */
   readonly kappa?: number;
@@ -64,7 +64,7 @@ export async function compose(options: ComposeOptions): Promise<ComposedBundle> 
     about: {
       name: options.name ?? parts.map((part) => part.manifest.name).join(' + ').slice(0, 200),
       valueRange: manifest.valueRange, pairing: manifest.pairing, eta: manifest.eta, nu: manifest.nu, K: manifest.K, kappa: options.kappa ?? manifest.kappa,
-      classNames: classNamesOf(options.classNames, manifest, classifier?.classes), training: parts.length === 1 ? manifest.training : null,
+      classNames: classNamesOf(options.classNames ?? classifier?.classNames, manifest, classifier?.classes), training: parts.length === 1 ? manifest.training : null,
       ...(classifier && { guidance: { classes: classifier.classes, scale } }), ...(mixture && { mixture }),
     },
     products,

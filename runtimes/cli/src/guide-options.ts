@@ -12,6 +12,7 @@ export interface GuideFlags {
   readonly guideRange?: readonly [number, number] | null;
   readonly mean?: number[];
   readonly std?: number[];
+  readonly guideSize?: readonly [number, number];
   readonly scale?: number;
 }
 
@@ -21,24 +22,32 @@ export function finiteNumber(text: string): number {
   return Number(text);
 }
 
+function imageSize(text: string): readonly [number, number] {
+  const [height, width, ...rest] = text.split(',').map(Number);
+  if (!/^\d+,\d+$/.test(text) || !height || !width || rest.length > 0) throw new InvalidArgumentError('Allowed: HEIGHT,WIDTH, such as 32,32.');
+  return [height, width];
+}
+
 const numberList = (text: string): number[] => text.split(',').map(finiteNumber);
 
 /** Adds --guide and what belongs to it to a command. */
 export const withGuideOptions = (command: Command): Command => command
   .option('--guide <classifier.onnx>', 'add scale times the gradient of log p(class|x) of this classifier to the drift')
-  .option('--guide-output <name>', 'output of the classifier (default: the only one)')
+  .option('--guide-output <name>', 'output of the classifier (default: what its metadata say, or the only one)')
   .option('--probabilities', 'that output holds probabilities (default: logits or log probabilities)')
-  .option('--guide-range <low,high>', 'range of values that the classifier wants before mean and std (default: 0,1)', range)
+  .option('--guide-range <low,high>', 'range of values that the classifier wants before mean and std (default: what its metadata say, or 0,1)', range)
+  .option('--guide-size <height,width>', 'size of the images that the classifier wants, where its input leaves it open (default: the samples\' own)', imageSize)
   .option('--mean <list>', 'subtracted from each channel: one number, or one per channel, with commas (default: 0)', numberList)
   .option('--std <list>', 'divides each channel after that (default: 1)', numberList)
   .option('--scale <phi>', 'scale of the guidance (default: 0.1, or that of a bundle that is guided already)', finiteNumber);
 
 /** What they ask of the exporter; undefined without a guide. */
-export async function guideOf({ guide, guideOutput, probabilities, guideRange, mean, std }: GuideFlags): Promise<ComposeOptions['guide'] | undefined> {
+export async function guideOf({ guide, guideOutput, probabilities, guideRange, guideSize, mean, std }: GuideFlags): Promise<ComposeOptions['guide'] | undefined> {
   if (guide === undefined) return undefined;
   const { readModelFile } = await import('@ratioflow/export');
   const options: ClassifierOptions = {
-    ...(guideOutput !== undefined && { output: guideOutput }), ...(probabilities && { kind: 'probabilities' }), ...(guideRange && { inputRange: guideRange }), ...(mean && { mean }), ...(std && { std }),
+    ...(guideOutput !== undefined && { output: guideOutput }), ...(probabilities && { kind: 'probabilities' }), ...(guideRange && { inputRange: guideRange }), ...(guideSize && { size: guideSize }),
+    ...(mean && { mean }), ...(std && { std }),
   };
   return { model: await readModelFile(guide), ...options };
 }

@@ -58,7 +58,10 @@ async function createDisplay(context: Context): Promise<Display> {
   };
 }
 
-function describe({ loss, logRatioData, logRatioSamples, iterationsPerSecond, secondsLeft }: TrainingProgress): string {
+function describe(progress: TrainingProgress): string {
   const ratio = (value: number): string => `${value < 0 ? '' : '+'}${value.toFixed(2)}`;
-  return `loss ${loss.toFixed(3)}, log ratio ${ratio(logRatioData)} on data, ${ratio(logRatioSamples)} on samples, ${iterationsPerSecond.toPrecision(2)} a second, ${duration(1000 * secondsLeft)} left`;
+  const learned = 'accuracy' in progress
+    ? `accuracy ${(100 * progress.accuracy).toFixed(1)} %`
+    : `log ratio ${ratio(progress.logRatioData)} on data, ${ratio(progress.logRatioSamples)} on samples`;
+  return `loss ${progress.loss.toFixed(3)}, ${learned}, ${progress.iterationsPerSecond.toPrecision(2)} a second, ${duration(1000 * progress.secondsLeft)} left`;
 }

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { afterAll, describe, expect, it } from 'vitest';
 import { ConfigError } from '../errors.js';
-import { loadConfig, parseConfig, validateConfig } from './load.js';
+import { loadConfig, loadRunConfig, parseConfig, validateConfig } from './load.js';
 
 const minimal = `
 name: toy
@@ -35,10 +35,11 @@ const set = (...overrides: string[]): string => refusal(minimal, overrides);
 describe('defaults', () => {
   it('are those of the method', () => {
     expect(parseConfig(minimal, 'toy.yaml')).toEqual({
-      name: 'toy', seed: '42', data: { name: 'swiss-roll' }, estimator: { name: 'mlp' }, pairing: 'lr-kl', prior: { kind: 'gaussian' },
+      kind: 'estimator', name: 'toy', seed: '42', data: { name: 'swiss-roll' }, estimator: { name: 'mlp' }, pairing: 'lr-kl', prior: { kind: 'gaussian' },
       flow: { K: 20, kappa: 0, eta: 1, nu: 0.01 },
       training: { iterations: 10, batch: 64, learningRate: 1e-4, decayAt: [], decayFactor: 0.1, beta1: 0.9, beta2: 0.999, ema: 0.998, dequantisation: 0.03 },
-      bridge: 'onnxruntime', provider: 'cpu', backend: 'auto', checkpoints: { every: 500, keep: 3 }, previews: { every: 500, count: 64 },
+      bridge: 'onnxruntime', provider: 'cpu', backend: 'auto', checkpoints: { every: 500, keep: { latest: 3 } }, previews: { every: 500, count: 64 },
+      divergence: { action: 'report', factor: 0.5, attempts: 3 },
     });
   });
 
@@ -117,6 +118,7 @@ describe('a refusal names field, value and what is allowed', () => {
 
   it('for what fields mean together', () => {
     expect(set('prior=ddp')).toMatch(/prior = "ddp" needs a set of images, data\.name is "swiss-roll"/);
+    expect(set('checkpoints={ every: 50, keep: { latest: 1, every: 120 } }')).toContain('checkpoints.keep.every = 120 must be a multiple of checkpoints.every = 50');
     expect(set('data.name=gaussian')).toContain('data.mean and data.variance');
     expect(set('data.name=gaussian', 'data.mean=[1, 2]')).toContain('data.variance');
     expect(parseConfig(minimal, 'toy.yaml', ['data.name=gaussian', 'data.mean=[1, 2]', 'data.variance=0.1']).data.mean).toEqual([1, 2]);
@@ -128,7 +130,7 @@ describe('overrides', () => {
     const config = parseConfig(minimal, 'toy.yaml', ['flow.K=7', 'flow.K=8', 'training.decayAt=[3, 4]', 'checkpoints.every=5', 'flow.eta = 2.5e-1', 'name="0x"']);
     expect(config.flow).toMatchObject({ K: 8, eta: 0.25 });
     expect(config.training.decayAt).toEqual([3, 4]);
-    expect(config.checkpoints).toEqual({ every: 5, keep: 3 });
+    expect(config.checkpoints).toEqual({ every: 5, keep: { latest: 3 } });
     expect(config.name).toBe('0x');
   });
 
@@ -179,7 +181,7 @@ describe('files', () => {
   });
 
   it.each(readdirSync(new URL('../../configs/', import.meta.url)).map((file) => file.replace(/\.yaml$/, '')))('trainer/configs/%s.yaml is valid', async (name) => {
-    const config = await loadConfig(new URL(`../../configs/${name}.yaml`, import.meta.url).pathname);
+    const config = await loadRunConfig(new URL(`../../configs/${name}.yaml`, import.meta.url).pathname);
     expect(config.name).toBe(name);
   });
 });

@@ -3,37 +3,67 @@ import { readFile } from 'node:fs/promises';
 import { parse, YAMLParseError } from 'yaml';
 import type { z } from 'zod';
 import { ConfigError } from '../errors.js';
-import { trainingConfigSchema, type TrainingConfig } from './schema.js';
+import { classifierConfigSchema, trainingConfigSchema, type RunConfig, type TrainingConfig } from './schema.js';
 
 /**
- * Reads and validates a configuration file.
+ * Reads and validates a configuration file of an estimator's run.
  * @param overrides `key.path=value` each, the value in YAML
  * @throws {ConfigError} naming file, field, value and what is allowed
  */
 export async function loadConfig(path: string, overrides: readonly string[] = []): Promise<TrainingConfig> {
-  let text: string;
+  return parseConfig(await readText(path), path, overrides);
+}
+
+/** Reads and validates a configuration file of any kind of run, as `loadConfig`. */
+export async function loadRunConfig(path: string, overrides: readonly string[] = []): Promise<RunConfig> {
+  return parseRunConfig(await readText(path), path, overrides);
+}
+
+async function readText(path: string): Promise<string> {
   try {
-    text = await readFile(path, 'utf8');
+    return await readFile(path, 'utf8');
   } catch (cause) {
     throw new ConfigError(`The configuration ${path} cannot be read: ${(cause as Error).message}.`, { cause });
   }
-  return parseConfig(text, path, overrides);
 }
 
-/** Parses and validates the text of a configuration. */
+/** Parses and validates the text of an estimator's configuration. */
 export function parseConfig(text: string, where: string, overrides: readonly string[] = []): TrainingConfig {
+  return estimatorOnly(parseRunConfig(text, where, overrides), where);
+}
+
+/** Parses and validates the text of a configuration of any kind. */
+export function parseRunConfig(text: string, where: string, overrides: readonly string[] = []): RunConfig {
   const tree = parseYaml(text, where) ?? {};
   if (typeof tree !== 'object' || Array.isArray(tree)) throw new ConfigError(`${where} must hold fields (name: value), got ${show(tree)}.`);
   for (const override of overrides) applyOverride(tree as Record<string, unknown>, override);
-  return validateConfig(tree, where);
+  return validate(tree, where);
 }
 
-/** Validates a configuration that is already an object. */
-export function validateConfig(value: unknown, where = 'The configuration'): TrainingConfig {
-  const result = trainingConfigSchema.safeParse(value);
+/** Validates an estimator's configuration that is already an object. */
+export const validateConfig = (value: unknown, where = 'The configuration'): TrainingConfig => estimatorOnly(validate(value, where), where);
+
+function estimatorOnly(config: RunConfig, where: string): TrainingConfig {
+  if (config.kind === 'classifier') throw new ConfigError(`${where} is of a classifier (kind = "classifier"); here an estimator's is needed.`);
+  return config;
+}
+
+function validate(value: unknown, where: string): RunConfig {
+  const kind: unknown = (value as { kind?: unknown } | null)?.kind;
+  if (kind !== undefined && kind !== 'estimator' && kind !== 'classifier') throw new ConfigError(`${where} is not usable: kind = ${show(kind)} (allowed: estimator, classifier).`);
+  const result = (kind === 'classifier' ? classifierConfigSchema : trainingConfigSchema).safeParse(value);
   if (!result.success) throw new ConfigError(`${where} is not usable: ${result.error.issues.map((issue) => describe(issue, value)).join('; ')}.`);
-  checkTogether(result.data, where);
-  return result.data;
+  const config = result.data;
+  const { every, keep } = config.checkpoints;
+  if (keep.every !== undefined && keep.every % every !== 0) throw new ConfigError(`${where}: checkpoints.keep.every = ${keep.every} must be a multiple of checkpoints.every = ${every}: other iterations have no checkpoint.`);
+  if (config.kind === 'classifier') {
+    checkNetwork(config.network, where, 'network');
+    checkData(config.data, where, 'data');
+    if (config.test) checkData(config.test, where, 'test');
+  } else {
+    checkTogether(config, where);
+  }
+  return config;
 }
 
 /** Validates a `data` block alone, as other commands take it. */
@@ -47,7 +77,7 @@ export function validateData(value: unknown, where: string): TrainingConfig['dat
 /** What no single field can tell. */
 function checkTogether({ data, source, prior, estimator, bridge, provider }: TrainingConfig, where: string): void {
   if (bridge === 'tfjs' && provider !== 'cpu') throw new ConfigError(`${where}: provider = "${provider}" belongs to bridge = "onnxruntime"; where tfjs computes, backend and TensorFlow itself decide.`);
-  checkEstimator(estimator, where);
+  checkNetwork(estimator, where, 'estimator');
   checkData(data, where, 'data');
   if (source) checkData(source, where, 'source');
   if ((prior.kind === 'source') !== (source !== undefined)) throw new ConfigError(`${where}: ${source ? `source belongs to the prior source, not to ${prior.kind}` : 'prior = "source" needs source, the set that flows start from, with the fields of data'}.`);
@@ -66,13 +96,13 @@ const dataFields: Readonly<Record<Data['name'], { readonly needed: readonly (key
   '8-gaussians': { needed: [], others: [] },
   '25-gaussians': { needed: [], others: [] },
   gaussian: { needed: ['mean', 'variance'], others: [] },
-  mnist: { needed: [], others: ['split', 'folder', 'classes'] },
-  cifar10: { needed: ['folder'], others: ['split', 'flip', 'classes'] },
+  mnist: { needed: [], others: ['split', 'folder', 'classes', 'range'] },
+  cifar10: { needed: ['folder'], others: ['split', 'flip', 'classes', 'range'] },
   images: { needed: ['path', 'size'], others: ['centreCrop', 'resize', 'channels', 'flip', 'onUnreadable', 'cache'] },
-  npy: { needed: ['path'], others: ['labels', 'flip', 'classes'] },
+  npy: { needed: ['path'], others: ['labels', 'flip', 'classes', 'range'] },
 };
 
-function checkData(data: Data, where: string, block: 'data' | 'source'): void {
+function checkData(data: Data, where: string, block: 'data' | 'source' | 'test'): void {
   const { needed, others } = dataFields[data.name];
   const missing = needed.filter((field) => data[field] === undefined);
   if (missing.length > 0) throw new ConfigError(`${where}: ${block}.name = "${data.name}" needs ${missing.map((field) => `${block}.${field}`).join(' and ')}.`);
@@ -82,13 +112,13 @@ function checkData(data: Data, where: string, block: 'data' | 'source'): void {
   throw new ConfigError(`${where}: ${block}.${strange} belongs to ${owners.join(', ')}, not to ${data.name}.`);
 }
 
-function checkEstimator({ name, path, keepWeights, ...options }: TrainingConfig['estimator'], where: string): void {
+function checkNetwork({ name, path, keepWeights, ...options }: TrainingConfig['estimator'], where: string, block: 'estimator' | 'network'): void {
   if (name === 'custom') {
-    if (path === undefined) throw new ConfigError(`${where}: estimator.name = "custom" needs estimator.path: a tfjs model (model.json), or an ES module (.mjs) that makes one.`);
+    if (path === undefined) throw new ConfigError(`${where}: ${block}.name = "custom" needs ${block}.path: a tfjs model (model.json), or an ES module (.mjs) that makes one.`);
     const [option] = Object.entries(options).find(([, value]) => value !== undefined) ?? [];
-    if (option !== undefined) throw new ConfigError(`${where}: estimator.${option} belongs to the estimators that are built here; a custom one decides it itself.`);
+    if (option !== undefined) throw new ConfigError(`${where}: ${block}.${option} belongs to the estimators that are built here; a custom one decides it itself.`);
   } else if (path !== undefined || keepWeights !== undefined) {
-    throw new ConfigError(`${where}: estimator.path and estimator.keepWeights belong to the estimator custom, not to ${name}.`);
+    throw new ConfigError(`${where}: ${block}.path and ${block}.keepWeights belong to the ${block} custom, not to ${name}.`);
   }
 }
 

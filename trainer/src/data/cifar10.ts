@@ -14,6 +14,8 @@ export interface Cifar10Options {
   readonly flip?: boolean | undefined;
   /** Keep images of these classes only. @default all */
   readonly classes?: readonly number[] | undefined;
+  /** Keep images first … end − 1. @default all */
+  readonly range?: readonly [first: number, end: number] | undefined;
 }
 
 export const cifar10Classes = ['airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse', 'ship', 'truck'] as const;
@@ -21,7 +23,7 @@ const imageBytes = 3072;
 const files = { train: [1, 2, 3, 4, 5].map((part) => `data_batch_${part}.bin`), test: ['test_batch.bin'] } as const;
 
 /** @throws {ArgumentError} when the folder lacks the files, {FormatError} for a damaged one */
-export async function openCifar10({ folder, split = 'train', flip = true, classes }: Cifar10Options): Promise<ImageDataset> {
+export async function openCifar10({ folder, split = 'train', flip = true, classes, range }: Cifar10Options): Promise<ImageDataset> {
   const inner = await readdir(folder).then((names) => (names.includes('cifar-10-batches-bin') ? join(folder, 'cifar-10-batches-bin') : folder), () => folder);
   const parts = await Promise.all(files[split].map((name) => readRecords(join(inner, name))));
   const records = Buffer.concat(parts);
@@ -33,7 +35,7 @@ export async function openCifar10({ folder, split = 'train', flip = true, classe
     labels[i] = records[at]!;
     images.set(records.subarray(at + 1, at + 1 + imageBytes), i * imageBytes);
   }
-  return imageArray({ name: `cifar-10 (${split})`, sampleShape: [3, 32, 32], images, labels, flip, classes, classNames: cifar10Classes });
+  return imageArray({ name: `cifar-10 (${split})`, sampleShape: [3, 32, 32], images, labels, flip, classes, range, classNames: cifar10Classes });
 }
 
 async function readRecords(file: string): Promise<Buffer> {

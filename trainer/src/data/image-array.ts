@@ -19,6 +19,8 @@ export interface ImageArray {
   readonly flip?: boolean;
   /** Keep images of these classes only. @default all */
   readonly classes?: readonly number[] | undefined;
+  /** Keep images first … end − 1, before `classes`. @default all */
+  readonly range?: readonly [first: number, end: number] | undefined;
   readonly classNames?: readonly string[];
 }
 
@@ -30,7 +32,7 @@ export const byteValues: Float32Array = Float32Array.from({ length: 256 }, (_, b
  * @throws {ArgumentError} when the lengths of images, labels and shape contradict each other
  */
 export function imageArray(source: ImageArray): ImageDataset {
-  const { name, sampleShape, images, labels, flip = false, classNames } = keepClasses(source);
+  const { name, sampleShape, images, labels, flip = false, classNames } = keepClasses(keepRange(source));
   const length = sampleLength(sampleShape);
   const size = images.length / length;
   if (!Number.isInteger(size) || size < 1) {
@@ -66,6 +68,16 @@ export function imageArray(source: ImageArray): ImageDataset {
       return Promise.resolve();
     },
   };
+}
+
+/** The same set with a part of its images. */
+function keepRange(source: ImageArray): ImageArray {
+  const { name, range, images, labels } = source;
+  if (range === undefined) return source;
+  const length = sampleLength(source.sampleShape);
+  const [first, end] = range;
+  if (!(first >= 0 && first < end && end <= images.length / length)) throw new ArgumentError(`${name} has images 0 to ${images.length / length - 1}; data.range = [${first}, ${end}] must lie within 0 and ${images.length / length}, the end not included.`);
+  return { ...source, name: `${name}, images ${first} to ${end - 1}`, images: images.subarray(first * length, end * length), labels: labels && labels.subarray(first, end) };
 }
 
 /** The same set with the images of some classes only; their labels stay what they are. */

@@ -21,6 +21,8 @@ export interface MnistOptions {
   readonly folder?: string;
   /** Keep images of these classes only. @default all */
   readonly classes?: readonly number[] | undefined;
+  /** Keep images first … end − 1. @default all */
+  readonly range?: readonly [first: number, end: number] | undefined;
 }
 
 const stems = { train: 'train', test: 't10k' } as const satisfies Record<Split, string>;
@@ -30,7 +32,7 @@ const stems = { train: 'train', test: 't10k' } as const satisfies Record<Split, 
  * @throws {ArgumentError} when the folder lacks the files
  * @throws {FormatError} when a file is damaged, or images and labels don't belong together
  */
-export async function openMnist({ split = 'train', folder, classes }: MnistOptions = {}): Promise<ImageDataset> {
+export async function openMnist({ split = 'train', folder, classes, range }: MnistOptions = {}): Promise<ImageDataset> {
   const where = folder ?? packagedFolder();
   const imageFile = await findFile(where, `${stems[split]}-images`, 3);
   const labelFile = await findFile(where, `${stems[split]}-labels`, 1);
@@ -45,7 +47,7 @@ export async function openMnist({ split = 'train', folder, classes }: MnistOptio
   if (labels.data.length !== count) {
     throw new FormatError(`${labelFile}: ${labels.data.length} labels, but ${imageFile} holds ${count} images; do both come from one split?`);
   }
-  return imageArray({ name: `mnist (${split})`, sampleShape: [1, rows, columns], images: images.data, labels: labels.data, classes });
+  return imageArray({ name: `mnist (${split})`, sampleShape: [1, rows, columns], images: images.data, labels: labels.data, classes, range });
 }
 
 /** The customary spellings of one file's name. */

@@ -13,10 +13,12 @@ export interface NpyOptions {
   /** Whether batches mirror half of the images. @default false */
   readonly flip?: boolean | undefined;
   readonly classes?: readonly number[] | undefined;
+  /** Keep images first … end − 1. @default all */
+  readonly range?: readonly [first: number, end: number] | undefined;
 }
 
 /** @throws {ArgumentError | FormatError} for a file that cannot be read, or an array that cannot be data */
-export async function openNpySet({ path, labels: labelFile, flip = false, classes }: NpyOptions): Promise<Dataset> {
+export async function openNpySet({ path, labels: labelFile, flip = false, classes, range }: NpyOptions): Promise<Dataset> {
   const { shape, data } = await read(path);
   const sampleShape = shape.slice(1);
   if (![1, 3].includes(sampleShape.length) || !shape.every((extent) => extent > 0)) {
@@ -25,10 +27,10 @@ export async function openNpySet({ path, labels: labelFile, flip = false, classe
   const labels = labelFile === undefined ? null : await readLabels(labelFile, shape[0]!);
   if (data instanceof Uint8Array) {
     if (sampleShape.length !== 3) throw new FormatError(`${path}: uint8 of shape [${shape.join(', ')}]; bytes are taken as images [N, C, H, W]. Store points as float32.`);
-    return imageArray({ name: path, sampleShape: sampleShape as [number, number, number], images: data, labels, flip, classes });
+    return imageArray({ name: path, sampleShape: sampleShape as [number, number, number], images: data, labels, flip, classes, range });
   }
   if (!(data instanceof Float32Array)) throw new FormatError(`${path}: the elements are neither uint8 nor float32. Convert them, for example with array.astype("float32").`);
-  if (flip || classes) throw new ArgumentError(`${path}: data.flip and data.classes need uint8 images; this array is float32.`);
+  if (flip || classes || range) throw new ArgumentError(`${path}: data.flip, data.classes and data.range need uint8 images; this array is float32.`);
   const bad = data.findIndex((value) => !Number.isFinite(value));
   const length = sampleLength(sampleShape);
   if (bad >= 0) throw new FormatError(`${path}: sample ${Math.floor(bad / length)} holds ${data[bad]!}. Remove samples that are not finite.`);

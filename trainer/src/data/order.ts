@@ -30,3 +30,8 @@ export function drawOrder({ seed, iteration, count }: BatchDraw, size: number): 
   }
   return { indices, flips };
 }
+
+/** Labels of the samples of a batch, of a set whose labels are those of its samples in storage order. */
+export function batchLabels(labels: Uint8Array, draw: BatchDraw): Uint8Array {
+  return Uint8Array.from(drawOrder(draw, labels.length).indices, (index) => labels[index]!);
+}

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { createRuntime, writeFileAtomic } from '@ratioflow/node';
 import { validateConfig } from '../config/load.js';
 import type { TrainingConfig } from '../config/schema.js';
-import { drawPrior, train } from '../loop/train.js';
+import { drawPrior, train, type IterationMetrics } from '../loop/train.js';
 import { fieldPlot, particlePanels } from '../pictures/plane-plots.js';
 import type { Scene } from '../pictures/scene.js';
 import { squareAround } from '../pictures/points.js';
@@ -98,7 +98,7 @@ export async function chasmDemo(options: DemoOptions): Promise<DemoResult> {
   const runtime = createRuntime({ threads: 1 });
   const findings: string[] = [];
   const plan = [experiment(near.distance, near.steps, false, options), experiment(far.distance, far.steps, false, options), experiment(far.distance, far.steps, true, options)] as const;
-  const measure = progressMeter(plan.reduce((sum, { config }) => sum + config.training.iterations, 0));
+  const measure = progressMeter<IterationMetrics>(plan.reduce((sum, { config }) => sum + config.training.iterations, 0));
   let done = 0;
 
   const learn = async ({ config, steps }: Experiment, look: (iteration: number, flowed: Flowed, assembly: Assembly) => void | Promise<void>, at: readonly number[]): Promise<void> => {

@@ -22,11 +22,12 @@ export type EstimatorName = (typeof estimatorNames)[number];
 export function createEstimator(tf: TensorFlow, name: BuiltEstimatorName, sampleShape: readonly number[], seed: Seed, options: EstimatorOptions = {}): LayersModel {
   const points = name === 'mlp';
   const fits = points ? sampleShape.length === 1 : sampleShape.length === 3 && sampleShape[1]! >= 8 && sampleShape[2]! >= 8;
+  const field = options.outputs === undefined ? 'estimator' : 'network';
   if (!fits) {
     const accepts = points ? 'points [D]' : 'images [C, H, W] of at least 8×8';
-    throw new ConfigError(`estimator.name = "${name}" takes ${accepts}; the data are of shape [${sampleShape.join(', ')}].`);
+    throw new ConfigError(`${field}.name = "${name}" takes ${accepts}; the data are of shape [${sampleShape.join(', ')}].`);
   }
-  if (points && options.attention) throw new ConfigError('estimator.attention = true needs an estimator of images; estimator.name = "mlp" has points.');
+  if (points && options.attention) throw new ConfigError(`${field}.attention = true needs a network of images; ${field}.name = "mlp" has points.`);
   const network = points ? mlp(tf, sampleShape, options) : residual(tf, name, sampleShape, options);
   initialize(tf, network, seed);
   return network;

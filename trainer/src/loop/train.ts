@@ -7,20 +7,18 @@ import type { Bridge } from '../bridge/bridge.js';
 import type { TrainingConfig } from '../config/schema.js';
 import { addDequantisation } from '../data/dequantisation.js';
 import { sampleLength, type Dataset } from '../data/dataset.js';
-import { TrainingError } from '../errors.js';
+import { DivergenceError } from '../errors.js';
 import type { Prior } from '../priors/prior.js';
+import type { MetricsColumns, RunMetrics } from '../run/metrics.js';
 import { learningRateAt } from './adam.js';
 import type { Learner, StepMetrics } from './learner.js';
 
 /** What an iteration reports. */
-export interface IterationMetrics extends StepMetrics {
-  /** Counted from 1: iterations done. */
-  readonly iteration: number;
-  readonly learningRate: number;
-  readonly milliseconds: number;
-  /** Of these, the bridging flow. */
+export interface IterationMetrics extends RunMetrics, StepMetrics {
+  /** Of the milliseconds, the bridging flow. */
   readonly flowMilliseconds: number;
 }
+export const iterationColumns = ['iteration', 'loss', 'logRatioData', 'logRatioSamples', 'learningRate', 'milliseconds', 'flowMilliseconds'] as const satisfies MetricsColumns<IterationMetrics>;
 
 /** The parts that a run is put together from. */
 export interface TrainingParts {
@@ -37,9 +35,10 @@ export interface TrainingParts {
 
 /**
  * Runs iterations `from` … `to` − 1, one `yield` each; between yields nothing runs.
- * @throws {TrainingError} when the loss is no finite number
+ * @param stepFactor on the step size of the configuration
+ * @throws {DivergenceError} when the loss is no finite number
  */
-export async function* train(parts: TrainingParts, from: number, to: number, signal?: AbortSignal): AsyncGenerator<IterationMetrics> {
+export async function* train(parts: TrainingParts, from: number, to: number, signal?: AbortSignal, stepFactor = 1): AsyncGenerator<IterationMetrics> {
   const { config, dataset, bridge, learner } = parts;
   const { training, flow } = config;
   const seed = BigInt(config.seed);
@@ -56,10 +55,10 @@ export async function* train(parts: TrainingParts, from: number, to: number, sig
     await bridge.refresh();
     const samples = await bridge.run(x0, { count, steps: flow.K, seed: iterationSeed, signal });
     const flowMilliseconds = performance.now() - flowStart;
-    const learningRate = learningRateAt(t, training.learningRate, training.decayAt, training.decayFactor);
+    const learningRate = stepFactor * learningRateAt(t, training.learningRate, training.decayAt, training.decayFactor);
     const metrics = learner.step(data, samples, learningRate, t);
     if (!Number.isFinite(metrics.loss)) {
-      throw new TrainingError(`The loss became ${metrics.loss} at iteration ${t + 1}: the flow or the estimator has diverged. Resume from the last checkpoint with a smaller training.learningRate or flow.eta.`);
+      throw new DivergenceError(`The loss became ${metrics.loss} at iteration ${t + 1}: the flow or the estimator has diverged. Resume from the last checkpoint with a smaller training.learningRate or flow.eta, or let it be rolled back: divergence.action = rollback.`);
     }
     yield { ...metrics, iteration: t + 1, learningRate, milliseconds: performance.now() - start, flowMilliseconds };
   }

@@ -85,7 +85,7 @@ export async function planTraining(config: TrainingConfig, { trialSteps = 3, com
       flopsPerSample: 2 * (K + kappa) * gradientMacs,
       weightBytes: 4 * parameters * (copies + 1),
       activationBytes: 4 * 2 * batch * valuesOf(forward),
-      checkpointBytes: config.checkpoints.keep * 4 * parameters * copies,
+      checkpointBytes: keptCheckpoints(config) * 4 * parameters * copies,
       bundleBytes: 4 * parameters + priorBytes,
       measured: trialSteps > 0 ? await measure(gradientMacs) : null,
     };
@@ -131,6 +131,8 @@ export async function planTraining(config: TrainingConfig, { trialSteps = 3, com
     };
   }
 }
+
+const keptCheckpoints = ({ checkpoints: { keep }, training }: TrainingConfig): number => keep.latest + (keep.every === undefined ? 0 : Math.floor(training.iterations / keep.every));
 
 /** Hours of the run with another number of bridging steps or another batch, by the speeds that were measured. */
 export function hoursWith({ training, flow }: TrainingConfig, measured: MeasuredSpeed, { K = flow.K, batch = training.batch }: { readonly K?: number; readonly batch?: number }): number {

@@ -40,7 +40,7 @@ export async function assemble(config: TrainingConfig, runtime: Runtime, { prior
   const tensorflow = await loadTensorFlow({ backend: config.backend });
   const { tf } = tensorflow;
   const dataset = await openData(config.data, onMessage);
-  checkSize(config, dataset);
+  checkSize(config.training.batch, dataset);
   const source = config.source ? await openData(config.source, onMessage) : null;
   if (source && source.sampleShape.join() !== dataset.sampleShape.join()) {
     throw new ConfigError(`source has samples [${source.sampleShape.join(', ')}], data has [${dataset.sampleShape.join(', ')}]: both must be of one size and colour.`);
@@ -74,14 +74,14 @@ export async function assemble(config: TrainingConfig, runtime: Runtime, { prior
 }
 
 /** What would end badly later. */
-function checkSize({ training }: TrainingConfig, dataset: Dataset): void {
-  if (dataset.size !== null && dataset.size < training.batch) {
-    throw new ConfigError(`training.batch = ${training.batch}, but ${dataset.name} has ${dataset.size} samples: take a smaller batch, or more data.`);
+export function checkSize(batch: number, dataset: Dataset): void {
+  if (dataset.size !== null && dataset.size < batch) {
+    throw new ConfigError(`training.batch = ${batch}, but ${dataset.name} has ${dataset.size} samples: take a smaller batch, or more data.`);
   }
 }
 
 /** The fields have been held against the set's name when the configuration was read. */
-function openData(data: TrainingConfig['data'], onMessage?: (message: string) => void): Promise<Dataset> {
+export function openData(data: TrainingConfig['data'], onMessage?: (message: string) => void): Promise<Dataset> {
   const given = Object.fromEntries(Object.entries(data).filter(([, value]) => value !== undefined));
   return openDataset({ ...given, ...(data.name === 'images' && onMessage && { onMessage }) } as unknown as DatasetConfig);
 }

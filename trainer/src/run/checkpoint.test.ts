@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { TrainingError } from '../errors.js';
-import { listCheckpoints, readLatestCheckpoint, writeCheckpoint } from './checkpoint.js';
+import { listCheckpoints, readCheckpoint, readLatestCheckpoint, setAsideAfter, writeCheckpoint } from './checkpoint.js';
 
 let run: string;
 beforeEach(async () => {
@@ -13,7 +13,7 @@ beforeEach(async () => {
 afterEach(() => rm(run, { recursive: true }));
 
 const arrays = (value: number): ReadonlyMap<string, { shape: number[]; data: Float32Array }> => new Map([['w', { shape: [3], data: Float32Array.of(value, 2, 3) }]]);
-const write = (iteration: number, keep = 10): Promise<string> => writeCheckpoint(run, { iteration, arrays: arrays(iteration), metadata: { name: 'toy' } }, keep);
+const write = (iteration: number, keep = 10): Promise<string> => writeCheckpoint(run, { iteration, arrays: arrays(iteration), metadata: { name: 'toy' } }, { latest: keep });
 const file = (iteration: number): string => join(run, 'checkpoints', `${String(iteration).padStart(8, '0')}.safetensors`);
 
 describe('writing', () => {
@@ -24,6 +24,13 @@ describe('writing', () => {
     expect(await listCheckpoints(run)).toEqual([25]);
     await write(25, 3);
     expect(await listCheckpoints(run)).toEqual([25]);
+  });
+
+  it('keeps every so many besides, in whatever order they came to be old', async () => {
+    for (let iteration = 5; iteration <= 60; iteration += 5) await writeCheckpoint(run, { iteration, arrays: arrays(iteration), metadata: {} }, { latest: 2, every: 20 });
+    expect(await listCheckpoints(run)).toEqual([20, 40, 55, 60]);
+    await write(65, 1);
+    expect(await listCheckpoints(run)).toEqual([65]);
   });
 
   it('orders by number, not by name, and ignores other files', async () => {
@@ -70,6 +77,23 @@ describe('reading', () => {
     expect(checkpoint.arrays).toEqual(arrays(10));
     expect(checkpoint.metadata).toMatchObject({ name: 'toy', iteration: '10' });
     expect(warnings).toEqual([]);
+  });
+
+  it('takes the one that is asked for, and names those that there are', async () => {
+    for (const iteration of [5, 10]) await write(iteration);
+    expect((await readCheckpoint(run, 5)).arrays).toEqual(arrays(5));
+    await expect(readCheckpoint(run, 7)).rejects.toThrow(/has no checkpoint of iteration 7; there are those of 5, 10\./);
+  });
+
+  it('moves what comes after an iteration out of the way, again and again', async () => {
+    for (const iteration of [5, 10, 15]) await write(iteration);
+    expect(await setAsideAfter(run, 15)).toBeNull();
+    expect(await setAsideAfter(run, 5)).toBe(join(run, 'set-aside', '1-after-5'));
+    expect(await listCheckpoints(run)).toEqual([5]);
+    await write(10);
+    expect(await setAsideAfter(run, 5)).toBe(join(run, 'set-aside', '2-after-5'));
+    expect((await readdir(join(run, 'set-aside', '1-after-5'))).sort()).toEqual(['00000010.safetensors', '00000015.safetensors']);
+    expect(await readdir(join(run, 'set-aside', '2-after-5'))).toEqual(['00000010.safetensors']);
   });
 
   it('passes damaged and truncated ones over, with a warning each', async () => {

@@ -1,8 +1,8 @@
 /** Speed and time left of a run, from its last iterations. */
-import type { IterationMetrics } from '../loop/train.js';
+import type { RunMetrics } from './metrics.js';
 
-/** What a run reports while it goes on. */
-export interface TrainingProgress extends IterationMetrics {
+/** How far a run is. */
+export interface Pace {
   readonly of: number;
   /** Over the last iterations. */
   readonly iterationsPerSecond: number;
@@ -12,7 +12,7 @@ export interface TrainingProgress extends IterationMetrics {
 const remembered = 20;
 
 /** @param of iterations in all; @returns the progress after an iteration, `done` of them over */
-export function progressMeter(of: number): (metrics: IterationMetrics, done?: number) => TrainingProgress {
+export function progressMeter<M extends RunMetrics>(of: number): (metrics: M, done?: number) => M & Pace {
   const recent: number[] = [];
   return (metrics, done = metrics.iteration) => {
     recent.push(metrics.milliseconds);

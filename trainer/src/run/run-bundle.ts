@@ -3,6 +3,7 @@ import { convertLayersModel, createBundle, type BundleOptions, type ProductOptio
 import type { Runtime } from '@ratioflow/sdk';
 import { decodeNpy } from '@ratioflow/sdk/npy';
 import type { Tensor } from '@tensorflow/tfjs';
+import { classesOf } from '../data/classes.js';
 import { TrainingError } from '../errors.js';
 import { toNetwork } from '../estimators/layout.js';
 import { potential } from '../objective/objective.js';
@@ -24,6 +25,7 @@ export async function bundleOf(run: Assembly, iterations: number, runtime: Runti
       K: config.flow.K,
       kappa: config.flow.kappa,
       valueRange: dataset.valueRange ? [dataset.valueRange[0], dataset.valueRange[1]] : null,
+      classNames: dataset.labels && classesOf(dataset).names,
       training: { dataset: dataset.name, iterations, seed: config.seed, config: config as unknown as Record<string, unknown>, versions: versions(tensorflow, runtime) },
       products,
       reference: runtime,

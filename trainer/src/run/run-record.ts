@@ -6,7 +6,7 @@ import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeFileAtomic } from '@ratioflow/node';
 import type { Runtime } from '@ratioflow/sdk';
-import type { IterationMetrics } from '../loop/train.js';
+import { iterationColumns, type IterationMetrics } from '../loop/train.js';
 import { balancedLoss } from '../objective/objective.js';
 import { lineChart } from '../pictures/line-chart.js';
 import { trainingCurve } from '../pictures/training-curve.js';
@@ -14,18 +14,13 @@ import { openEventFile } from '../report/event-file.js';
 import { htmlReport } from '../report/html-report.js';
 import { reportOf } from '../report/run-report.js';
 import type { Assembly } from './assemble.js';
+import type { RunLog } from './iterate.js';
 import { openMetrics } from './metrics.js';
 import { versions } from './versions.js';
 
-export interface RunRecord {
-  readonly rows: readonly IterationMetrics[];
-  /** Takes an iteration; every few seconds what is new goes to the files. */
-  add(metrics: IterationMetrics): Promise<void>;
-  /** Writes what is new to the files. */
-  flush(): Promise<void>;
+/** `publish` draws `curve.png` and writes `report.html`. */
+export interface RunRecord extends RunLog<IterationMetrics> {
   preview(iteration: number, png: Uint8Array): Promise<void>;
-  /** Draws `curve.png` and writes `report.html`. @param status where the run stands, a sentence */
-  publish(status: string): Promise<void>;
 }
 
 const flushInterval = 5000;
@@ -33,7 +28,7 @@ const previewFile = (run: string, iteration: number): string => join(run, 'previ
 
 /** Opens the record of a run whose iterations up to `from` count. */
 export async function openRecord(run: string, from: number, assembly: Assembly, runtime: Runtime): Promise<RunRecord> {
-  const metrics = await openMetrics(run, from);
+  const metrics = await openMetrics<IterationMetrics>(run, from, iterationColumns);
   const events = await openEventFile(run, from);
   for (const iteration of await previewsOf(run)) if (iteration > from) await rm(previewFile(run, iteration), { force: true });
   const { rows } = metrics;

@@ -13,6 +13,14 @@ interface Options {
   readonly iterations?: number;
 }
 
+interface GuidanceFlags extends Options {
+  readonly bundle: string;
+  readonly plain?: string;
+  readonly robust?: string;
+  readonly judge?: string;
+  readonly perClass: number;
+}
+
 const toys = ['swiss-roll', '8-gaussians', '25-gaussians'] as const;
 
 export function demoCommand(context: Context): Command {
@@ -36,6 +44,17 @@ export function demoCommand(context: Context): Command {
     const { chasmDemo } = await import('@ratioflow/trainer');
     return chasmDemo(settings);
   }));
+  add('guidance', 'sample each class of an unconditional bundle of digits, guided by a plain and by a robust classifier, and judged by a third (trains those that are not given)')
+    .requiredOption('--bundle <dir>', 'bundle of digits, such as quickstart/bundle')
+    .option('--plain <classifier.onnx>', 'the plain guide (default: trained)')
+    .option('--robust <classifier.onnx>', 'the robust guide (default: trained)')
+    .option('--judge <classifier.onnx>', 'the judge (default: trained on other images, from another seed)')
+    .option('--per-class <n>', 'samples of each class for every row of the table', integerFrom(1), 40)
+    .action((options: GuidanceFlags) => run('guidance', options, context, async (settings) => {
+      const { guidanceDemo } = await import('@ratioflow/trainer');
+      const { bundle, plain, robust, judge, perClass } = options;
+      return guidanceDemo({ ...settings, bundle, plain, robust, judge, perClass });
+    }));
   return demo;
 }
 

@@ -1,0 +1,103 @@
+/** The weights of a network in training: gradient, Adam, moving average, spectral norms; and all of it as a state that a run resumes from. */
+import type { LayersModel, Scalar, Tensor, Variable } from '@tensorflow/tfjs';
+import type { TensorFlow } from '../backend/tensorflow.js';
+import { TrainingError } from '../errors.js';
+import { spectralLayersOf } from '../estimators/spectral.js';
+import { createAdam, type AdamOptions } from './adam.js';
+
+/** Everything that a resumed run needs, by name: weights, EMA, moments. */
+export type LearnerState = ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Float32Array }>;
+
+/** What every learner offers, whatever it learns. */
+export interface TrainedWeights {
+  /** Float32 copies. */
+  state(): Map<string, { readonly shape: readonly number[]; readonly data: Float32Array }>;
+  /** Takes a state over. @throws when a name or a shape does not fit */
+  restore(state: LearnerState): void;
+  /** Runs `work` while the network is as it ships: averaged weights, spectral norms converged. */
+  withAveragedWeights<T>(work: () => Promise<T>): Promise<T>;
+  dispose(): void;
+}
+
+export interface WeightsOptions extends AdamOptions {
+  /** Rate μ of the average e ← μ e + (1 − μ) w, from the first step, e starting at the initial weights; 0: none. */
+  readonly ema: number;
+}
+
+export interface Weights extends TrainedWeights {
+  /**
+   * One step down the gradient of the first of the scalars that `objective` computes.
+   * @param t number of steps before this one
+   * @returns all of them
+   */
+  step(objective: () => readonly [loss: Scalar, ...others: Scalar[]], learningRate: number, t: number): Float32Array;
+}
+
+export function trainWeights(tf: TensorFlow, network: LayersModel, options: WeightsOptions): Weights {
+  const { ema } = options;
+  const weights = network.trainableWeights;
+  const variableOf = (weight: (typeof weights)[number]): Variable => {
+    const variable = weight.read();
+    if (!(variable instanceof tf.Variable)) throw new TrainingError(`Weight ${weight.originalName} is no variable and cannot be trained.`);
+    return variable as Variable;
+  };
+  const variables = weights.map(variableOf);
+  const adam = createAdam(tf, variables, options);
+  const averages = ema > 0 ? variables.map((variable) => tf.tidy(() => tf.variable(variable.clone(), false))) : variables;
+  // What moves without a gradient: vectors of spectral normalisation, moving moments of a user's network.
+  const buffers = network.nonTrainableWeights.map((weight): [string, Variable] => [`buffers/${weight.originalName}`, variableOf(weight)]);
+  const spectral = spectralLayersOf(network);
+  const named = (): [string, Variable][] => [...weights.flatMap((weight, index): [string, Variable][] => [
+    [`weights/${weight.originalName}`, variables[index]!],
+    ...(ema > 0 ? [[`ema/${weight.originalName}`, averages[index]!] as [string, Variable]] : []),
+    [`adam.m/${weight.originalName}`, adam.moments[index]!.m],
+    [`adam.v/${weight.originalName}`, adam.moments[index]!.v],
+  ]), ...buffers];
+
+  return {
+    step(objective, learningRate, t) {
+      for (const layer of spectral) layer.iteratePower(1);
+      return tf.tidy(() => {
+        let reported: Tensor[] = [];
+        const { value, grads } = tf.variableGrads(() => {
+          const [loss, ...others] = objective();
+          reported = others.map((one) => tf.keep(one));
+          return loss;
+        }, variables);
+        adam.step(grads, learningRate, t);
+        if (ema > 0) averages.forEach((average, index) => average.assign(tf.add(tf.mul(average, ema), tf.mul(variables[index]!, 1 - ema))));
+        const stacked = tf.stack([value, ...reported]);
+        tf.dispose(reported);
+        return stacked.dataSync<'float32'>();
+      });
+    },
+    state: () => new Map(named().map(([name, variable]) => [name, { shape: variable.shape, data: Float32Array.from(variable.dataSync<'float32'>()) }])),
+    restore(state) {
+      for (const [name, variable] of named()) {
+        const entry = state.get(name);
+        if (!entry || entry.shape.join() !== variable.shape.join()) {
+          throw new Error(`${name} should have the shape [${variable.shape.join(', ')}], found ${entry ? `[${entry.shape.join(', ')}]` : 'nothing'}`);
+        }
+        tf.tidy(() => variable.assign(tf.tensor(entry.data, variable.shape)));
+      }
+    },
+    async withAveragedWeights(work) {
+      if (ema === 0 && spectral.length === 0) return work();
+      const all = [...variables, ...buffers.map(([, variable]) => variable)];
+      const saved = tf.tidy(() => all.map((variable) => tf.keep(variable.clone())));
+      const assign = (sources: readonly Tensor[]): void => tf.tidy(() => sources.forEach((source, index) => all[index]!.assign(source.clone())));
+      if (ema > 0) assign(averages);
+      for (const layer of spectral) layer.converge();
+      try {
+        return await work();
+      } finally {
+        assign(saved);
+        tf.dispose(saved);
+      }
+    },
+    dispose() {
+      adam.dispose();
+      if (ema > 0) tf.dispose(averages);
+    },
+  };
+}
