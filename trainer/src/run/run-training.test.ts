@@ -80,7 +80,7 @@ describe.each([
   beforeAll(async () => {
     whole = newFolder();
     const result = await startRun(config(), { out: whole });
-    expect(result).toEqual({ out: whole, bundle: join(whole, 'bundle'), iterations: last });
+    expect(result).toEqual({ kind: 'estimator', out: whole, bundle: join(whole, 'bundle'), iterations: last });
   });
 
   it('leaves configuration, metrics, checkpoints, curve and bundle', async () => {
