@@ -59,7 +59,7 @@ export const evaluateCommand = (context: Context): Command => new Command('evalu
     let result: Evaluation;
     try {
       result = await evaluate({
-        ...options, subject, providers: provider, ...(cache !== true && { cache: cache as string | false }), signal: context.signal,
+        ...options, subject, providers: provider, ...(cache !== true && { cache: cache }), signal: context.signal,
         onProgress: (done, total) => bar.update(done, total ?? done), onMessage: (message) => context.note(message),
       });
     } finally {
