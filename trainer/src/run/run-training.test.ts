@@ -12,6 +12,7 @@ import type { TrainingConfig } from '../config/schema.js';
 import { ConfigError, TrainingError } from '../errors.js';
 import { stepOfSummary } from '../report/event.js';
 import { decodeRecords } from '../report/tf-record.js';
+import { readCheckpoint } from './checkpoint.js';
 import { openRun, resumeRun, startRun } from './run-training.js';
 
 // Seconds, but of all cores: other work may stretch them.
@@ -125,6 +126,43 @@ describe('an interrupt', () => {
     }
     expect(await checkpoint(out, 10)).toEqual(await checkpoint(whole, 10));
     expect(await metrics(out)).toEqual(await metrics(whole));
+  });
+});
+
+describe('divergence', () => {
+  // From iteration 9 on steps are 2¹⁰⁰ times too large; a rollback whose factor undoes that leaves the run that never diverged.
+  const [tooLarge, undone] = [2 ** 100, 2 ** -100];
+  const diverging = (...overrides: string[]): TrainingConfig => toy('training.decayAt=[8]', `training.decayFactor=${tooLarge}`, ...overrides);
+  const arrays = async (out: string): Promise<object> => Object.fromEntries((await readCheckpoint(out, 10)).arrays);
+
+  it('ends the run with what to do, the last checkpoint intact', async () => {
+    const out = newFolder();
+    await expect(startRun(diverging(), { out })).rejects.toThrow(/loss became NaN at iteration 1\d: .*smaller training\.learningRate or flow\.eta.*divergence\.action = rollback/);
+    expect((await readdir(join(out, 'checkpoints'))).sort()).toEqual(['00000004.safetensors', '00000008.safetensors']);
+  });
+
+  it('rolls back to the last checkpoint, with smaller steps from there, also when interrupted afterwards', async () => {
+    const [steady, out, stopped] = [newFolder(), newFolder(), newFolder()];
+    await startRun(toy('training.decayAt=[]'), { out: steady });
+    const rolling = diverging(`divergence={ action: rollback, factor: ${undone} }`);
+    const messages: string[] = [];
+    await startRun(rolling, { out, onMessage: (message) => messages.push(message) });
+    expect(messages.filter((message) => message.includes('Rolled back'))).toEqual([expect.stringMatching(/loss became NaN at iteration 1\d.* Rolled back to iteration 8; .*1 of at most 3 rollbacks/)]);
+    expect(await arrays(out)).toEqual(await arrays(steady));
+    expect(await metrics(out)).toEqual(await metrics(steady));
+    expect(await recorded(out)).toEqual(await recorded(steady));
+    const controller = new AbortController();
+    let rolledBack = false;
+    await expect(startRun(rolling, {
+      out: stopped, signal: controller.signal, onMessage: (message) => { rolledBack ||= message.includes('Rolled back'); },
+      onProgress: ({ iteration }) => rolledBack && iteration === 9 && controller.abort(new Error('Ctrl-C')),
+    })).rejects.toThrow('Ctrl-C');
+    await resumeRun([], { out: stopped });
+    expect(await arrays(stopped)).toEqual(await arrays(steady));
+  });
+
+  it('ends the run when the rollbacks are used up', async () => {
+    await expect(startRun(diverging('divergence={ action: rollback, factor: 0.5, attempts: 2 }'), { out: newFolder() })).rejects.toThrow(/loss became NaN/);
   });
 });
 
