@@ -37,7 +37,7 @@ export const evaluateCommand = (context: Context): Command => new Command('evalu
   .requiredOption('--extractor <file>', 'feature extractor: model.onnx with its description model.yaml beside it (docs/evaluation.md), or raw: the values themselves')
   .option('--count <n>', 'samples of each repetition (default: 10000 of a bundle, else all)', integerFrom(2))
   .option('--first <i>', 'index of the first sample', integerFrom(0), 0)
-  .addOption(new Option('--seed <s>', 'of a bundle\'s samples').argParser(seed).default(0n, '0'))
+  .addOption(new Option('--seed <s>', 'seed of the samples of a bundle, in [0, 2^64)').argParser(seed).default(0n, '0'))
   .option('--repeats <n>', 'repeat on the next samples, and the next: figures with mean and deviation', integerFrom(1), 1)
   .option('--reference-count <n>', 'samples of the reference (default: all)', integerFrom(2))
   .option('--subsets <n>', 'subsets of the kernel distance (default: 100)', integerFrom(1))
@@ -52,7 +52,7 @@ export const evaluateCommand = (context: Context): Command => new Command('evalu
   .addOption(new Option('--provider <list>', 'cuda, webgpu, cpu, or several with commas, in order of preference').argParser(providerList).default(['cpu'], 'cpu'))
   .option('--threads <n>', 'threads of the engine (default: all cores)', integerFrom(1))
   .option('--cache <folder>', 'where statistics are kept (default: evaluation in the cache folder)')
-  .option('--no-cache', 'keep none')
+  .option('--no-cache', 'compute statistics of references anew, and keep none')
   .action(async (subject: string, { provider, out, json, cache, ...options }: Options) => {
     const [{ evaluate }, { writeFileAtomic }] = await Promise.all([import('@ratioflow/trainer'), import('@ratioflow/node')]);
     const bar = await showProgress(context, options.count === undefined ? 0 : options.count * options.repeats, 'samples');

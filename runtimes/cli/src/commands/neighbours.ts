@@ -23,7 +23,7 @@ export const neighboursCommand = (context: Context): Command => withFlowOptions(
   .argument('<bundle>', 'folder, zip file or https URL of the bundle')
   .requiredOption('-o, --out <paths...>', 'grid.png, a row for every sample with its neighbours behind a white rule, and/or table.csv')
   .requiredOption('--data <set>', 'where to look: a folder, an array .npy, or a set: mnist, mnist:test, or a data block in braces')
-  .option('--count <n>', 'samples to draw', integerFrom(1), 8)
+  .option('--count <n>', 'samples to draw from the bundle', integerFrom(1), 8)
   .addOption(new Option('--seed <s>', 'their seed, from 0 to 2^64 - 1').argParser(seed).default(0n, '0'))
   .option('--first <i>', 'index of the first', integerFrom(0), 0)
   .option('--images <paths...>', 'take these images instead of samples: a folder, image files or an array .npy')
