@@ -115,6 +115,6 @@ describe('ddpOfFile', () => {
     await writeFile(join(folder, 'images', '0.png'), 'no picture');
     await expect(ddpOfFile(join(folder, 'images'), shape)).rejects.toThrow(/unreadable image 0\.png: /);
     await writeFile(path, 'no array');
-    await expect(ddpOfFile(path, shape)).rejects.toThrow(/bad\.npy is not a \.npy file/);
+    await expect(ddpOfFile(path, shape)).rejects.toThrow(/bad\.npy is no \.npy file/);
   });
 });
