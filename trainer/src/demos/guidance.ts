@@ -70,7 +70,7 @@ export async function guidanceDemo(options: GuidanceOptions): Promise<DemoResult
     await savePng(files.grid, samples, { columns: 10, scale: 2 });
     await writeFileAtomic(files.table, `classifier,phi,kappa,accuracy\n${rows.map((one) => `${one.classifier},${one.scale},${one.kappa},${one.accuracy}\n`).join('')}`);
     return {
-      findings: rows.map(sentence),
+      findings: [`Best: ${sentence(row)}.`],
       files: [{ path: files.grid, about: `a row of ten for each class: ${row.classifier} classifier, phi = ${row.scale}, kappa = ${row.kappa}` }, { path: files.table, about: 'accuracy of the judge by phi, kappa and robustness' }],
     };
   } finally {
