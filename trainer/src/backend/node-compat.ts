@@ -4,10 +4,10 @@
  */
 import { createRequire } from 'node:module';
 
-/** Defines `util.isNullOrUndefined` where it is gone, and `util.isArray` without its warning. */
+/** Defines `util.isNullOrUndefined` and `util.isArray`, where they are gone and where they warn. */
 export function restoreRemovedUtilities(): void {
   // The mutable CommonJS object: that is what the package's own require('util') returns.
   const util = createRequire(import.meta.url)('node:util') as Record<string, unknown>;
-  util['isNullOrUndefined'] ??= (value: unknown): boolean => value === null || value === undefined;
+  util['isNullOrUndefined'] = (value: unknown): boolean => value === null || value === undefined;
   util['isArray'] = (value: unknown): boolean => Array.isArray(value);
 }
