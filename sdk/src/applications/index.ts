@@ -3,6 +3,7 @@ export { interpolate } from './interpolate.js';
 export type { Interpolation, InterpolationOptions } from './interpolate.js';
 export { latentBetween, latentOf, slerp } from './latent.js';
 export type { SampleIndex } from './latent.js';
+export { concatenate } from './batches.js';
 export type { BatchOptions, Samples } from './batches.js';
 export { rank, score } from './score.js';
 export { selectSamples, selectionPurpose } from './select.js';

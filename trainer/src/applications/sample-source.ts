@@ -9,7 +9,7 @@ import { ArgumentError, type FloatTensor } from '@ratioflow/sdk';
 import { parse } from 'yaml';
 import { validateData } from '../config/load.js';
 import { isImageDataset, sampleLength } from '../data/dataset.js';
-import { byteValues } from '../data/image-array.js';
+import { valuesOfBytes } from '../data/image-array.js';
 import { openDataset, type DatasetConfig } from '../data/open.js';
 import { ConfigError } from '../errors.js';
 
@@ -79,7 +79,7 @@ async function setSource(config: DatasetConfig, sampleShape: readonly number[]):
     read: async (first, count) => {
       const bytes = new Uint8Array(count * length);
       await set.readBytes(bytes, first, count);
-      return { shape: [count, ...sampleShape], data: valuesOf(bytes) };
+      return { shape: [count, ...sampleShape], data: valuesOfBytes(bytes) };
     },
     close: async () => set.close?.(),
   };
@@ -96,7 +96,7 @@ async function arraySource(path: string, sampleShape: readonly number[]): Promis
       name: path, size, sampleShape, labels: null, nameOf: String,
       read: async (first, count) => {
         const data = await rows.read(first, count);
-        if (data instanceof Uint8Array) return { shape: [count, ...sampleShape], data: valuesOf(data) };
+        if (data instanceof Uint8Array) return { shape: [count, ...sampleShape], data: valuesOfBytes(data) };
         if (!(data instanceof Float32Array || data instanceof Float64Array)) throw new ArgumentError(`${path} holds integers; samples are float32, or images uint8.`);
         const wrong = data.findIndex((value) => !Number.isFinite(value) || (sampleShape.length === 3 && Math.abs(value) > farthest));
         if (wrong >= 0) throw new ArgumentError(`${path}: sample ${first + Math.floor(wrong / sampleLength(sampleShape))} holds the value ${data[wrong]!}; allowed: ${sampleShape.length === 3 ? 'values in [−1, 1], or bytes (uint8) from 0 to 255' : 'finite values'}.`);
@@ -123,13 +123,11 @@ function fileSource(name: string, files: readonly string[], sampleShape: readonl
     read: async (first, count) => {
       const bytes = new Uint8Array(count * length);
       await Promise.all(files.slice(first, first + count).map(async (file, i) => bytes.set(await readImage(file, sampleShape as [number, number, number]), i * length)));
-      return { shape: [count, ...sampleShape], data: valuesOf(bytes) };
+      return { shape: [count, ...sampleShape], data: valuesOfBytes(bytes) };
     },
     close: () => Promise.resolve(),
   };
 }
-
-const valuesOf = (bytes: Uint8Array): Float32Array => Float32Array.from(bytes, (byte) => byteValues[byte]!);
 
 function checkShape(name: string, shape: readonly number[], needed: readonly number[]): void {
   if (shape.join() !== needed.join()) throw new ArgumentError(`${name} has samples of [${shape.join(', ')}]; needed: [${needed.join(', ')}].`);

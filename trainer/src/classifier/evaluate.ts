@@ -2,7 +2,7 @@
 import type { LayersModel, Tensor2D } from '@tensorflow/tfjs';
 import type { TensorFlow } from '../backend/tensorflow.js';
 import { sampleLength, type ImageDataset } from '../data/dataset.js';
-import { byteValues } from '../data/image-array.js';
+import { valuesOfBytes } from '../data/image-array.js';
 import { toNetwork } from '../estimators/layout.js';
 import { attacked, type Attack } from './attack.js';
 import { isRight } from './train-classifier.js';
@@ -37,7 +37,7 @@ export async function evaluateClassifier(
       await dataset.readBytes(part, first, size);
       right.set(tf.tidy(() => {
         const labels = tf.tensor1d(Int32Array.from(classes.subarray(first, first + size)), 'int32');
-        const x = toNetwork(tf, Float32Array.from(part, (byte) => byteValues[byte]!), dataset.sampleShape);
+        const x = toNetwork(tf, valuesOfBytes(part), dataset.sampleShape);
         return isRight(tf, logits(by ? attacked(tf, logits, x, labels, by) : x), labels).dataSync<'float32'>();
       }), first);
       await new Promise((resolve) => setImmediate(resolve));

@@ -27,6 +27,13 @@ export interface ImageArray {
 /** Value of each byte: v / 127.5 − 1, computed in double and rounded to float32 once. */
 export const byteValues: Float32Array = Float32Array.from({ length: 256 }, (_, byte) => byte / 127.5 - 1);
 
+/** The values of bytes, each as in `byteValues`. */
+export function valuesOfBytes(bytes: Uint8Array): Float32Array {
+  const values = new Float32Array(bytes.length);
+  for (let i = 0; i < bytes.length; i++) values[i] = byteValues[bytes[i]!]!;
+  return values;
+}
+
 /**
  * Makes a data set of an array of images.
  * @throws {ArgumentError} when the lengths of images, labels and shape contradict each other

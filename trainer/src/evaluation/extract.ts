@@ -4,6 +4,7 @@ import { access } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { defaultCacheFolder } from '@ratioflow/node';
 import { ArgumentError } from '@ratioflow/sdk';
+import { concatenate } from '@ratioflow/sdk/applications';
 import type { Extractor } from './extractor.js';
 import { gaussianOf, type Features } from './features.js';
 import type { MatrixProducts } from './matrix-products.js';
@@ -38,7 +39,7 @@ export async function extract(source: SampleSource, extractors: readonly Extract
   if (Number.isFinite(count) && done < count) throw new ArgumentError(`${source.name} has ${done} samples from number ${first} on, ${count} were asked for.`);
   const samples = hash.digest('hex');
   return Promise.all(parts.map(async (list, i) => {
-    const features: Features = { count: done, dimension: dimensions[i]!, rows: joined(list) };
+    const features: Features = { count: done, dimension: dimensions[i]!, rows: concatenate(list) };
     return { gaussian: await gaussianOf(options.products, features), features, about: { count: done, extractor: extractors[i]!.sha256, samples, source: { kind: source.kind, name: source.name, ...source.facts, first } } };
   }));
 }
@@ -70,13 +71,3 @@ const cacheVersion = 1;
 
 /** Where statistics are kept unless said otherwise. */
 export const statisticsCache = (): string => join(dirname(defaultCacheFolder()), 'evaluation');
-
-function joined(parts: readonly Float32Array[]): Float32Array {
-  const all = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
-}

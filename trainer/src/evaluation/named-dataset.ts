@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { ArgumentError } from '@ratioflow/sdk';
 import { namedSet } from '../applications/sample-source.js';
 import { isImageDataset, sampleLength, type Dataset } from '../data/dataset.js';
-import { byteValues } from '../data/image-array.js';
+import { valuesOfBytes } from '../data/image-array.js';
 import { openDataset } from '../data/open.js';
 import type { SampleSource } from './sample-source.js';
 
@@ -38,7 +38,7 @@ export async function openNamedDataset(text: string): Promise<SampleSource | und
       for (let at = first; at < end; at += stretch) {
         signal?.throwIfAborted();
         const bytes = await bytesOf(at, Math.min(stretch, end - at));
-        yield { shape: [bytes.length / length, ...sampleShape], data: Float32Array.from(bytes, (byte) => byteValues[byte]!) };
+        yield { shape: [bytes.length / length, ...sampleShape], data: valuesOfBytes(bytes) };
       }
     },
     close: async () => {

@@ -6,7 +6,7 @@ import { bundleSource, open, openNpyRows, type ProviderName } from '@ratioflow/n
 import { ArgumentError, FormatError, type FloatTensor, type Seed } from '@ratioflow/sdk';
 import sharp from 'sharp';
 import { openNamedDataset } from './named-dataset.js';
-import { byteValues } from '../data/image-array.js';
+import { byteValues, valuesOfBytes } from '../data/image-array.js';
 import { openImageFiles, type ImageFile } from '../data/image-files.js';
 
 /** Samples in an order that never changes. Whoever opened it closes it. */
@@ -97,7 +97,7 @@ async function array(path: string): Promise<SampleSource> {
         const length = Math.min(stretch, size - at, first + count - at);
         const data = await rows.read(at, length);
         if (data instanceof BigInt64Array || data instanceof Int32Array) throw new FormatError(`${path} holds integers; samples are float32 in [−1, 1], or bytes.`);
-        const values = data instanceof Uint8Array ? Float32Array.from(data, (byte) => byteValues[byte]!) : Float32Array.from(data);
+        const values = data instanceof Uint8Array ? valuesOfBytes(data) : Float32Array.from(data);
         const wrong = values.findIndex((value) => !Number.isFinite(value) || (sampleShape.length === 3 && Math.abs(value) > 1.5));
         if (wrong >= 0) throw new FormatError(`${path}: sample ${at + Math.floor(wrong * length / values.length)} holds ${values[wrong]!}; values are finite, those of images in [−1, 1] (bytes are saved as uint8).`);
         yield { shape: [length, ...sampleShape], data: values };
