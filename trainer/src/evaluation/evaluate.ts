@@ -17,7 +17,7 @@ export interface EvaluateOptions {
   readonly subject: string;
   /** What it is compared with: statistics (`.npz`), or anything that `openSource` takes. Without one, `save` only is done. */
   readonly reference?: string | undefined;
-  /** A model `.onnx` with its description, a description, or `raw`. */
+  /** A model `.onnx` with its description, a description, `digits` (built in, trained on first use), or `raw`. */
   readonly extractor: string;
   /** Samples in each repetition. @default 10,000 of a bundle, else all */
   readonly count?: number | undefined;
@@ -191,7 +191,7 @@ function summary(options: EvaluateOptions, ranges: readonly RangeFigures[], extr
     ...extractor.warnings, ...(subject['warnings'] as readonly string[] | undefined ?? []),
   ];
   const aboutOf = (name: string | undefined, statistics: FeatureStatistics | null): unknown => statistics && { name, dimension: statistics.gaussian.mean.length, ...(statistics.about ?? { extractor: 'unknown' }) };
-  const describe = ({ name, sha256, description, provider, runtime }: Extractor): unknown => ({ name, sha256, description, provider, runtime });
+  const describe = ({ name, sha256, description, facts, provider, runtime }: Extractor): unknown => ({ name, sha256, ...facts, description, provider, runtime });
   return {
     figures, ranges, warnings: [...new Set(warnings)],
     manifest: {

@@ -1,9 +1,10 @@
-/** Features of images: any ONNX network with a description, or the values themselves. */
+/** Features of images: any ONNX network with a description, the built-in one of digits, or the values themselves. */
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { dirname, isAbsolute, join, normalize } from 'node:path';
 import { createRuntime, type ProviderName } from '@ratioflow/node';
 import { ArgumentError, RuntimeError, type FloatTensor, type Session, type Tensor } from '@ratioflow/sdk';
+import { digitsExtractor, digitsName } from './digits-extractor.js';
 import { readDescription, type ExtractorDescription } from './extractor-description.js';
 import { resizer, type Resizer } from './resample.js';
 
@@ -14,6 +15,8 @@ export interface Extractor {
   readonly sha256: string;
   /** null: of the values themselves. */
   readonly description: ExtractorDescription | null;
+  /** What else is known of the built-in one: how it was trained, and how good it is. */
+  readonly facts: Readonly<Record<string, unknown>>;
   /** Channels that it wants; null: any. */
   readonly channels: 1 | 3 | null;
   readonly provider: string;
@@ -33,14 +36,28 @@ export interface ExtractorOptions {
   readonly threads?: number | undefined;
   /** Instead of the description's. */
   readonly quantise?: boolean | undefined;
+  /** While the built-in one is trained. */
+  readonly signal?: AbortSignal | undefined;
+  readonly onMessage?: ((message: string) => void) | undefined;
 }
 
 /** The name of the extractor that returns the values themselves, for points and for tests. */
 export const rawValues = 'raw';
 
-/** @param path a model `.onnx` with its description beside it, a description, or `raw` @throws {ArgumentError | ConfigError | RuntimeError} naming the file */
+/**
+ * @param path a model `.onnx` with its description beside it, a description, `digits` (trained on first use), or `raw`
+ * @throws {ArgumentError | ConfigError | RuntimeError} naming the file
+ */
 export async function openExtractor(path: string, options: ExtractorOptions = {}): Promise<Extractor> {
   if (path === rawValues) return raw();
+  if (path === digitsName) {
+    const { model, facts } = await digitsExtractor({ signal: options.signal, onMessage: options.onMessage });
+    return { ...await openNetwork(model, options), name: digitsName, facts };
+  }
+  return openNetwork(path, options);
+}
+
+async function openNetwork(path: string, options: ExtractorOptions): Promise<Extractor> {
   const { description: read, model } = await readDescription(path);
   const description = { ...read, ...(options.quantise !== undefined && { quantise: options.quantise }) };
   const bytes = await readFile(model).catch((cause: unknown) => {
@@ -64,6 +81,7 @@ export async function openExtractor(path: string, options: ExtractorOptions = {}
       name: path,
       sha256: hashOf(JSON.stringify([[...hashes].sort(), { ...description, model: '' }])),
       description,
+      facts: {},
       channels: description.channels,
       provider: session.provider,
       runtime: runtime.name,
@@ -79,17 +97,17 @@ export async function openExtractor(path: string, options: ExtractorOptions = {}
 
 function raw(): Extractor {
   return {
-    name: rawValues, sha256: hashOf(rawValues), description: null, channels: null, provider: 'none', runtime: 'none', warnings: [],
+    name: rawValues, sha256: hashOf(rawValues), description: null, facts: {}, channels: null, provider: 'none', runtime: 'none', warnings: [],
     features: (samples) => Promise.resolve({ shape: [samples.shape[0]!, samples.data.length / samples.shape[0]!], data: samples.data }),
     dispose: () => Promise.resolve(),
   };
 }
 
 function pick(model: string, side: 'input' | 'output', names: readonly string[], wanted: string | undefined): string {
+  if (side === 'input' && names.length > 1) throw new ArgumentError(`${model} has ${names.length} inputs (${names.join(', ')}); an extractor takes images alone.`);
   const found = wanted ?? (names.length === 1 ? names[0] : undefined);
   if (found === undefined) throw new ArgumentError(`${model} has several ${side}s (${names.join(', ')}): name one in the description's ${side}.`);
   if (!names.includes(found)) throw new ArgumentError(`${model} has no ${side} ${JSON.stringify(found)}, which its description names; it has ${names.join(', ')}.`);
-  if (side === 'input' && names.length > 1) throw new ArgumentError(`${model} has ${names.length} inputs (${names.join(', ')}); an extractor takes images alone.`);
   return found;
 }
 

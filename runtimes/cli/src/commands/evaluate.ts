@@ -34,7 +34,7 @@ export const evaluateCommand = (context: Context): Command => new Command('evalu
   .description('Fréchet distance (FID), kernel distance (KID), precision and recall of samples, with a manifest of all they depend on')
   .argument('<subject>', 'a bundle, which generates; an array .npy; a folder or archive of images; a data set: mnist, mnist:test, or the data block of a configuration in braces')
   .option('--reference <what>', 'statistics .npz (mu and sigma, as pytorch-fid has them), or anything that can be a subject; its statistics are computed once and kept')
-  .requiredOption('--extractor <file>', 'feature extractor: model.onnx with its description model.yaml beside it (docs/evaluation.md), or raw: the values themselves')
+  .requiredOption('--extractor <what>', 'feature extractor: digits, built in and trained on first use (minutes), for images of 28 × 28 in grey; model.onnx with its description model.yaml beside it (docs/evaluation.md); or raw: the values themselves')
   .option('--count <n>', 'samples of each repetition (default: 10000 of a bundle, else all)', integerFrom(2))
   .option('--first <i>', 'index of the first sample', integerFrom(0), 0)
   .addOption(new Option('--seed <s>', 'seed of the samples of a bundle, in [0, 2^64)').argParser(seed).default(0n, '0'))

@@ -28,7 +28,7 @@ export const neighboursCommand = (context: Context): Command => withFlowOptions(
   .option('--first <i>', 'index of the first', integerFrom(0), 0)
   .option('--images <paths...>', 'take these images instead of samples: a folder, image files or an array .npy')
   .option('-k <n>', 'neighbours of each sample', integerFrom(1), 10)
-  .option('--extractor <file>', 'compare features of this network, model.onnx with its description model.yaml beside it (default: pixels)')
+  .option('--extractor <what>', 'compare features: digits, built in and trained on first use (minutes), or model.onnx with its description model.yaml beside it (default: pixels)')
   .option('--zoom <n>', 'pixels of the picture per pixel of an image, each way (default: images of about 64 pixels)', integerFrom(1)))
   .action((bundle: string, options: Options) => run(bundle, options, context));
 
@@ -37,7 +37,7 @@ async function run(bundle: string, options: Options, context: Context): Promise<
   const { out, data, count, first, k, extractor, images } = options;
   const model = await node.open(bundle, engineOf(options));
   const { sampleShape, valueRange } = model.manifest;
-  const space = extractor === undefined ? undefined : await trainer.openExtractor(extractor, engineOf(options));
+  const space = extractor === undefined ? undefined : await trainer.openExtractor(extractor, { ...engineOf(options), signal: context.signal, onMessage: (message) => context.note(message) });
   const set = await trainer.openSampleSource([data], sampleShape).catch(async (error: unknown) => {
     await Promise.all([model.dispose(), space?.dispose()]);
     throw error;
