@@ -121,6 +121,7 @@ describe('ratioflow gradient', () => {
     ['an unknown operator', proto([node('Frobnicate', ['x'], ['y'])]), /the Frobnicate|Frobnicate/],
     ['an operator of another domain', proto([node('FusedMatMul', ['x', 'x'], ['y'], { domain: 'com.microsoft' })], {}, { opsetImport: [{ domain: '', version: 18n }, { domain: 'com.microsoft', version: 1n }] }), /com\.microsoft/],
     ['shapes that contradict', proto([node('MatMul', ['x', 'w'], ['y'])], { initializer: [tensor('w', [5, 4], raw(20))] }), /the MatMul/],
+    ['a declared shape that contradicts', proto([node('Concat', ['x', 'x'], ['y'], { attribute: [{ name: 'axis', type: 2, i: 1n }] })], { output: [{ name: 'y', type: float('N', 7) }] }), /the Concat.*\[N, 8\].*\[N, 7\]/],
     ['a constant of 2^50 elements', proto([node('ConstantOfShape', ['s'], ['c']), node('Mul', ['x', 'c'], ['y'])], { initializer: [{ name: 's', dims: [2n], dataType: 7, int64Data: [2n ** 25n, 2n ** 25n] }] }), /ConstantOfShape|Mul/],
     ['a missing input', proto([node('MatMul', ['x'], ['y'])]), /the MatMul/],
     ['an attribute of another type', proto([node('Softmax', ['x'], ['y'], { attribute: [{ name: 'axis', type: 3, s: new Uint8Array([65]) }] })]), /the Softmax/],

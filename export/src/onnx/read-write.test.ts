@@ -25,6 +25,33 @@ function sample(): Model {
   return newModel(builder.graph);
 }
 
+describe('declared types', () => {
+  const type = (elemType: number, ...dims: (number | string)[]): object => ({
+    value: { case: 'tensorType', value: { elemType, shape: { dim: dims.map((dim) => ({ value: typeof dim === 'number' ? { case: 'dimValue', value: BigInt(dim) } : { case: 'dimParam', value: dim } })) } } },
+  });
+  const product = (declared: object, more: object = {}): Uint8Array => encode({
+    irVersion: 8n, opsetImport: [{ version: 18n }],
+    graph: {
+      name: 'g', input: [{ name: 'x', type: type(1, 'N', 3, 4) }], initializer: [{ name: 'w', dims: [4n, 5n], dataType: 1, floatData: Array.from({ length: 20 }, () => 1) }],
+      node: [{ opType: 'MatMul', name: 'product', input: ['x', 'w'], output: ['h'] }, { opType: 'Relu', name: 'last', input: ['h'], output: ['y'] }], output: [{ name: 'y' }], valueInfo: [{ name: 'h', type: declared }], ...more,
+    },
+  });
+
+  it.each([
+    ['an extent', product(type(1, 'N', 3, 6)), 'MatMul node "product": "h" is float32 [N, 3, 5], but the model declares it as float32 [N, 3, 6].'],
+    ['the rank', product(type(1, 'N', 15)), 'MatMul node "product": "h" is float32 [N, 3, 5], but the model declares it as float32 [N, 15].'],
+    ['the element type', product(type(11, 'N', 3, 5)), 'MatMul node "product": "h" is float32 [N, 3, 5], but the model declares it as float64 [N, 3, 5].'],
+    ['an output', product(type(1, 'N', 3, 5), { output: [{ name: 'y', type: type(1, 'N', 3) }] }), 'Relu node "last": "y" is float32 [N, 3, 5], but the model declares it as float32 [N, 3].'],
+    ['a default', product(type(1, 'N', 3, 5), { input: [{ name: 'x', type: type(1, 'N', 3, 4) }, { name: 'w', type: type(1, 5, 4) }] }), 'Tensor "w": "w" is float32 [4, 5], but the model declares it as float32 [5, 4].'],
+  ])('are refused where they contradict: %s', (_, bytes, message) => {
+    expect(() => readModel(bytes)).toThrow(message);
+  });
+
+  it.each([['an extent', type(1, 2, 3, 5)], ['other symbols', type(1, 'batch', 'rows', 'columns')], ['nothing', {}], ['no element type', type(0, 'N', 3, 5)]])('may leave open what is inferred, or fix a symbol: %s', (_, declared) => {
+    expect(readModel(product(declared)).graph.outputs[0]!.shape).toEqual(['N', 3, 5]);
+  });
+});
+
 describe('branches with a known condition', () => {
   const identity = (input: string, output: string, opType = 'Identity'): object => ({ opType, name: opType.toLowerCase(), input: [input], output: [output] });
   const branching = (condition: object): Uint8Array => encode({

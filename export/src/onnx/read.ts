@@ -10,7 +10,7 @@ import { elementBytes, elementCount, type Constant, type ExternalData } from '..
 import type { Attribute, DataType, Dim, Graph, Model, Node, Value } from '../ir/types.js';
 import { elementTypeNames, type DataTypeCode } from '../ops/data-type.js';
 import { operatorOf } from '../ops/table.js';
-import { knownInts, settle } from '../ops/operator.js';
+import { knownInts, settle, showShape } from '../ops/operator.js';
 import { anonymous } from '../ops/symbolic.js';
 import { attributeTypeCodes } from './attribute-types.js';
 import { branchOf, type Branch } from './fold-branches.js';
@@ -73,6 +73,7 @@ function readGraph(proto: GraphProto, outer: ReadonlyMap<string, Value>, externa
     const constant = constantOf(tensor, external);
     // An initializer may also be declared as an input: then it is that input's default.
     const value = inputs.find((input) => input.name === tensor.name) ?? declare({ name: tensor.name, dtype: constant.dtype, shape: constant.dims });
+    checkDeclaration(`Tensor ${JSON.stringify(tensor.name)}`, { dtype: constant.dtype, shape: constant.dims }, value);
     const content = inputs.includes(value) ? undefined : contentOf(constant);
     if (content) value.content = content;
     initializers.set(value, constant);
@@ -83,14 +84,22 @@ function readGraph(proto: GraphProto, outer: ReadonlyMap<string, Value>, externa
   const names = lazily(() => new Set([...scope.keys(), ...proto.node.flatMap(({ output }) => output)]));
   const nodes: Node[] = [];
   const pending = proto.node.toReversed();
+  // What is declared of the result of an If speaks of both branches.
+  const eitherBranch = new Set<string>();
   for (let node = pending.pop(); node; node = pending.pop()) {
     const branch = takenBranch(node, scope, names);
     if (branch) {
+      for (const output of node.output) eitherBranch.add(output);
       for (const info of branch.types) annotations.set(info.name, info);
       branch.initializers.forEach(addInitializer);
       pending.push(...branch.nodes.toReversed());
     } else {
-      nodes.push(readNode(node, nodes.length, scope, declare, annotations, external));
+      const made = readNode(node, nodes.length, scope, declare, annotations, external);
+      nodes.push(made);
+      for (const value of made.outputs) {
+        const declared = value && !eitherBranch.has(value.name) ? annotations.get(value.name) : undefined;
+        if (declared) checkDeclaration(`${made.opType} node ${JSON.stringify(made.name)}`, value!, valueOf(declared));
+      }
     }
   }
   const outputs = proto.output.map((info) => {
@@ -99,6 +108,15 @@ function readGraph(proto: GraphProto, outer: ReadonlyMap<string, Value>, externa
     return value;
   });
   return { name: proto.name, inputs, outputs, initializers, nodes, remainder: { docString: proto.docString, ...unknownOf(proto) } };
+}
+
+/** Where what the model says of a value cannot be true of what makes it; extents that symbols leave open contradict nothing. */
+function checkDeclaration(where: string, found: Pick<Value, 'dtype' | 'shape'>, declared: Value): void {
+  const differ = <T>(a: T | undefined, b: T | undefined): boolean => a !== undefined && b !== undefined && a !== b;
+  const [own, other] = [found.shape, declared.shape];
+  const extents = own && other && (own.length !== other.length || own.some((dim, axis) => typeof dim === 'number' && typeof other[axis] === 'number' && dim !== other[axis]));
+  if (!extents && !differ(found.dtype, declared.dtype)) return;
+  throw new GraphError(`${where}: ${JSON.stringify(declared.name)} is ${found.dtype ?? ''} ${showShape(own)}, but the model declares it as ${declared.dtype ?? ''} ${showShape(other)}. Correct that declaration or remove it.`);
 }
 
 const lazily = <T>(make: () => T): (() => T) => {

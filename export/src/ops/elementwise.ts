@@ -55,6 +55,11 @@ const equality: Combine = (a, b) => {
   if (a === b) return 1;
   return [a, b].some((dim) => typeof dim === 'number' && dim < 0) && ![a, b].some((dim) => String(dim).includes('?=')) ? 0 : undefined;
 };
+/** Order of numbers; a value that is not known is still equal to itself. */
+const ordering = (holds: (a: number, b: number) => boolean): Combine => (a, b) => {
+  if (typeof a === 'number' && typeof b === 'number') return Number(holds(a, b));
+  return a !== undefined && a === b ? Number(holds(0, 0)) : undefined;
+};
 const remainder: Combine = (a, b) => (typeof a === 'number' && typeof b === 'number' && b > 0 && a >= 0 ? a % b : undefined);
 
 /** Truncates floating-point numbers that become integers; names of extents are integers already. */
@@ -65,7 +70,7 @@ function castContent(item: MaybeDim, from: DataType | undefined, to: DataType | 
   return integers.includes(to) ? Math.trunc(item) : to === 'float32' ? Math.fround(item) : to === 'float64' ? item : undefined;
 }
 
-/** Rounds what is a number; a whole extent stays what it is. */
+/** Rounds what is a number, or takes its magnitude; an extent, whole and never negative, stays what it is. */
 const rounding = (round: (x: number) => number): Operator => ({
   inputs: [1, 1],
   attributes: {},
@@ -76,7 +81,7 @@ const rounding = (round: (x: number) => number): Operator => ({
 });
 
 export const elementwiseOperators: Readonly<Record<string, Operator>> = {
-  Abs: unary(), Acos: unary(), Acosh: unary(), Asin: unary(), Asinh: unary(), Atan: unary(), Atanh: unary(),
+  Abs: rounding(Math.abs), Acos: unary(), Acosh: unary(), Asin: unary(), Asinh: unary(), Atan: unary(), Atanh: unary(),
   Ceil: rounding(Math.ceil), Cos: unary(), Cosh: unary(), Erf: unary(), Exp: unary(), Floor: rounding(Math.floor), HardSwish: unary(),
   Log: unary(), Mish: unary(), Neg: unary(), Reciprocal: unary(), Relu: unary(), Round: unary(), Sigmoid: unary(),
   Sign: unary(), Sin: unary(), Sinh: unary(), Softplus: unary(), Softsign: unary(), Sqrt: unary(), Tan: unary(), Tanh: unary(),
@@ -120,8 +125,9 @@ export const elementwiseOperators: Readonly<Record<string, Operator>> = {
   And: variadic([2, 2], 'bool', (a, b) => (a === 0 || b === 0 ? 0 : typeof a === 'number' && typeof b === 'number' ? 1 : undefined)),
   Or: variadic([2, 2], 'bool', (a, b) => (a === 1 || b === 1 ? 1 : a === 0 && b === 0 ? 0 : undefined)),
   Xor: variadic([2, 2], 'bool'),
-  Equal: variadic([2, 2], 'bool', equality), Greater: variadic([2, 2], 'bool'), GreaterOrEqual: variadic([2, 2], 'bool'),
-  Less: variadic([2, 2], 'bool'), LessOrEqual: variadic([2, 2], 'bool'),
+  Equal: variadic([2, 2], 'bool', equality),
+  Greater: variadic([2, 2], 'bool', ordering((a, b) => a > b)), GreaterOrEqual: variadic([2, 2], 'bool', ordering((a, b) => a >= b)),
+  Less: variadic([2, 2], 'bool', ordering((a, b) => a < b)), LessOrEqual: variadic([2, 2], 'bool', ordering((a, b) => a <= b)),
   IsNaN: unary({}, 'bool'),
   Shrink: unary({ bias: 'float', lambd: 'float' }),
   Swish: unary({ alpha: 'float' }),

@@ -83,6 +83,21 @@ describe('shape inference', () => {
     expect(builder.op('Reshape', [windows, builder.ints([-1, 96])]).shape).toEqual(['N', 96]);
   });
 
+  it('folds the arithmetic on ranks and sizes by which exporters choose branches', () => {
+    const builder = new GraphBuilder('rank');
+    const shape = builder.op('Shape', [builder.input('x', 'float32', ['N', 12, 1])]);
+    const surplus = builder.op('Sub', [builder.op('Size', [shape]), builder.constant(int64([3], []))]);
+    expect(surplus.content).toEqual([0]);
+    const zero = builder.ints([0]);
+    const truths = ['Greater', 'GreaterOrEqual', 'Less', 'LessOrEqual'].map((opType) => builder.op(opType, [surplus, zero]).content);
+    expect(truths).toEqual([[0], [1], [0], [1]]);
+    expect(builder.op('Less', [shape, shape]).content).toEqual([0, 0, 0]);
+    expect(builder.op('Less', [shape, builder.ints([5])]).content).toEqual([expect.stringContaining('?='), 0, 1]);
+    expect(builder.op('Abs', [builder.ints([-2, 3])]).content).toEqual([2, 3]);
+    expect(builder.op('ReduceProd', [shape], { keepdims: 0 }).content).toEqual(['12*N']);
+    expect(builder.op('ReduceSum', [builder.ints([4, 5, 6])], { keepdims: 0 }).content).toEqual([15]);
+  });
+
   it('gives extents that nothing names one name, the same wherever they stand', () => {
     const builder = new GraphBuilder('anonymous');
     const x = builder.input('x', 'float32', ['N', 3, 'H', 'W']);

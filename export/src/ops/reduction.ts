@@ -1,6 +1,7 @@
 /** Reductions over axes: an input from opset 18 on (ReduceSum: 13), an attribute before. */
 import type { Node } from '../ir/types.js';
 import { inputOf, intOf, intsOf, knownInts, normalizeAxis, type Operator } from './operator.js';
+import { product, sum, type MaybeDim } from './symbolic.js';
 
 /** The axes that a reduction runs over, non-negative; undefined when they are not known before it runs. */
 export function reducedAxes(node: Node, rank: number, where: string): number[] | undefined {
@@ -23,6 +24,17 @@ const reduction: Operator = {
   },
 };
 
+/** A reduction of known integers, such as a shape, to one. */
+const folding = (fold: (content: readonly MaybeDim[]) => MaybeDim): Operator => ({
+  ...reduction,
+  infer: (node, where) => {
+    const { content, shape, dtype } = inputOf(node, 0);
+    const [type] = reduction.infer(node, where, 1);
+    const whole = content && shape?.length === 1 && ['int64', 'int32'].includes(dtype ?? '') && reducedAxes(node, 1, where)?.length === 1;
+    return [{ ...type!, ...(whole && { content: [fold(content)] }) }];
+  },
+});
+
 const arg: Operator = {
   inputs: [1, 1],
   attributes: { axis: 'int', keepdims: 'int', select_last_index: 'int' },
@@ -38,7 +50,8 @@ const arg: Operator = {
 const running = (attributes: Operator['attributes']): Operator => ({ inputs: [2, 2], attributes, infer: (node) => [{ dtype: inputOf(node, 0).dtype, shape: inputOf(node, 0).shape }] });
 
 export const reductionOperators: Readonly<Record<string, Operator>> = {
-  ReduceSum: reduction, ReduceMean: reduction, ReduceMax: reduction, ReduceMin: reduction, ReduceProd: reduction,
+  ReduceSum: folding((content) => content.reduce((left, right) => sum(left, right), 0)), ReduceProd: folding(product),
+  ReduceMean: reduction, ReduceMax: reduction, ReduceMin: reduction,
   ReduceL1: reduction, ReduceL2: reduction, ReduceLogSum: reduction, ReduceLogSumExp: reduction, ReduceSumSquare: reduction,
   ArgMax: arg, ArgMin: arg,
   CumProd: running({ exclusive: 'int', reverse: 'int' }),
