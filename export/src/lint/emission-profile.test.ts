@@ -30,17 +30,18 @@ describe('the emission profile', () => {
     expect(() => { assertEmissionProfile('test.onnx', model); }).toThrow(/test\.onnx departs from the emission profile/);
   });
 
-  it('allows Loop only where asked', () => {
-    const model = modelOf((builder, x) => {
+  it('allows Loop only where asked, and only with a condition', () => {
+    const loop = (condition: boolean): Model => modelOf((builder, x) => {
       const body = new GraphBuilder('body', undefined, builder);
       body.input('k', 'int64', []);
       body.input('more', 'bool', []);
       const carried = body.input('c', 'float32', ['N', 3]);
       body.output('go', body.constant(boolean(true)));
       body.output('next', body.op('Relu', [carried]));
-      return builder.op('Loop', [builder.ints([3]), null, x], { body: body.graph });
+      return builder.op('Loop', [builder.ints([3]), condition ? builder.constant(boolean(true)) : null, x], { body: body.graph });
     }, ['N', 3]);
-    expect(emissionProfileIssues(model).join()).toMatch(/Loop node .* is control flow/);
-    expect(emissionProfileIssues(model, { controlFlow: true })).toEqual([]);
+    expect(emissionProfileIssues(loop(true)).join()).toMatch(/Loop node .* is control flow/);
+    expect(emissionProfileIssues(loop(true), { controlFlow: true })).toEqual([]);
+    expect(emissionProfileIssues(loop(false), { controlFlow: true }).join()).toMatch(/Loop node .* has no explicit condition/);
   });
 });

@@ -33,6 +33,8 @@ function checkGraph(graph: Graph, options: ProfileOptions, issues: string[]): vo
     if (node.attributes.has('auto_pad')) issues.push(`${where} uses auto_pad`);
     if (windowed.has(node.opType) && !node.attributes.has('pads')) issues.push(`${where} has no explicit pads`);
     if (arithmetic.has(node.opType) && node.outputs.some((value) => value?.dtype === 'int64')) issues.push(`${where} computes with int64`);
+    // Engines differ in what its absence means: the reference evaluator of onnx 1.23 takes no step at all.
+    if (node.opType === 'Loop' && !node.inputs[1]) issues.push(`${where} has no explicit condition`);
     for (const value of node.outputs) if (value && (!value.dtype || !value.shape)) issues.push(`${where}: the type of ${value.name} is not known`);
     for (const attribute of node.attributes.values()) {
       if (attribute.type !== 'graph') continue;
