@@ -34,9 +34,12 @@ export const withFlowOptions = (command: Command): Command => withEngineOptions(
 /** What they ask of `open`. */
 export const engineOf = ({ provider, threads }: EngineFlags): { providers: ProviderName[]; threads?: number } => ({ providers: provider, ...(threads !== undefined && { threads }) });
 
+/** What of a flow they set. */
+export const flowOf = ({ steps, refine, eta, nu }: FlowFlags): { K?: number; kappa?: number; eta?: number; nu?: number } =>
+  ({ ...(steps !== undefined && { K: steps }), ...(refine !== undefined && { kappa: refine }), ...(eta !== undefined && { eta }), ...(nu !== undefined && { nu }) });
+
 /** What they ask of a flow. */
-export const scheduleOf = ({ steps, refine, eta, nu }: FlowFlags, { manifest }: Model): { K: number; kappa: number; eta: number; nu: number } =>
-  ({ K: steps ?? manifest.K, kappa: refine ?? manifest.kappa, eta: eta ?? manifest.eta, nu: nu ?? manifest.nu });
+export const scheduleOf = (flags: FlowFlags, { manifest: { K, kappa, eta, nu } }: Model): { K: number; kappa: number; eta: number; nu: number } => ({ K, kappa, eta, nu, ...flowOf(flags) });
 
 /** Picture pixels per pixel of an image: what was asked for, else such that images have about 64. */
 export const zoomOf = (zoom: number | undefined, { manifest }: Model): number => zoom ?? Math.max(1, Math.floor(64 / (manifest.sampleShape[2] ?? 64)));

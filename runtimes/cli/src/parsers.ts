@@ -10,6 +10,9 @@ export const integerFrom = (min: number) => (text: string): number => {
   return value;
 };
 
+/** Integers from 0 with commas between, such as 0,5,10. */
+export const integerList = (text: string): number[] => text.split(',').map(integerFrom(0));
+
 /** A finite number of at least `min`. */
 export const numberFrom = (min: number) => (text: string): number => {
   const value = Number(text);

@@ -19,8 +19,8 @@ export function duration(milliseconds: number): string {
   return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
 }
 
-/** A column of labels and what they stand for. */
-export function table(rows: readonly (readonly [string, string])[], indent = ''): string[] {
-  const width = Math.max(...rows.map(([label]) => label.length));
-  return rows.map(([label, value]) => `${indent}${label.padEnd(width)}  ${value}`);
+/** Columns, each as wide as its widest cell; mostly labels and what they stand for. */
+export function table(rows: readonly (readonly string[])[], indent = ''): string[] {
+  const widths = rows.reduce<number[]>((most, row) => row.map((cell, i) => Math.max(cell.length, most[i] ?? 0)), []);
+  return rows.map((row) => indent + row.map((cell, i) => (i < row.length - 1 ? cell.padEnd(widths[i]!) : cell)).join('  '));
 }

@@ -9,7 +9,7 @@ import { frechetDistance, type FrechetDistance } from './frechet-distance.js';
 import { deviationOf, kernelDistance, meanOf, type KernelDistance } from './kernel-distance.js';
 import { manifoldFigures, type ManifoldFigures } from './manifold.js';
 import { createMatrixProducts, type MatrixProducts } from './matrix-products.js';
-import { openSource } from './sample-source.js';
+import { openSource, type FlowSchedule } from './sample-source.js';
 import { readStatistics, writeStatistics, type FeatureStatistics } from './statistics-file.js';
 
 export interface EvaluateOptions {
@@ -27,6 +27,8 @@ export interface EvaluateOptions {
   readonly repeats?: number | undefined;
   /** Of a bundle's samples. @default 0 */
   readonly seed?: Seed | undefined;
+  /** Schedule of the subject's flow, which must be a bundle's then. @default the bundle's */
+  readonly flow?: FlowSchedule | undefined;
   /** Samples of the reference that are used, from its first. @default all; 50,000 of one without end */
   readonly referenceCount?: number | undefined;
   /** Of the kernel distance. @default 100 subsets of 1,000 */
@@ -112,6 +114,7 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
     if (compat) keep(compat, () => compat.dispose());
     const source = await openSource(options.subject, { ...options, channels: extractor.channels });
     keep(source, () => source.close());
+    if (source.kind !== 'bundle' && Object.keys(options.flow ?? {}).length > 0) throw new ArgumentError(`${options.subject} is no bundle, so it has no flow whose steps could be set.`);
     const count = options.count ?? (source.kind === 'bundle' ? defaultBundleCount : repeats === 1 && source.kind !== 'data set' ? Infinity : source.size === null ? defaultComputedCount : Math.floor((source.size - first) / repeats));
     if (!Number.isFinite(count) && repeats > 1) throw new ArgumentError(`${repeats} repetitions need a count of samples for each.`);
     const extraction: ExtractionOptions = { products, signal: options.signal, onMessage: options.onMessage };

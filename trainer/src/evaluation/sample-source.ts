@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { access, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { bundleSource, open, openNpyRows, type ProviderName } from '@ratioflow/node';
-import { ArgumentError, FormatError, type FloatTensor, type Seed } from '@ratioflow/sdk';
+import { ArgumentError, FormatError, type FloatTensor, type SampleOptions, type Seed } from '@ratioflow/sdk';
 import sharp from 'sharp';
 import { openNamedDataset } from './named-dataset.js';
 import { byteValues, valuesOfBytes } from '../data/image-array.js';
@@ -24,9 +24,13 @@ export interface SampleSource {
   close(): Promise<void>;
 }
 
+/** How a bundle's flow runs, where it is not as the bundle says. */
+export type FlowSchedule = Pick<SampleOptions, 'K' | 'kappa' | 'eta' | 'nu'>;
+
 export interface SourceOptions {
   /** Of bundles. @default 0 */
   readonly seed?: Seed | undefined;
+  readonly flow?: FlowSchedule | undefined;
   readonly providers?: readonly ProviderName[] | undefined;
   readonly threads?: number | undefined;
   /** Channels that image files are read with; null: those of the first. */
@@ -56,13 +60,13 @@ export async function openSource(text: string, options: SourceOptions): Promise<
   throw new ArgumentError(`${text} holds neither images (.jpg, .jpeg, .png, .webp) nor a bundle (manifest.json).`);
 }
 
-async function bundle(path: string, { seed = 0, providers, threads }: SourceOptions): Promise<SampleSource> {
+async function bundle(path: string, { seed = 0, flow, providers, threads }: SourceOptions): Promise<SampleSource> {
   const model = await open(path, { ...(providers && { providers }), ...(threads !== undefined && { threads }) });
   const { manifest, runtime } = model;
   const manifestBytes = await (await bundleSource(path)).read('manifest.json');
   const facts: Record<string, unknown> = {
     model: manifest.name, manifestSha256: createHash('sha256').update(manifestBytes).digest('hex'), seed: String(seed),
-    K: manifest.K, kappa: manifest.kappa, eta: manifest.eta, nu: manifest.nu, runtime: runtime.name,
+    K: manifest.K, kappa: manifest.kappa, eta: manifest.eta, nu: manifest.nu, ...flow, runtime: runtime.name,
   };
   const [low, high] = manifest.valueRange ?? [-1, 1];
   const mapped = manifest.sampleShape.length === 3 && (low !== -1 || high !== 1);
@@ -71,7 +75,7 @@ async function bundle(path: string, { seed = 0, providers, threads }: SourceOpti
     stamp: () => Promise.resolve(null),
     async *read(first, count, signal) {
       for (let done = 0; done < count; done += stretch) {
-        const { samples, statistics } = await model.sample({ seed, first: first + done, count: Math.min(stretch, count - done), ...(signal && { signal }) });
+        const { samples, statistics } = await model.sample({ ...flow, seed, first: first + done, count: Math.min(stretch, count - done), ...(signal && { signal }) });
         Object.assign(facts, { provider: statistics.provider, warnings: statistics.warnings });
         yield mapped ? { shape: samples.shape, data: samples.data.map((value) => (value - low) / (high - low) * 2 - 1) } : samples;
       }

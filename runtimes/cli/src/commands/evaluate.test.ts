@@ -87,7 +87,28 @@ describe('ratioflow evaluate', () => {
     expect(shown.out).toContain(`Fréchet distance  ${((a + b) / 2).toPrecision(6)} ± ${figures['frechetDistance']!.deviation!.toPrecision(2)}`);
   });
 
+  it('shows the effect of refinement: each number of steps as if asked for alone, and a picture', async () => {
+    const curve = ['--reference', at('data.npy'), '--extractor', at('mean.yaml'), '--count', '20'];
+    const { code, out } = await evaluate(bundle, ...curve, '--refine-curve', '0,3,10', '--steps', '5', '-o', at('curve.json'), '--plot', at('curve.png'));
+    expect(code).toBe(0);
+    const points = JSON.parse(await readFile(at('curve.json'), 'utf8')) as { kappa: number; evaluation: Result }[];
+    expect(points.map(({ kappa }) => kappa)).toEqual([0, 3, 10]);
+    await evaluate(bundle, ...curve, '--steps', '5', '--refine', '3', '-o', at('three.json'));
+    const three = await resultOf(at('three.json'));
+    expect(points[1]!.evaluation.figures).toEqual(three.figures);
+    expect(three.manifest.subject).toMatchObject({ K: 5, kappa: 3 });
+    const model = await open(bundle);
+    const { samples } = await model.sample({ count: 20, K: 5, kappa: 10 });
+    await model.dispose();
+    expect(points[2]!.evaluation.figures['frechetDistance']!.mean).toBeCloseTo(distanceOf(meansOf(samples.data), meansOf(data)), 6);
+    expect(out.split('\n')[2]).toMatch(new RegExp(`^3 +${three.figures['frechetDistance']!.mean.toPrecision(6)} `));
+    expect((await readFile(at('curve.png'))).subarray(1, 4).toString()).toBe('PNG');
+  });
+
   it.each<[string, string[], string | RegExp]>([
+    ['steps for what has no flow', ['data.npy', '--reference', 'data.npy', '--extractor', 'mean.onnx', '--refine', '3'], /data\.npy is no bundle, so it has no flow whose steps could be set/],
+    ['a curve that falls', ['bundle.dir', '--reference', 'data.npy', '--extractor', 'mean.onnx', '--refine-curve', '5,3'], 'The refinement steps of a curve are 5, 3; allowed: two or more integers from 0, rising.'],
+    ['a plot without a curve', ['data.npy', '--reference', 'data.npy', '--extractor', 'mean.onnx', '--plot', 'x.png'], 'A plot is one of a curve'],
     ['two inputs', ['data.npy', '--reference', 'data.npy', '--extractor', 'two.onnx'], /two\.onnx has 2 inputs \(x, x1\); an extractor takes images alone/],
     ['an extractor for other images', ['data.npy', '--reference', 'data.npy', '--extractor', 'wide.onnx'], /wide\.onnx does not take images \[32, 1, 4, 4\], prepared as \[32, 1, 4, 4\], at its input x/],
     ['a model that is none', ['data.npy', '--reference', 'data.npy', '--extractor', 'broken.onnx'], /broken\.onnx/],
@@ -114,8 +135,8 @@ describe('ratioflow evaluate', () => {
     await writeFile(at('kept.json'), 'kept');
     await writeFile(at('kept.npz'), 'kept');
     const before = await readdir(folder);
-    const path = (arg: string): string => (/^[a-z]+\.(npy|npz|onnx|yaml)$/.test(arg) ? at(arg) : arg);
-    const { code, out, err } = await evaluate(path(subject!), ...args.map(path), '-o', at('kept.json'), ...(args.includes('--reference') ? ['--save', at('kept.npz')] : []));
+    const path = (arg: string): string => (/^[a-z]+\.(npy|npz|onnx|yaml)$/.test(arg) ? at(arg) : arg === 'bundle.dir' ? bundle : arg);
+    const { code, out, err } = await evaluate(path(subject!), ...args.map(path), '-o', at('kept.json'), ...(args.includes('--reference') && !args.includes('--refine-curve') ? ['--save', at('kept.npz')] : []));
     expect([code, out]).toEqual([1, '']);
     expect(err).toMatch(message);
     expect(err).not.toMatch(/\n\s+at /);

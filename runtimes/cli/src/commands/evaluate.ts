@@ -1,14 +1,14 @@
 /** `ratioflow evaluate`: figures of generated samples, with a manifest. */
 import { Command, Option } from 'commander';
-import type { ProviderName } from '@ratioflow/node';
-import type { Evaluation } from '@ratioflow/trainer';
+import type { EvaluateOptions, Evaluation, Figure, RefinementPoint } from '@ratioflow/trainer';
 import type { Seed } from '@ratioflow/sdk';
 import type { Context } from '../context.js';
-import { integerFrom, providerList, seed } from '../parsers.js';
+import { engineOf, flowOf, withFlowOptions, type FlowFlags } from '../flow-options.js';
+import { integerFrom, integerList, seed } from '../parsers.js';
 import { showProgress } from '../progress.js';
 import { table } from '../text.js';
 
-interface Options {
+interface Options extends FlowFlags {
   readonly reference?: string;
   readonly extractor: string;
   readonly count?: number;
@@ -25,12 +25,12 @@ interface Options {
   readonly save?: string;
   readonly out?: string;
   readonly json?: boolean;
-  readonly provider: ProviderName[];
-  readonly threads?: number;
+  readonly refineCurve?: number[];
+  readonly plot?: string;
   readonly cache: string | boolean;
 }
 
-export const evaluateCommand = (context: Context): Command => new Command('evaluate')
+export const evaluateCommand = (context: Context): Command => withFlowOptions(new Command('evaluate')
   .description('Fréchet distance (FID), kernel distance (KID), precision and recall of samples, with a manifest of all they depend on')
   .argument('<subject>', 'a bundle, which generates; an array .npy; a folder or archive of images; a data set: mnist, mnist:test, or the data block of a configuration in braces')
   .option('--reference <what>', 'statistics .npz (mu and sigma, as pytorch-fid has them), or anything that can be a subject; its statistics are computed once and kept')
@@ -49,32 +49,42 @@ export const evaluateCommand = (context: Context): Command => new Command('evalu
   .option('--save <file.npz>', 'write the statistics of the subject; alone, without --reference, nothing else is done')
   .option('-o, --out <file.json>', 'write figures and manifest')
   .option('--json', 'print figures and manifest as JSON')
-  .addOption(new Option('--provider <list>', 'cuda, webgpu, cpu, or several with commas, in order of preference').argParser(providerList).default(['cpu'], 'cpu'))
-  .option('--threads <n>', 'threads of the engine (default: all cores)', integerFrom(1))
+  .addOption(new Option('--refine-curve <list>', 'the effect of refinement: figures of a bundle for each of these numbers of refinement steps, such as 0,5,10,20').argParser(integerList).conflicts(['refine', 'save']))
+  .option('--plot <file.png>', 'picture of that curve')
   .option('--cache <folder>', 'where statistics are kept (default: evaluation in the cache folder)')
-  .option('--no-cache', 'compute statistics of references anew, and keep none')
-  .action(async (subject: string, { provider, out, json, cache, ...options }: Options) => {
-    const [{ evaluate }, { writeFileAtomic }] = await Promise.all([import('@ratioflow/trainer'), import('@ratioflow/node')]);
-    const bar = await showProgress(context, options.count === undefined ? 0 : options.count * options.repeats, 'samples');
-    let result: Evaluation;
-    try {
-      result = await evaluate({
-        ...options, subject, providers: provider, ...(cache !== true && { cache: cache }), signal: context.signal,
-        onProgress: (done, total) => bar.update(done, total ?? done), onMessage: (message) => context.note(message),
-      });
-    } finally {
-      bar.stop();
-    }
-    if (out !== undefined) await writeFileAtomic(out, `${JSON.stringify(result, null, 2)}\n`);
-    for (const warning of result.warnings) context.note(`warning: ${warning}`);
-    if (json) context.print(JSON.stringify(result, null, 2));
-    else for (const line of describe(result)) context.print(line);
-    if (options.save !== undefined) context.print(`statistics in ${options.save}`);
-    if (out !== undefined) context.print(`figures and manifest in ${out}`);
-  });
+  .option('--no-cache', 'compute statistics of references anew, and keep none'))
+  .action((subject: string, options: Options) => run(subject, options, context));
+
+async function run(subject: string, { out, json, cache, plot, refineCurve, provider, threads, steps, refine, eta, nu, ...rest }: Options, context: Context): Promise<void> {
+  const [{ evaluate, refinementCurve, refinementPicture }, { writeFileAtomic }, { ArgumentError }] = await Promise.all([import('@ratioflow/trainer'), import('@ratioflow/node'), import('@ratioflow/sdk')]);
+  if (plot !== undefined && !refineCurve) throw new ArgumentError('A plot is one of a curve: say which, with --refine-curve 0,5,10,20.');
+  if (plot !== undefined && !plot.endsWith('.png')) throw new ArgumentError(`The plot ${plot} must end in .png.`);
+  const flags: FlowFlags = { provider, ...(threads !== undefined && { threads }), ...(steps !== undefined && { steps }), ...(refine !== undefined && { refine }), ...(eta !== undefined && { eta }), ...(nu !== undefined && { nu }) };
+  const bar = await showProgress(context, 0, 'samples');
+  const options: EvaluateOptions = {
+    ...rest, subject, ...engineOf(flags), flow: flowOf(flags), ...(cache !== true && { cache }), signal: context.signal,
+    onProgress: (done, total) => bar.update(done, total ?? done), onMessage: (message) => context.note(message),
+  };
+  let result: Evaluation | RefinementPoint[];
+  try {
+    result = refineCurve ? await refinementCurve(refineCurve, options) : await evaluate(options);
+  } finally {
+    bar.stop();
+  }
+  if (out !== undefined) await writeFileAtomic(out, `${JSON.stringify(result, null, 2)}\n`);
+  if (plot !== undefined) await writeFileAtomic(plot, await refinementPicture(result as RefinementPoint[], `${subject} against ${rest.reference!}, in features of ${rest.extractor}`));
+  const evaluations = Array.isArray(result) ? result.map(({ evaluation }) => evaluation) : [result];
+  for (const warning of new Set(evaluations.flatMap(({ warnings }) => warnings))) context.note(`warning: ${warning}`);
+  if (json) context.print(JSON.stringify(result, null, 2));
+  else for (const line of Array.isArray(result) ? describeCurve(result) : describe(result)) context.print(line);
+  if (rest.save !== undefined) context.print(`statistics in ${rest.save}`);
+  if (plot !== undefined) context.print(`plot in ${plot}`);
+  if (out !== undefined) context.print(`figures and ${refineCurve ? 'manifests' : 'manifest'} in ${out}`);
+}
 
 const labels: Readonly<Record<string, string>> = { frechetDistance: 'Fréchet distance', kernelDistance: 'kernel distance' };
 const show = (value: number): string => value.toPrecision(6);
+const cell = ({ mean, deviation }: Figure): string => `${show(mean)}${deviation === null ? '' : ` ± ${deviation.toPrecision(2)}`}`;
 
 function describe({ figures, ranges }: Evaluation): string[] {
   const [one] = ranges;
@@ -82,6 +92,12 @@ function describe({ figures, ranges }: Evaluation): string[] {
   const interval = ranges.length === 1 && one.kernel?.interval ? `  (95 %: ${one.kernel.interval.map(show).join(' to ')})` : '';
   return [
     `${one.count} samples from number ${one.first}${ranges.length > 1 ? `, ${ranges.length} times: mean ± deviation` : ''}`,
-    ...table(Object.entries(figures).map(([name, { mean, deviation }]) => [labels[name] ?? name, `${show(mean)}${deviation === null ? '' : ` ± ${deviation.toPrecision(2)}`}${name === 'kernelDistance' ? interval : ''}`]), '  '),
+    ...table(Object.entries(figures).map(([name, figure]) => [labels[name] ?? name, `${cell(figure)}${name === 'kernelDistance' ? interval : ''}`]), '  '),
   ];
+}
+
+/** A line for each number of steps, a column for each figure. */
+function describeCurve(points: readonly RefinementPoint[]): string[] {
+  const names = Object.keys(points[0]!.evaluation.figures);
+  return table([['refinement steps', ...names.map((name) => labels[name] ?? name)], ...points.map(({ kappa, evaluation: { figures } }) => [String(kappa), ...names.map((name) => cell(figures[name]!))])]);
 }
