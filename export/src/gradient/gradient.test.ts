@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { GraphError, UnsupportedError } from '../errors.js';
 import { GraphBuilder } from '../ir/builder.js';
-import { boolean, float32, floats, int64 } from '../ir/constant.js';
+import { boolean, float32, floats, int64, numbersOf } from '../ir/constant.js';
 import { newModel } from '../ir/model.js';
 import type { Model, Value } from '../ir/types.js';
 import { readModel } from '../onnx/read.js';
@@ -115,6 +115,16 @@ describe('gradient', () => {
     const seed = builder.input('seed', 'float32', ['N']);
     backpropagate(builder, [[y, seed]], [x]);
     expect(builder.graph.nodes.map((node) => node.opType)).toEqual(['Sum', 'Add', 'Add']);
+  });
+
+  it.each([
+    // ONNX defines HardSwish by HardSigmoid with the attribute 1/6, and attributes, their defaults included, are single precision.
+    ['HardSwish', {}, Math.fround(1 / 6)], ['HardSigmoid', {}, Math.fround(0.2)], ['LeakyRelu', { alpha: 0.3 }, Math.fround(0.3)], ['Elu', { alpha: 0.3 }, Math.fround(0.3)],
+  ])('multiplies by the attribute that an engine sees, in float64: %s', (opType, attributes, expected) => {
+    const builder = new GraphBuilder('double');
+    builder.output('y', builder.op(opType, [builder.input('x', 'float64', ['N', 4])], attributes));
+    const { initializers } = gradient(newModel(builder.graph)).graph;
+    expect([...initializers.values()].flatMap((constant) => numbersOf(constant))).toContain(expected);
   });
 
   it('uses neither Where nor comparisons for the slopes of ReLU networks', () => {

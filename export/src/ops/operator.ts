@@ -66,7 +66,8 @@ const attributeOf = (node: Node, name: string, type: Attribute['type']): unknown
 };
 
 export const intOf = (node: Node, name: string, fallback: number): number => (attributeOf(node, name, 'int') as number | undefined) ?? fallback;
-export const floatOf = (node: Node, name: string, fallback: number): number => (attributeOf(node, name, 'float') as number | undefined) ?? fallback;
+/** Attributes are single precision in ONNX, whatever the type of the tensors; so are their defaults. */
+export const floatOf = (node: Node, name: string, fallback: number): number => Math.fround((attributeOf(node, name, 'float') as number | undefined) ?? fallback);
 export const intsOf = (node: Node, name: string): readonly number[] | undefined => attributeOf(node, name, 'ints') as readonly number[] | undefined;
 export const stringOf = (node: Node, name: string, fallback: string): string => (attributeOf(node, name, 'string') as string | undefined) ?? fallback;
 

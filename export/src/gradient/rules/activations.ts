@@ -123,8 +123,10 @@ export const activationRules: Readonly<Record<string, Rule>> = {
   },
   HardSigmoid: slope(({ sub, mul, step }, _, y, { node }) => mul(step(mul(y, sub(1, y))), floatOf(node, 'alpha', 0.2))),
   HardSwish: slope(({ add, sub, mul, of, step }, x) => {
-    const s = of('HardSigmoid', x, { alpha: 1 / 6, beta: 0.5 });
-    return add(s, mul(mul(x, 1 / 6), step(mul(s, sub(1, s)))));
+    // ONNX defines it by HardSigmoid, whose attribute is single precision in a float64 model, too.
+    const alpha = Math.fround(1 / 6);
+    const s = of('HardSigmoid', x, { alpha, beta: 0.5 });
+    return add(s, mul(mul(x, alpha), step(mul(s, sub(1, s)))));
   }),
   Mish: slope(({ add, sub, mul, of }, x) => {
     const t = of('Tanh', of('Softplus', x));
