@@ -20,6 +20,7 @@ export { scatterPlot, type ScatterPlot } from './pictures/plane-plots.js';
 export { ddpOfFile, ddpPriorOfFile, type DdpFileOptions, type DdpPrior } from './priors/ddp-file.js';
 export { hoursWith, planTraining, type MeasuredSpeed, type PlanOptions, type TrainingPlan } from './plan/plan.js';
 export { openSampleSource, partsOf, type SampleSource } from './applications/sample-source.js';
+export { openJudge, verdictShares, type Judge, type JudgeOptions } from './applications/judge.js';
 export { filmTranslation, translateFiles, type FilesResult, type TranslateFilesOptions } from './applications/translation.js';
 export { neighbourFiles, type NeighbourFilesOptions } from './applications/neighbour-files.js';
 export { nearestNeighbours, type FeatureSpace, type NeighbourOptions, type Neighbours } from './applications/neighbours.js';

@@ -2,6 +2,7 @@
 import { filmStrip, outputFormat, saveFilm, savePng, saveSamples, writeNpy, type PictureOptions } from '@ratioflow/node';
 import { ArgumentError, type FloatTensor, type Model } from '@ratioflow/sdk';
 import { translate, type TranslationOptions } from '@ratioflow/sdk/applications';
+import type { Judge } from './judge.js';
 import { partsOf, type SampleSource } from './sample-source.js';
 
 export interface TranslateFilesOptions extends TranslationOptions {
@@ -11,6 +12,8 @@ export interface TranslateFilesOptions extends TranslationOptions {
   readonly out: string;
   /** Also a picture of the first images beside their translations. */
   readonly pairs?: string;
+  /** Classifies every translation. */
+  readonly judge?: Judge;
   readonly picture: PictureOptions;
 }
 
@@ -19,6 +22,8 @@ export interface FilesResult {
   readonly files: readonly string[];
   readonly provider: string;
   readonly warnings: readonly string[];
+  /** What the judge takes each translation for. */
+  readonly verdicts?: readonly number[];
 }
 
 /** Images in the picture of pairs. */
@@ -29,7 +34,7 @@ const shown = 64;
  * end. The result is the same in any batch.
  * @throws {ArgumentError} before the work, for an output that cannot be
  */
-export async function translateFiles(model: Model, source: SampleSource, { count, out, pairs, picture, ...options }: TranslateFilesOptions): Promise<FilesResult> {
+export async function translateFiles(model: Model, source: SampleSource, { count, out, pairs, judge, picture, ...options }: TranslateFilesOptions): Promise<FilesResult> {
   const { sampleShape } = model.manifest;
   const format = await outputFormat(out, sampleShape);
   if (pairs !== undefined && await outputFormat(pairs, sampleShape) !== 'png') throw new ArgumentError(`The picture of pairs ${pairs} must end in .png.`);
@@ -37,9 +42,11 @@ export async function translateFiles(model: Model, source: SampleSource, { count
   const whole = format === 'folder' ? undefined : new Float32Array(count * length);
   const beside: Float32Array[] = [];
   const files: string[] = [];
+  const verdicts: number[] = [];
   let [provider, warnings]: [string, readonly string[]] = ['', []];
   for await (const { source: images, translated, first, statistics } of translate(model, firstOf(source, count), options)) {
     ({ provider, warnings } = statistics);
+    if (judge) verdicts.push(...await judge.classify(translated));
     if (whole) whole.set(translated.data, first * length);
     else files.push(...await saveSamples(out, translated, { ...picture, first }));
     for (let i = 0; i < images.shape[0]! && beside.length < 2 * shown; i++) for (const { data } of [images, translated]) beside.push(data.slice(i * length, (i + 1) * length));
@@ -53,11 +60,11 @@ export async function translateFiles(model: Model, source: SampleSource, { count
     // Eight pairs in a row, rules between them.
     await savePng(pairs, { shape: [beside.length, ...sampleShape], data }, { ...picture, columns: 16, rules: [2, 4, 6, 8, 10, 12, 14].filter((rule) => rule <= beside.length) });
   }
-  return { files: [...(whole ? [out] : files), ...(pairs === undefined ? [] : [pairs])], provider, warnings };
+  return { files: [...(whole ? [out] : files), ...(pairs === undefined ? [] : [pairs])], provider, warnings, ...(judge && { verdicts }) };
 }
 
 /** The flow of the first images as a film. @throws as `saveFilm` and `translate` */
-export async function filmTranslation(model: Model, source: SampleSource, { count, out, picture, frames, onProgress, ...settings }: Omit<TranslateFilesOptions, 'pairs' | 'batch' | 'onProgress'> & { readonly frames: number; readonly onProgress?: (step: number, of: number) => void }): Promise<FilesResult> {
+export async function filmTranslation(model: Model, source: SampleSource, { count, out, picture, frames, onProgress, ...settings }: Omit<TranslateFilesOptions, 'pairs' | 'judge' | 'batch' | 'onProgress'> & { readonly frames: number; readonly onProgress?: (step: number, of: number) => void }): Promise<FilesResult> {
   if (!/\.(png|gif|webp|npy)$/.test(out)) throw new ArgumentError(`The film ${out} must end in .png, .gif, .webp or .npy.`);
   if (model.manifest.prior.kind !== 'source') throw new ArgumentError(`${model.manifest.name} starts from its prior (${model.manifest.prior.kind}), not from images.`);
   const film = await filmStrip(model, { ...settings, frames, x0: await source.read(0, count), ...(onProgress && { onFrame: onProgress }) });

@@ -1,10 +1,10 @@
 /** Class-conditional sampling: one unconditional bundle, guided by classifiers, and what an independent classifier makes of the samples. */
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { compose, readModelFile } from '@ratioflow/export';
 import { bundleSource, createRuntime, open, savePng, writeFileAtomic } from '@ratioflow/node';
-import { ArgumentError, type FloatTensor, type Model, type Session } from '@ratioflow/sdk';
+import { ArgumentError, type Model } from '@ratioflow/sdk';
+import { openJudge } from '../applications/judge.js';
 import { loadRunConfig } from '../config/load.js';
 import { startRun } from '../run/run-training.js';
 import { makeFolder } from '../run/run-folder.js';
@@ -33,6 +33,7 @@ export interface GuidanceRow {
 const scales = [0.03, 0.1, 0.3, 1, 3] as const;
 const kappas = [10, 40] as const;
 const seed = 2303;
+const digitShape = [1, 28, 28] as const;
 /** Images that the judge learns; the guides learn the others. */
 const half = 30_000;
 
@@ -45,7 +46,7 @@ export async function guidanceDemo(options: GuidanceOptions): Promise<DemoResult
     robust: options.robust ?? (await train('digits-classifier-robust', 'robust', [`data.range=[0, ${half}]`], options)),
   };
   const judgeFile = options.judge ?? (await train('digits-classifier', 'judge', ['seed=7', 'network.width=0.75', `data.range=[${half}, ${2 * half}]`], options));
-  const judge = await createRuntime().load({ name: 'judge', model: await readFile(judgeFile) });
+  const judge = await openJudge(judgeFile, { sampleShape: digitShape, valueRange: [-1, 1] });
   const models = new Map<GuidanceRow['classifier'], Model>();
   const rows: GuidanceRow[] = [];
   try {
@@ -56,7 +57,8 @@ export async function guidanceDemo(options: GuidanceOptions): Promise<DemoResult
         for (const scale of scales) {
           const classes = Array.from({ length: 10 * perClass }, (_, i) => i % 10);
           const { samples } = await model.sample({ count: classes.length, seed, class: classes, scale, kappa, ...(signal && { signal }) });
-          const row = { classifier, scale, kappa, accuracy: await agreement(judge, samples, classes) };
+          const verdicts = await judge.classify(samples);
+          const row = { classifier, scale, kappa, accuracy: classes.filter((one, n) => verdicts[n] === one).length / classes.length };
           rows.push(row);
           onMessage?.(sentence(row));
         }
@@ -94,15 +96,4 @@ async function train(config: string, name: string, overrides: readonly string[],
 async function guided(bundle: string, classifier: string): Promise<Model> {
   const { files } = await compose({ bundles: [await bundleSource(bundle)], guide: { model: await readModelFile(classifier) }, reference: createRuntime() });
   return open(files);
-}
-
-/** Part of the samples that the judge takes for the class that they should be of. */
-async function agreement(judge: Session, samples: FloatTensor, classes: readonly number[]): Promise<number> {
-  const { logits } = await judge.run({ x: samples });
-  const width = logits!.shape[1]!;
-  const right = classes.filter((one, n) => {
-    const row = Array.from({ length: width }, (_, i) => Number(logits!.data[n * width + i]));
-    return row.indexOf(Math.max(...row)) === one;
-  });
-  return right.length / classes.length;
 }

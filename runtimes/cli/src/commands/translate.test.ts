@@ -1,6 +1,7 @@
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { GraphBuilder, classifierModel, newModel, writeModel } from '@ratioflow/export';
 import { readNpy, writeNpy } from '@ratioflow/node';
 import { fillFlowNormals } from '@ratioflow/sdk';
 import sharp from 'sharp';
@@ -54,6 +55,28 @@ describe('ratioflow translate', () => {
   it('films', async () => {
     expect((await ratioflow(['translate', bundle, images, '--film', '--limit', '2', '--frames', '5', '--zoom', '1', '-o', inFolder('film.png')])).code).toBe(0);
     expect(await sharp(inFolder('film.png')).metadata()).toMatchObject({ width: 5 * 10 - 2, height: 2 * 10 - 2 });
+  });
+
+  it('lets a classifier judge, fed as its metadata say', async () => {
+    // Classes by the mean of the right quarter, in values from 0 to 1: below or above one half.
+    const builder = new GraphBuilder('halves');
+    const x = builder.input('x', 'float32', ['N', 1, 8, 8]);
+    const right = builder.op('Slice', [x, builder.ints([6]), builder.ints([8]), builder.ints([3])]);
+    const mean = builder.op('Sub', [builder.op('Flatten', [builder.op('GlobalAveragePool', [right])]), builder.scalar(0.5, x)]);
+    builder.output('out', builder.op('Concat', [builder.op('Neg', [mean]), mean], { axis: 1 }));
+    await writeFile(inFolder('halves.onnx'), writeModel(classifierModel(newModel(builder.graph), { classNames: ['dark', 'light'], inputRange: [0, 1] })));
+    const { code, out } = await ratioflow(['translate', bundle, images, '--steps', '0', '--refine', '0', '--judge', inFolder('halves.onnx'), '-o', inFolder('judged.npy')]);
+    expect(code).toBe(0);
+    const { data } = await readNpy(inFolder('judged.npy'));
+    const light = Array.from({ length: 5 }, (_, n) => (data as Float32Array).slice(64 * n, 64 * n + 64).reduce((sum, value, i) => sum + (i % 8 < 6 ? 0 : value), 0)).filter((sum) => sum > 0).length;
+    expect([1, 2, 3, 4]).toContain(light);
+    const shares = [['light', light], ['dark', 5 - light]] as const;
+    expect(out).toContain(`judged by ${inFolder('halves.onnx')}: ${shares.toSorted(([, a], [, b]) => b - a).map(([name, n]) => `${name} ${(20 * n).toFixed(1)} %`).join(', ')}\n`);
+    const wrong = new GraphBuilder('wrong');
+    wrong.output('out', wrong.op('Flatten', [wrong.input('x', 'float32', ['N', 3, 8, 9])]));
+    await writeFile(inFolder('wrong.onnx'), writeModel(newModel(wrong.graph)));
+    const refused = await ratioflow(['translate', bundle, images, '--judge', inFolder('wrong.onnx'), '-o', inFolder('none.npy')]);
+    expect([refused.code, refused.err]).toEqual([1, expect.stringMatching(/^error: .*\[3, 8, 9\].*\[1, 8, 8\]/)]);
   });
 
   it.each([

@@ -13,6 +13,7 @@ interface Options extends FlowFlags {
   readonly film?: boolean;
   readonly frames: number;
   readonly pairs?: string;
+  readonly judge?: string;
   readonly batch?: number;
   readonly zoom?: number;
 }
@@ -25,6 +26,7 @@ export const translateCommand = (context: Context): Command => withFlowOptions(n
   .addOption(new Option('--seed <s>', 'seed of the noise, from 0 to 2^64 - 1; image i gets that of sample i').argParser(seed).default(0n, '0'))
   .option('--limit <n>', 'the first n images only', integerFrom(1))
   .option('--pairs <grid.png>', 'also a picture of the first 64 images, each beside its translation')
+  .addOption(new Option('--judge <classifier>', 'print what an independent classifier takes the translations for: classifier.onnx, or digits, the built-in one').conflicts('film'))
   .option('--film', 'a film of the first images instead (8, or --limit): from each image to its translation')
   .option('--frames <n>', 'frames of the film at most', integerFrom(2), 12)
   .option('--batch <n>', 'images that go through the network together (default: 64)', integerFrom(1))
@@ -40,16 +42,18 @@ async function run(bundle: string, images: string[], options: Options, context: 
     const settings = { ...scheduleOf(options, model), seed: options.seed, signal: context.signal };
     const source = await trainer.openSampleSource(images, sampleShape);
     const count = Math.min(source.size, options.limit ?? (options.film ? 8 : Infinity));
+    const judge = options.judge === undefined ? undefined : await trainer.openJudge(options.judge, { sampleShape, valueRange, signal: context.signal, onMessage: (message) => context.note(message) });
     const bar = await showProgress(context, count, options.film ? 'steps' : 'images');
     try {
       const made = options.film
         ? await trainer.filmTranslation(model, source, { ...settings, count, out: options.out, picture, frames: options.frames, onProgress: (step, of) => bar.update(step, of) })
-        : await trainer.translateFiles(model, source, { ...settings, ...(options.batch !== undefined && { batch: options.batch }), count, out: options.out, picture: options.zoom === undefined && await node.outputFormat(options.out, sampleShape) === 'folder' ? { ...picture, scale: 1 } : picture, ...(options.pairs !== undefined && { pairs: options.pairs }), onProgress: (done) => bar.update(done) });
+        : await trainer.translateFiles(model, source, { ...settings, ...(options.batch !== undefined && { batch: options.batch }), count, out: options.out, picture: options.zoom === undefined && await node.outputFormat(options.out, sampleShape) === 'folder' ? { ...picture, scale: 1 } : picture, ...(options.pairs !== undefined && { pairs: options.pairs }), ...(judge && { judge }), onProgress: (done) => bar.update(done) });
       for (const warning of made.warnings) context.note(`warning: ${warning}`);
       context.print(`${count} ${count === 1 ? 'image' : 'images'} of ${source.name} in ${made.files.length === 1 ? made.files[0]! : `${options.out} (${made.files.length} files)`}, on ${made.provider}`);
+      if (judge && 'verdicts' in made) context.print(`judged by ${judge.name}: ${trainer.verdictShares(judge, made.verdicts)}`);
     } finally {
       bar.stop();
-      await source.close();
+      await Promise.all([judge?.dispose(), source.close()]);
     }
   } finally {
     await model.dispose();
