@@ -4,7 +4,7 @@
  * a second. See docs/setup.md.
  */
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { spawn } from 'node:child_process';
@@ -14,6 +14,9 @@ import { SetupProblem, readJson, writeWhole } from './trainer/native/tools.mjs';
 
 const root = import.meta.dirname;
 const packages = ['sdk', 'export', 'runtimes/node', 'runtimes/web', 'trainer', 'runtimes/cli'];
+/** Makes of runtimes/web/dist the files for a page without a bundler. */
+const bundler = 'runtimes/web/scripts/bundle.mjs';
+const bundled = 'runtimes/web/dist/bundled/ratioflow.js';
 const stateFile = join(root, 'node_modules', '.ratioflow', 'setup.json');
 const help = `node setup.mjs [option]
   installs the dependencies, TensorFlow's native library, and builds the packages; a second run does nothing
@@ -129,7 +132,7 @@ function hashSources() {
       else if (/\.ts$/.test(entry.name) && !/\.test\.ts$/.test(entry.name)) add(path);
     }
   };
-  for (const file of ['tsconfig.json', 'tsconfig.base.json', 'package-lock.json']) add(join(root, file));
+  for (const file of ['tsconfig.json', 'tsconfig.base.json', 'package-lock.json', bundler]) add(join(root, file));
   for (const name of packages) {
     for (const file of ['package.json', 'tsconfig.json']) add(join(root, name, file));
     walk(join(root, name, 'src'));
@@ -145,14 +148,27 @@ function buildTimes() {
   });
 }
 
+/** Removes what an earlier build made of sources that are gone: tsc does not, and it would go into the packages. */
+function removeLeftovers() {
+  for (const name of packages) {
+    const dist = join(root, name, 'dist');
+    if (!existsSync(dist)) continue;
+    for (const file of readdirSync(dist, { recursive: true })) {
+      const source = file.replace(/(\.d\.ts|\.js)(\.map)?$/, '.ts');
+      if (source !== file && !file.startsWith('bundled') && !existsSync(join(root, name, 'src', source))) rmSync(join(dist, file));
+    }
+  }
+}
+
 async function build(state) {
   const sources = hashSources();
   const unchanged = (times) => times.every((time, i) => time !== 0 && time === state?.buildTimes?.[i]);
-  if (state?.sources === sources && unchanged(buildTimes())) return { sources, buildTimes: state.buildTimes };
+  if (state?.sources === sources && unchanged(buildTimes()) && existsSync(join(root, bundled))) return { sources, buildTimes: state.buildTimes };
   log('building the packages');
+  removeLeftovers();
   // tsc trusts its own record even when its output was deleted.
   const force = buildTimes().includes(0) ? ['--force'] : [];
-  const code = await runNode([join(root, 'node_modules', 'typescript', 'lib', 'tsc.js'), '-b', ...force]);
+  const code = await runNode([join(root, 'node_modules', 'typescript', 'lib', 'tsc.js'), '-b', ...force]) || await runNode([join(root, bundler)]);
   if (code !== 0) throw new SetupProblem('the packages do not build', 'the errors above name file and line');
   return { sources, buildTimes: buildTimes() };
 }
