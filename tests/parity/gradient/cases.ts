@@ -105,6 +105,11 @@ export const singleCases: readonly (readonly [string, Network])[] = [
   ['AveragePool inside', single('AveragePool', [image], { kernel_shape: [3, 2], strides: [2, 1], pads: [1, 0, 1, 1] })],
   ['Conv, input and kernel', single('Conv', [image, [3, 2, 3, 3], [3]], { kernel_shape: [3, 3], strides: [2, 1], pads: [1, 1, 1, 0], dilations: [1, 1], group: 1 })],
   ['Conv in groups, input and kernel', single('Conv', [['N', 4, 6, 5], [6, 2, 3, 3], [6]], { kernel_shape: [3, 3], strides: [2, 1], pads: [1, 1, 1, 0], dilations: [1, 1], group: 2 })],
+  ['Conv, channel by channel, strided', single('Conv', [['N', 3, 7, 6], [3, 1, 3, 3]], { kernel_shape: [3, 3], strides: [2, 2], pads: [1, 0, 1, 1], dilations: [1, 1], group: 3 })],
+  ['Conv, channel by channel, wide stride', single('Conv', [['N', 2, 11, 9], [2, 1, 5, 3]], { kernel_shape: [5, 3], strides: [3, 3], pads: [2, 1, 2, 1], dilations: [1, 1], group: 2 })],
+  ['Conv, channel by channel, dilated', single('Conv', [['N', 2, 9, 10], [2, 1, 3, 3]], { kernel_shape: [3, 3], strides: [2, 2], pads: [2, 2, 2, 2], dilations: [2, 2], group: 2 })],
+  ['Conv, channel by channel, kernel below stride', single('Conv', [['N', 2, 6, 6], [2, 1, 1, 1]], { kernel_shape: [1, 1], strides: [2, 2], pads: [0, 0, 0, 0], dilations: [1, 1], group: 2 })],
+  ['Conv, two channels from each, strided', single('Conv', [['N', 2, 6, 6], [4, 1, 3, 3]], { kernel_shape: [3, 3], strides: [2, 2], pads: [1, 1, 1, 1], dilations: [1, 1], group: 2 })],
   ['ConvTranspose in groups, input and kernel', single('ConvTranspose', [['N', 4, 3, 4], [4, 3, 3, 2], [6]], { kernel_shape: [3, 2], strides: [2, 1], pads: [1, 0, 1, 0], dilations: [1, 1], group: 2 })],
   ['Col2Im', network([['N', 12, 20]], (b, x) => wide(b, b.op('Col2Im', [narrow(b, x), b.ints([6, 4]), b.ints([2, 3])], { pads: [0, 1, 0, 1], strides: [1, 1], dilations: [1, 1] })))],
   ...['zeros', 'border', 'reflection'].map((padding) => [`GridSample, ${padding}`, network([['N', 2, 4, 5]], (b, x) => {

@@ -1,7 +1,8 @@
 /**
  * Adjoints of convolutions. The lowering is chosen for speed and for what every engine gets right (docs/lowerings.md):
  * stride 1 → a plain Conv with the rotated, channel-swapped kernel; strided 2-D → all phases in one Conv, interleaved by
- * a row Transpose and a MatMul with a constant permutation; everything else → ConvTranspose with explicit padding.
+ * a row Transpose and a MatMul with a constant permutation; strided and channel by channel, small → zeros between the
+ * gradient's elements and a plain Conv; everything else → ConvTranspose with explicit padding.
  */
 import { UnsupportedError } from '../../errors.js';
 import { shapeOf, type GraphBuilder } from '../../ir/builder.js';
@@ -61,7 +62,7 @@ function inputAdjoint(convolution: Convolution): Contribution {
     const phases = phaseConvolution(convolution);
     if (phases) return phases;
   }
-  return transposedConvolution(convolution, spatial);
+  return spreadConvolution(convolution, reach) ?? transposedConvolution(convolution, spatial);
 }
 
 /** dx = Conv(dy, rotated and channel-swapped kernel). The kernel is one stored weight behind ops that engines fold. */
@@ -122,6 +123,7 @@ function fewChannels(convolution: Convolution, reach: readonly number[]): Contri
 function channelSwapped({ builder, w, window, group, channels: [o, c] }: Convolution): Value {
   const rest = window.kernel.map((_, axis) => axis + 2);
   if (group === 1) return builder.op('Transpose', [w], { perm: [1, 0, ...rest] });
+  if (c === 1 && o === group) return w;
   const split = builder.op('Reshape', [w, builder.ints([group, o / group, c, ...window.kernel])]);
   const swapped = builder.op('Transpose', [split], { perm: [0, 2, 1, ...rest.map((axis) => axis + 1)] });
   return builder.op('Reshape', [swapped, builder.ints([group * c, o / group, ...window.kernel])]);
@@ -199,6 +201,31 @@ function interleave(builder: GraphBuilder, phases: Value, { s, c, rows, columns,
   const permutation = new Array<number>(s * columns * width).fill(0);
   for (let column = 0; column < width; column++) permutation[((column % s) * columns + Math.floor(column / s)) * width + column] = 1;
   return builder.op('MatMul', [cropped, builder.constant(floats(phases.dtype!, permutation, [s * columns, width]), 'interleave')]);
+}
+
+/** Rows of this many elements and fewer are spread faster than ConvTranspose, which engines leave to a loop over channels, takes. */
+const widestSpread = 28;
+
+/**
+ * The adjoint of a strided convolution that works channel by channel: s − 1 zeros after each element and s − 1 rows of zeros
+ * after each row, both by one MatMul with a constant matrix, then the rotated kernel with stride 1.
+ * @returns null where it does not fit
+ */
+function spreadConvolution(convolution: Convolution, reach: readonly number[]): Value | null {
+  const { builder, gradient, window, group, channels: [o, c], spatial } = convolution;
+  const [s, other] = window.strides as [number, number];
+  const [rows, columns] = shapeOf(gradient).slice(2) as [number, number];
+  if (window.kernel.length !== 2 || group === 1 || c !== 1 || o !== group || s !== other || columns > widestSpread) return null;
+  const before = reach.map((r, axis) => r - window.begin[axis]!);
+  const after = [rows, columns].map((extent, axis) => (spatial[axis] as number) - s * extent + window.begin[axis]!);
+  if ([...before, ...after].some((pad) => pad < 0)) return null;
+  const matrix = new Array<number>(columns * s * s * columns).fill(0);
+  for (let column = 0; column < columns; column++) matrix[column * s * s * columns + column * s] = 1;
+  const wide = builder.op('MatMul', [gradient, builder.constant(floats(gradient.dtype!, matrix, [columns, s * s * columns]), 'spread')]);
+  const spread = builder.op('Reshape', [wide, builder.ints([-1, o, s * rows, s * columns])]);
+  return builder.op('Conv', [spread, rotatedKernel(convolution)], {
+    kernel_shape: window.kernel, strides: [1, 1], dilations: window.dilations, group, pads: [...before, ...after],
+  });
 }
 
 function transposedConvolution({ context, builder, gradient, w, window, group }: Convolution, spatial: readonly number[]): Value {
