@@ -5,7 +5,9 @@ distance is computed as pytorch-fid does (sqrtm of the product, real part); the 
 """
 import json
 import sys
+from importlib.util import find_spec
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import numpy as np
 from scipy import linalg, stats
@@ -19,6 +21,17 @@ subsets = json.loads((folder / "subsets.json").read_text())
 def frechet(mu1, sigma1, mu2, sigma2):
     root = linalg.sqrtm(sigma1 @ sigma2)
     return float(((mu1 - mu2) ** 2).sum() + np.trace(sigma1) + np.trace(sigma2) - 2 * np.trace(np.real(root)))
+
+
+def pytorch_fid(mu1, sigma1, mu2, sigma2):
+    """pytorch-fid's own function; None where it is not installed. It needs neither torch nor pillow, which its file imports."""
+    if find_spec("pytorch_fid") is None:
+        return None
+    modules = ("torch", "torch.nn", "torch.nn.functional", "torchvision", "torchvision.transforms", "PIL", "pytorch_fid.inception")
+    sys.modules.update({name: MagicMock() for name in modules})
+    from pytorch_fid.fid_score import calculate_frechet_distance
+
+    return float(calculate_frechet_distance(mu1, sigma1, mu2, sigma2))
 
 
 def nuclear(one, other):
@@ -44,9 +57,11 @@ def radii(x, k):
 
 between = distances(real, fake)
 inside = between < radii(real, 5)[:, None]
+moments = [moment for rows in (real, fake) for moment in (rows.mean(0), np.cov(rows, rowvar=False))]
 values = [mmd(real[a], fake[b]) for a, b in subsets]
 figures = {
-    "frechet": frechet(real.mean(0), np.cov(real, rowvar=False), fake.mean(0), np.cov(fake, rowvar=False)),
+    "frechet": frechet(*moments),
+    "pytorch_fid": pytorch_fid(*moments),
     "nuclear": nuclear(real, fake),
     "kernel": values,
     "precision": float((between <= radii(real, 3)[:, None]).any(0).mean()),
@@ -56,6 +71,6 @@ figures = {
     "quantiles": [float(stats.t.ppf(0.975, nu)) for nu in (1, 2, 3, 4, 9, 30, 99)],
     "auc": float((fake[:, :1] > real[None, :, 0]).mean() + 0.5 * (fake[:, :1] == real[None, :, 0]).mean()),
 }
-np.savez(folder / "statistics.npz", mu=real.mean(0), sigma=np.cov(real, rowvar=False))
-np.savez_compressed(folder / "compressed.npz", mu=real.mean(0), sigma=np.cov(real, rowvar=False))
+np.savez(folder / "statistics.npz", mu=moments[0], sigma=moments[1])
+np.savez_compressed(folder / "compressed.npz", mu=moments[0], sigma=moments[1])
 (folder / "figures.json").write_text(json.dumps(figures))

@@ -58,7 +58,7 @@ describe.skipIf(python === undefined)('figures', () => {
     const subsets = 7;
     let real: Features;
     let fake: Features;
-    let expected: { frechet: number; nuclear: number; kernel: number[]; precision: number; recall: number; density: number; coverage: number; quantiles: number[]; auc: number };
+    let expected: { frechet: number; pytorch_fid: number | null; nuclear: number; kernel: number[]; precision: number; recall: number; density: number; coverage: number; quantiles: number[]; auc: number };
     let at: string;
     beforeAll(() => {
       at = join(folder, name);
@@ -80,6 +80,16 @@ describe.skipIf(python === undefined)('figures', () => {
       // scipy's root of a product without full rank is itself off: only the singular values can judge there.
       if (Math.min(...counts) > dimension) expect(Math.abs(distance / expected.frechet - 1)).toBeLessThan(1e-8);
       expect(meanTerm + covarianceTerm).toBe(distance);
+    });
+
+    it('Fréchet distance, by pytorch-fid\'s own code', async ({ skip }) => {
+      if (expected.pytorch_fid === null) {
+        console.log('skip: this Python has no pytorch-fid (pip install --no-deps pytorch-fid): the distance is not compared with its code');
+        return skip();
+      }
+      const { distance } = await frechetDistance(products, await gaussianOf(products, real), await gaussianOf(products, fake));
+      // Without full rank its root of the product loses half of the digits.
+      expect(Math.abs(distance / expected.pytorch_fid - 1)).toBeLessThan(Math.min(...counts) > dimension ? 1e-8 : 1e-4);
     });
 
     it('kernel distance, its deviation and interval', async () => {
