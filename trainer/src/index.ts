@@ -19,7 +19,7 @@ export { toyDemo, toyNames, type ToyName } from './demos/toy.js';
 export { scatterPlot, type ScatterPlot } from './pictures/plane-plots.js';
 export { ddpOfFile, ddpPriorOfFile, type DdpFileOptions, type DdpPrior } from './priors/ddp-file.js';
 export { hoursWith, planTraining, type MeasuredSpeed, type PlanOptions, type TrainingPlan } from './plan/plan.js';
-export { openSampleSource, partsOf, type SampleSource } from './applications/sample-source.js';
+export { openSampleSource, partsOf, type SampleSource } from './data/sample-source.js';
 export { openJudge, verdictShares, type Judge, type JudgeOptions } from './applications/judge.js';
 export { filmTranslation, translateFiles, type FilesResult, type TranslateFilesOptions } from './applications/translation.js';
 export { neighbourFiles, type NeighbourFilesOptions } from './applications/neighbour-files.js';

@@ -2,7 +2,7 @@
 import { savePng, writeFileAtomic, type PictureOptions } from '@ratioflow/node';
 import { ArgumentError, type FloatTensor } from '@ratioflow/sdk';
 import { nearestNeighbours, type NeighbourOptions, type Neighbours } from './neighbours.js';
-import { partsOf, type SampleSource } from './sample-source.js';
+import { partsOf, type SampleSource } from '../data/sample-source.js';
 
 export interface NeighbourFilesOptions extends NeighbourOptions {
   /** `.png`: a row for every sample, a rule, its neighbours; `.csv`: a line for every neighbour. */

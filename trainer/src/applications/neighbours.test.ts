@@ -7,7 +7,7 @@ import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { neighbourFiles } from './neighbour-files.js';
 import { nearestNeighbours } from './neighbours.js';
-import { openSampleSource } from './sample-source.js';
+import { openSampleSource } from '../data/sample-source.js';
 
 let folder: string;
 beforeAll(async () => { folder = await mkdtemp(join(tmpdir(), 'ratioflow-neighbours-')); });

@@ -8,7 +8,7 @@ import { auc, ratioCalibration, roc, twoSampleTest, type RatioCalibration, type 
 import { rocChart } from '../pictures/roc-chart.js';
 import { cell } from './neighbour-files.js';
 import { reliability, type ReliabilityBin } from './reliability.js';
-import { openSampleSource, partsOf, type SampleSource } from './sample-source.js';
+import { openSampleSource, partsOf, type SampleSource } from '../data/sample-source.js';
 
 export interface ScoreReportOptions {
   /** Folder, zip file or URL of the bundle, and how it is opened. */

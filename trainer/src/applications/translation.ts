@@ -3,7 +3,7 @@ import { filmStrip, outputFormat, saveFilm, savePng, saveSamples, writeNpy, type
 import { ArgumentError, type FloatTensor, type Model } from '@ratioflow/sdk';
 import { translate, type TranslationOptions } from '@ratioflow/sdk/applications';
 import type { Judge } from './judge.js';
-import { partsOf, type SampleSource } from './sample-source.js';
+import { partsOf, type SampleSource } from '../data/sample-source.js';
 
 export interface TranslateFilesOptions extends TranslationOptions {
   /** The first so many images. */

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createRuntime } from '@ratioflow/node';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
-import { openSampleSource } from '../applications/sample-source.js';
+import { openSampleSource } from '../data/sample-source.js';
 import { digitsExtractor } from './digits-extractor.js';
 import { openExtractor } from './extractor.js';
 

@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { evaluate, type EvaluateOptions } from './evaluate.js';
 import { openExtractor } from './extractor.js';
 import { writeNpz } from './npz.js';
-import { openSource } from './sample-source.js';
+import { openSubject } from './subject.js';
 
 let folder: string;
 const at = (...names: string[]): string => join(folder, ...names);
@@ -43,7 +43,7 @@ const judge = (options: Partial<EvaluateOptions>): ReturnType<typeof evaluate> =
 describe('features', () => {
   it('by a description: range, mean and std of each channel, grey repeated, [N, D, 1, 1]', async () => {
     const extractor = await openExtractor(at('means.onnx'), { threads: 1 });
-    const source = await openSource(at('bytes.npy'), { channels: extractor.channels });
+    const source = await openSubject(at('bytes.npy'), { channels: extractor.channels });
     const { value: images } = await source.read(0, 5).next() as { value: { shape: number[]; data: Float32Array } };
     const features = await extractor.features(images);
     expect(features.shape).toEqual([5, 3]);

@@ -9,13 +9,13 @@ import { frechetDistance, type FrechetDistance } from './frechet-distance.js';
 import { deviationOf, kernelDistance, meanOf, type KernelDistance } from './kernel-distance.js';
 import { manifoldFigures, type ManifoldFigures } from './manifold.js';
 import { createMatrixProducts, type MatrixProducts } from './matrix-products.js';
-import { openSource, type FlowSchedule } from './sample-source.js';
+import { openSubject, type FlowSchedule } from './subject.js';
 import { readStatistics, writeStatistics, type FeatureStatistics } from './statistics-file.js';
 
 export interface EvaluateOptions {
-  /** What is judged: a bundle, which generates, or anything that `openSource` takes. */
+  /** What is judged: a bundle, which generates, or anything that `openSubject` takes. */
   readonly subject: string;
-  /** What it is compared with: statistics (`.npz`), or anything that `openSource` takes. Without one, `save` only is done. */
+  /** What it is compared with: statistics (`.npz`), or anything that `openSubject` takes. Without one, `save` only is done. */
   readonly reference?: string | undefined;
   /** A model `.onnx` with its description, a description, `digits` (built in, trained on first use), or `raw`. */
   readonly extractor: string;
@@ -112,7 +112,7 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
     keep(extractor, () => extractor.dispose());
     const compat = options.fdrlCompat === undefined ? null : await openExtractor(options.fdrlCompat, { ...options, quantise: false });
     if (compat) keep(compat, () => compat.dispose());
-    const source = await openSource(options.subject, { ...options, channels: extractor.channels });
+    const source = await openSubject(options.subject, { ...options, channels: extractor.channels });
     keep(source, () => source.close());
     if (source.kind !== 'bundle' && Object.keys(options.flow ?? {}).length > 0) throw new ArgumentError(`${options.subject} is no bundle, so it has no flow whose steps could be set.`);
     const count = options.count ?? (source.kind === 'bundle' ? defaultBundleCount : repeats === 1 && source.kind !== 'data set' ? Infinity : source.size === null ? defaultComputedCount : Math.floor((source.size - first) / repeats));
@@ -145,7 +145,7 @@ async function referenceOf(text: string | undefined, extractor: Extractor, { ref
     }
     return statistics;
   }
-  const source = await openSource(text, { seed, providers, threads, onMessage, channels: extractor.channels });
+  const source = await openSubject(text, { seed, providers, threads, onMessage, channels: extractor.channels });
   try {
     const count = referenceCount ?? (source.kind === 'bundle' ? defaultBundleCount : source.size ?? (source.kind === 'data set' ? defaultComputedCount : Infinity));
     return await extractCached(source, extractor, 0, count, cache, extraction);

@@ -8,7 +8,7 @@ import { concatenate } from '@ratioflow/sdk/applications';
 import type { Extractor } from './extractor.js';
 import { gaussianOf, type Features } from './features.js';
 import type { MatrixProducts } from './matrix-products.js';
-import type { SampleSource } from './sample-source.js';
+import type { Subject } from './subject.js';
 import { readStatistics, writeStatistics, type FeatureStatistics } from './statistics-file.js';
 
 export interface ExtractionOptions {
@@ -19,7 +19,7 @@ export interface ExtractionOptions {
 }
 
 /** Statistics of samples `first … first + count − 1` under each extractor, from one pass. @throws {ArgumentError} for fewer than two samples */
-export async function extract(source: SampleSource, extractors: readonly Extractor[], first: number, count: number, options: ExtractionOptions): Promise<FeatureStatistics[]> {
+export async function extract(source: Subject, extractors: readonly Extractor[], first: number, count: number, options: ExtractionOptions): Promise<FeatureStatistics[]> {
   const parts: Float32Array[][] = extractors.map(() => []);
   const dimensions = extractors.map(() => 0);
   const hash = createHash('sha256');
@@ -45,7 +45,7 @@ export async function extract(source: SampleSource, extractors: readonly Extract
 }
 
 /** The same of one extractor, kept in `cache` under the hash of extractor, source and range. @param cache false: not kept */
-export async function extractCached(source: SampleSource, extractor: Extractor, first: number, count: number, cache: string | false, options: ExtractionOptions): Promise<FeatureStatistics> {
+export async function extractCached(source: Subject, extractor: Extractor, first: number, count: number, cache: string | false, options: ExtractionOptions): Promise<FeatureStatistics> {
   const stamp = cache === false ? null : await source.stamp();
   const make = async (): Promise<FeatureStatistics> => (await extract(source, [extractor], first, count, options))[0]!;
   if (cache === false || stamp === null) return make();

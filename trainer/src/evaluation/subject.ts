@@ -1,16 +1,18 @@
-/** Whatever can be evaluated: a bundle that generates, images in files, an array, a data set; read in order, in stretches. */
+/** Whatever can be evaluated: a bundle that generates, a collection of images, an array, a data set; read in order, in stretches. */
 import { createHash } from 'node:crypto';
 import { access, stat } from 'node:fs/promises';
-import { basename, join } from 'node:path';
-import { bundleSource, open, openNpyRows, type ProviderName } from '@ratioflow/node';
+import { join } from 'node:path';
+import { bundleSource, open, type ProviderName } from '@ratioflow/node';
 import { ArgumentError, FormatError, type FloatTensor, type SampleOptions, type Seed } from '@ratioflow/sdk';
 import sharp from 'sharp';
-import { openNamedDataset } from './named-dataset.js';
-import { byteValues, valuesOfBytes } from '../data/image-array.js';
+import { sampleLength, type Dataset } from '../data/dataset.js';
+import { byteValues } from '../data/image-array.js';
 import { openImageFiles, type ImageFile } from '../data/image-files.js';
+import { openDataset, type DatasetConfig } from '../data/open.js';
+import { arraySource, namedSet, sourceOfSet, type SampleSource } from '../data/sample-source.js';
 
 /** Samples in an order that never changes. Whoever opened it closes it. */
-export interface SampleSource {
+export interface Subject {
   readonly kind: 'bundle' | 'images' | 'array' | 'data set';
   readonly name: string;
   /** What a manifest says of it beside that. */
@@ -27,7 +29,7 @@ export interface SampleSource {
 /** How a bundle's flow runs, where it is not as the bundle says. */
 export type FlowSchedule = Pick<SampleOptions, 'K' | 'kappa' | 'eta' | 'nu'>;
 
-export interface SourceOptions {
+export interface SubjectOptions {
   /** Of bundles. @default 0 */
   readonly seed?: Seed | undefined;
   readonly flow?: FlowSchedule | undefined;
@@ -46,11 +48,11 @@ const stretch = 256;
  *   `data` block of a configuration in braces (`{name: cifar10, folder: …}`)
  * @throws {ArgumentError | BundleError | FormatError} naming it
  */
-export async function openSource(text: string, options: SourceOptions): Promise<SampleSource> {
+export async function openSubject(text: string, options: SubjectOptions): Promise<Subject> {
   if (/^[a-z][a-z0-9+.-]+:\/\//i.test(text) || await access(join(text, 'manifest.json')).then(() => true, () => false)) return bundle(text, options);
-  if (/\.npy$/i.test(text)) return array(text);
-  const dataset = await openNamedDataset(text);
-  if (dataset) return dataset;
+  if (/\.npy$/i.test(text)) return inOrder('array', text, await arraySource(text, null));
+  const config = namedSet(text);
+  if (config) return dataSet(text, config);
   await stat(text).catch((cause: unknown) => {
     throw new ArgumentError(`${JSON.stringify(text)} is no bundle, array (.npy), folder or archive of images, nor a data set (mnist, mnist:test, {name: …}): there is no such file.`, { cause });
   });
@@ -60,7 +62,7 @@ export async function openSource(text: string, options: SourceOptions): Promise<
   throw new ArgumentError(`${text} holds neither images (.jpg, .jpeg, .png, .webp) nor a bundle (manifest.json).`);
 }
 
-async function bundle(path: string, { seed = 0, flow, providers, threads }: SourceOptions): Promise<SampleSource> {
+async function bundle(path: string, { seed = 0, flow, providers, threads }: SubjectOptions): Promise<Subject> {
   const model = await open(path, { ...(providers && { providers }), ...(threads !== undefined && { threads }) });
   const { manifest, runtime } = model;
   const manifestBytes = await (await bundleSource(path)).read('manifest.json');
@@ -84,34 +86,45 @@ async function bundle(path: string, { seed = 0, flow, providers, threads }: Sour
   };
 }
 
-async function array(path: string): Promise<SampleSource> {
-  const rows = await openNpyRows(path);
-  const [size, ...sampleShape] = rows.shape as [number, ...number[]];
-  if (![1, 3].includes(sampleShape.length) || size === 0) {
-    await rows.close();
-    throw new FormatError(`${path} has the shape [${rows.shape.join(', ')}]; samples are [N, C, H, W] or [N, D].`);
-  }
-  const { size: bytes, mtimeMs } = await stat(path);
+/** A source of random access, stretch after stretch. */
+function inOrder(kind: Subject['kind'], name: string, source: SampleSource): Subject {
+  const { size, facts } = source;
   return {
-    kind: 'array', name: path, facts: { shape: rows.shape }, size,
-    stamp: () => Promise.resolve(`${basename(path)} ${bytes} ${mtimeMs}`),
+    kind, name, facts, size, stamp: () => source.stamp(),
     async *read(first, count, signal) {
-      for (let at = first; at < Math.min(size, first + count); at += stretch) {
+      const end = Math.min(size, first + count);
+      for (let at = first; at < end; at += stretch) {
         signal?.throwIfAborted();
-        const length = Math.min(stretch, size - at, first + count - at);
-        const data = await rows.read(at, length);
-        if (data instanceof BigInt64Array || data instanceof Int32Array) throw new FormatError(`${path} holds integers; samples are float32 in [−1, 1], or bytes.`);
-        const values = data instanceof Uint8Array ? valuesOfBytes(data) : Float32Array.from(data);
-        const wrong = values.findIndex((value) => !Number.isFinite(value) || (sampleShape.length === 3 && Math.abs(value) > 1.5));
-        if (wrong >= 0) throw new FormatError(`${path}: sample ${at + Math.floor(wrong * length / values.length)} holds ${values[wrong]!}; values are finite, those of images in [−1, 1] (bytes are saved as uint8).`);
-        yield { shape: [length, ...sampleShape], data: values };
+        yield source.read(at, Math.min(stretch, end - at));
       }
     },
-    close: () => rows.close(),
+    close: () => source.close(),
   };
 }
 
-async function imageFiles(path: string, { channels }: SourceOptions): Promise<SampleSource | null> {
+async function dataSet(text: string, config: DatasetConfig): Promise<Subject> {
+  if (config.name === 'npy') return inOrder('data set', text, await arraySource(config.path, null));
+  const dataset = await openDataset(config);
+  return dataset.size === null ? computed(text, dataset) : inOrder('data set', text, sourceOfSet(dataset, config, null));
+}
+
+/** Samples of a set that is computed rather than stored come from the seed 0, as iteration 0 of a training would draw them. */
+const computedSeed = 0;
+
+function computed(text: string, dataset: Dataset): Subject {
+  return {
+    kind: 'data set', name: text, facts: { dataset: dataset.name, seed: String(computedSeed) }, size: null,
+    stamp: () => Promise.resolve(text),
+    async *read(first, count) {
+      const data = new Float32Array((first + count) * sampleLength(dataset.sampleShape));
+      await dataset.batch(data, { seed: computedSeed, iteration: 0, count: first + count });
+      yield { shape: [count, ...dataset.sampleShape], data: data.subarray(first * sampleLength(dataset.sampleShape)) };
+    },
+    close: () => Promise.resolve(),
+  };
+}
+
+async function imageFiles(path: string, { channels }: SubjectOptions): Promise<Subject | null> {
   const collection = await openImageFiles(path);
   const look = collection.files();
   const { value: firstFile } = await look.next() as { value?: ImageFile };

@@ -2,16 +2,17 @@
  * Samples that a user names, in order: images in a folder, image files, an array `.npy`, or a data set by name. Read part
  * by part, so that memory stays small whatever their number.
  */
+import { createHash } from 'node:crypto';
 import { readdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { openNpyRows, readImage } from '@ratioflow/node';
 import { ArgumentError, type FloatTensor } from '@ratioflow/sdk';
 import { parse } from 'yaml';
 import { validateData } from '../config/load.js';
-import { isImageDataset, sampleLength } from '../data/dataset.js';
-import { valuesOfBytes } from '../data/image-array.js';
-import { openDataset, type DatasetConfig } from '../data/open.js';
 import { ConfigError } from '../errors.js';
+import { isImageDataset, sampleLength, type Dataset } from './dataset.js';
+import { valuesOfBytes } from './image-array.js';
+import { openDataset, type DatasetConfig } from './open.js';
 
 /** Samples of one shape. Whoever opened it closes it. */
 export interface SampleSource {
@@ -21,6 +22,10 @@ export interface SampleSource {
   readonly sampleShape: readonly number[];
   /** Class of every sample, where it is known. */
   readonly labels: Uint8Array | null;
+  /** What a manifest says of it beside its name. */
+  readonly facts: Readonly<Record<string, unknown>>;
+  /** A text that changes when the samples do. */
+  stamp(): Promise<string>;
   /** File of a sample, or its index. */
   nameOf(index: number): string;
   /** Samples `first … first + count − 1`, [count, …sample shape], images in [−1, 1]. */
@@ -69,31 +74,43 @@ export function namedSet(text: string): DatasetConfig | undefined {
 }
 
 async function setSource(config: DatasetConfig, sampleShape: readonly number[]): Promise<SampleSource> {
-  if (config.name === 'npy') return arraySource(config.path, sampleShape);
-  const set = await openDataset(config);
+  return config.name === 'npy' ? arraySource(config.path, sampleShape) : sourceOfSet(await openDataset(config), config, sampleShape);
+}
+
+/** The images of an opened set, which is closed with the source; never mirrored. @param sampleShape what they must be; null: any */
+export function sourceOfSet(set: Dataset, config: DatasetConfig, sampleShape: readonly number[] | null): SampleSource {
   if (!isImageDataset(set)) throw new ArgumentError(`${set.name} is no set of images that can be read in order; give its samples as an array .npy.`);
   checkShape(set.name, set.sampleShape, sampleShape);
-  const length = sampleLength(sampleShape);
+  const length = sampleLength(set.sampleShape);
+  const bytesOf = async (first: number, count: number): Promise<Uint8Array> => {
+    const bytes = new Uint8Array(count * length);
+    await set.readBytes(bytes, first, count);
+    return bytes;
+  };
   return {
-    name: set.name, size: set.size, sampleShape, labels: set.labels, nameOf: String,
-    read: async (first, count) => {
-      const bytes = new Uint8Array(count * length);
-      await set.readBytes(bytes, first, count);
-      return { shape: [count, ...sampleShape], data: valuesOfBytes(bytes) };
+    name: set.name, size: set.size, sampleShape: set.sampleShape, labels: set.labels, nameOf: String,
+    facts: { dataset: set.name, split: 'split' in config ? config.split ?? 'train' : null, mirrored: false },
+    async stamp() {
+      const hash = createHash('sha256').update(JSON.stringify([set.name, set.sampleShape]));
+      for (let first = 0; first < set.size; first += 256) hash.update(await bytesOf(first, Math.min(256, set.size - first)));
+      return hash.digest('hex');
     },
+    read: async (first, count) => ({ shape: [count, ...set.sampleShape], data: valuesOfBytes(await bytesOf(first, count)) }),
     close: async () => set.close?.(),
   };
 }
 
-async function arraySource(path: string, sampleShape: readonly number[]): Promise<SampleSource> {
+/** An array `.npy`. @param needed shape that its samples must have; null: any of images or points */
+export async function arraySource(path: string, needed: readonly number[] | null): Promise<SampleSource> {
   const rows = await openNpyRows(path);
   try {
-    const [size, ...shape] = rows.shape as [number, ...number[]];
-    checkShape(path, shape, sampleShape);
+    const [size, ...sampleShape] = rows.shape as [number, ...number[]];
+    checkShape(path, sampleShape, needed);
+    if (![1, 3].includes(sampleShape.length)) throw new ArgumentError(`${path} has the shape [${rows.shape.join(', ')}]; samples are [N, C, H, W] or [N, D].`);
     if (size === 0) throw new ArgumentError(`${path} holds no samples.`);
     if (rows.bytes && sampleShape.length !== 3) throw new ArgumentError(`${path} holds bytes, which stand for pixels; points are float32.`);
     return {
-      name: path, size, sampleShape, labels: null, nameOf: String,
+      name: path, size, sampleShape, labels: null, nameOf: String, facts: { shape: rows.shape }, stamp: () => fileStamp(path),
       read: async (first, count) => {
         const data = await rows.read(first, count);
         if (data instanceof Uint8Array) return { shape: [count, ...sampleShape], data: valuesOfBytes(data) };
@@ -110,6 +127,11 @@ async function arraySource(path: string, sampleShape: readonly number[]): Promis
   }
 }
 
+const fileStamp = async (path: string): Promise<string> => {
+  const { size, mtimeMs } = await stat(path);
+  return `${basename(path)} ${size} ${mtimeMs}`;
+};
+
 /** Values of images beyond this are of another scale: noise on images in [−1, 1] stays within. */
 const farthest = 3;
 
@@ -119,7 +141,8 @@ function fileSource(name: string, files: readonly string[], sampleShape: readonl
   if (sampleShape.length !== 3) throw new ArgumentError(`${name} holds images; the samples here are points [${sampleShape.join(', ')}]: give an array .npy.`);
   const length = sampleLength(sampleShape);
   return {
-    name, size: files.length, sampleShape, labels: null, nameOf: (index) => files[index]!,
+    name, size: files.length, sampleShape, labels: null, nameOf: (index) => files[index]!, facts: {},
+    stamp: async () => (await Promise.all(files.map(fileStamp))).join('\n'),
     read: async (first, count) => {
       const bytes = new Uint8Array(count * length);
       await Promise.all(files.slice(first, first + count).map(async (file, i) => bytes.set(await readImage(file, sampleShape as [number, number, number]), i * length)));
@@ -129,6 +152,6 @@ function fileSource(name: string, files: readonly string[], sampleShape: readonl
   };
 }
 
-function checkShape(name: string, shape: readonly number[], needed: readonly number[]): void {
-  if (shape.join() !== needed.join()) throw new ArgumentError(`${name} has samples of [${shape.join(', ')}]; needed: [${needed.join(', ')}].`);
+function checkShape(name: string, shape: readonly number[], needed: readonly number[] | null): void {
+  if (needed && shape.join() !== needed.join()) throw new ArgumentError(`${name} has samples of [${shape.join(', ')}]; needed: [${needed.join(', ')}].`);
 }
