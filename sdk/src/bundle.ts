@@ -62,31 +62,25 @@ export async function readBundle(source: BundleSource, runtime: Runtime, options
   };
 
   // All graphs share the weights: graphs that load at the same time share one copy, and none is kept afterwards.
-  const weights = new Map<string, Promise<Uint8Array>>();
-  let loading = 0;
+  const weights = new Map<string, WeakRef<Promise<Uint8Array>>>();
   const readExternal = (location: string): Promise<Uint8Array> => {
     if (location !== weightsFile && location !== halfWeightsFile) return Promise.reject(located(`a graph refers to external data ${show(location)}; allowed: ${weightsFile}.`));
-    const known = weights.get(location) ?? read(location);
-    weights.set(location, known);
-    return known;
+    const bytes = weights.get(location)?.deref() ?? read(location);
+    weights.set(location, new WeakRef(bytes));
+    return bytes;
   };
   const load = async (graph: GraphName): Promise<Session> => {
     const name = `${graph}.onnx`;
-    loading++;
-    try {
-      const session = await attempt(`${runtime.name} cannot load ${name}`, RuntimeError, async () => runtime.load({
-        name, model: await read(name), externalData: readExternal, ...(selfTest && { check: (made) => selfTest(bundle, graph, made) }),
-      }, options));
-      const { inputs, outputs } = graphTensors[graph];
-      const known: readonly string[] = [...inputs, ...extraInputs];
-      const fits = session.inputNames.every((input) => known.includes(input)) && inputs.every((input) => session.inputNames.includes(input))
-        && outputs.every((output) => session.outputNames.includes(output));
-      if (fits) return session;
-      await session.dispose();
-      throw located(`${name} maps ${session.inputNames.join(', ')} to ${session.outputNames.join(', ')}; a bundle's maps ${inputs.join(', ')} to ${outputs.join(', ')}.`);
-    } finally {
-      if (--loading === 0) weights.clear();
-    }
+    const session = await attempt(`${runtime.name} cannot load ${name}`, RuntimeError, async () => runtime.load({
+      name, model: await read(name), externalData: readExternal, ...(selfTest && { check: (made) => selfTest(bundle, graph, made) }),
+    }, options));
+    const { inputs, outputs } = graphTensors[graph];
+    const known: readonly string[] = [...inputs, ...extraInputs];
+    const fits = session.inputNames.every((input) => known.includes(input)) && inputs.every((input) => session.inputNames.includes(input))
+      && outputs.every((output) => session.outputNames.includes(output));
+    if (fits) return session;
+    await session.dispose();
+    throw located(`${name} maps ${session.inputNames.join(', ')} to ${session.outputNames.join(', ')}; a bundle's maps ${inputs.join(', ')} to ${outputs.join(', ')}.`);
   };
   const bundle: Bundle = { manifest, location: source.location, read, load };
   return bundle;

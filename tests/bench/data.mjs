@@ -13,7 +13,7 @@ import sharp from 'sharp';
 import { createRuntime } from '../../runtimes/node/dist/index.js';
 import { loadTensorFlow } from '../../trainer/dist/backend/load-tensorflow.js';
 import { loadConfig } from '../../trainer/dist/config/load.js';
-import { flowRuntimes } from '../../trainer/dist/bridge/flow-runtimes.js';
+import { flowRuntime } from '../../trainer/dist/bridge/flow-runtime.js';
 import { openDataset } from '../../trainer/dist/data/open.js';
 import { train } from '../../trainer/dist/loop/train.js';
 import { ddpStatistics } from '../../trainer/dist/priors/ddp.js';
@@ -98,7 +98,7 @@ const figures = {
     for (let iteration = 0; iteration < 200; iteration++) batches.push((await seconds(() => dataset.batch(out, { seed: 1n, iteration, count: 64 })))[0] * 1000);
     await dataset.close();
     const config = await loadConfig(join(import.meta.dirname, '../../trainer/configs/celeba.yaml'), [`data=${JSON.stringify(data)}`, 'prior=uniform']);
-    const run = await assemble(config, createRuntime(), { flowRuntimes: flowRuntimes(config.training.batch) });
+    const run = await assemble(config, createRuntime(), { flowRuntime: flowRuntime('cpu') });
     const iteration = async (K) => (await train({ ...run, config: { ...config, flow: { ...config.flow, K } } }, 0, 1).next()).value.milliseconds;
     await iteration(1);
     const [two, four] = [await iteration(2), await iteration(4)];

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { createRuntime } from '../../runtimes/node/dist/index.js';
 import { encodeNpy } from '../../sdk/dist/npy.js';
 import { loadConfig } from '../../trainer/dist/config/load.js';
-import { flowRuntimes } from '../../trainer/dist/bridge/flow-runtimes.js';
+import { flowRuntime } from '../../trainer/dist/bridge/flow-runtime.js';
 import { train } from '../../trainer/dist/loop/train.js';
 import { assemble } from '../../trainer/dist/run/assemble.js';
 import { largestResident, machine, options, quiet, ratio, startPytorch, summary, table, writeSection } from './side-by-side.mjs';
@@ -28,7 +28,7 @@ const data = new Uint8Array(256 * 3072);
 for (let at = 0; at < data.length; at += 65_536) crypto.getRandomValues(data.subarray(at, at + 65_536));
 writeFileSync(path, encodeNpy({ shape: [256, 3, 32, 32], data }));
 const config = await loadConfig(join(import.meta.dirname, '../../trainer/configs/cifar10-lr-kl.yaml'), [`data={ name: npy, path: ${JSON.stringify(path)}, flip: true }`, 'prior=uniform']);
-const run = await assemble(config, createRuntime(), { flowRuntimes: flowRuntimes(config.training.batch) });
+const run = await assemble(config, createRuntime(), { flowRuntime: flowRuntime('cpu') });
 
 const ours = async (K) => {
   const { value } = await train({ ...run, config: { ...config, flow: { ...config.flow, K } } }, 0, 1).next();

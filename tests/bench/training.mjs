@@ -6,7 +6,7 @@
 import { join } from 'node:path';
 import { createRuntime } from '../../runtimes/node/dist/index.js';
 import { loadConfig } from '../../trainer/dist/config/load.js';
-import { flowRuntimes } from '../../trainer/dist/bridge/flow-runtimes.js';
+import { flowRuntime } from '../../trainer/dist/bridge/flow-runtime.js';
 import { train } from '../../trainer/dist/loop/train.js';
 import { assemble } from '../../trainer/dist/run/assemble.js';
 import { interleave, machine, milliseconds, options, ratio, startPytorch, table, writeSection } from './side-by-side.mjs';
@@ -26,7 +26,7 @@ const rows = [];
 let learning = '';
 for (const { name, title, config: file, overrides } of cases) {
   const config = await loadConfig(join(import.meta.dirname, `../../trainer/configs/${file}.yaml`), overrides);
-  const run = await assemble(config, createRuntime(), { flowRuntimes: flowRuntimes(config.training.batch) });
+  const run = await assemble(config, createRuntime(), { flowRuntime: flowRuntime('cpu') });
   learning = run.tensorflow.description;
   const iterations = train(run, 0, Infinity);
   let flow = 0;

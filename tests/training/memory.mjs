@@ -22,9 +22,9 @@ flow: { K: ${convolution ? 2 : 8}, eta: 0.1 }
 training: { iterations: 1000, batch: ${{ convolution: 4, mlp: 1024, 'mlp-tfjs': 256 }[name]}, ema: 0.9 }
 bridge: ${name === 'mlp-tfjs' ? 'tfjs' : 'onnxruntime'}
 `, 'memory');
-  const { flowRuntimes } = await load('trainer/src/bridge/flow-runtimes.ts');
-  const runtimes = flowRuntimes(config.training.batch);
-  const parts = await assemble(config, createRuntime(), { flowRuntimes: runtimes });
+  const { flowRuntime } = await load('trainer/src/bridge/flow-runtime.ts');
+  const runtime = flowRuntime('cpu');
+  const parts = await assemble(config, createRuntime(), { flowRuntime: runtime });
   if (!convolution) return parts;
   const { tf } = parts.tensorflow;
   const sampleShape = [1, 8, 8];
@@ -39,7 +39,7 @@ bridge: ${name === 'mlp-tfjs' ? 'tfjs' : 'onnxruntime'}
   return {
     ...parts,
     dataset: { ...parts.dataset, sampleShape },
-    bridge: await onnxBridge(tf, network, sampleShape, parts.pairing, config.flow, runtimes),
+    bridge: await onnxBridge(tf, network, sampleShape, parts.pairing, config.flow, runtime),
     learner: createLearner(tf, network, { pairing: parts.pairing, sampleShape, ema: 0.9, beta1: 0.9, beta2: 0.999 }),
   };
 }

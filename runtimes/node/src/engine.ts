@@ -9,11 +9,17 @@ import { InferenceSession, env } from 'onnxruntime-node';
 import { probeProvider, quieten } from './probe.js';
 import type { CudaOptions, ProviderName } from './providers.js';
 import { providerConfig } from './providers.js';
-import { messageOf, wrapSession } from './session.js';
+import { batchAxesOf, messageOf, wrapSession } from './session.js';
 
 /** How a session is made. */
 export interface EngineOptions extends LoadOptions {
   readonly cuda?: CudaOptions;
+}
+
+/** A session that knows where its graph counts samples. */
+export interface EngineSession extends Session {
+  /** The axis of every input that has one for the samples, which come first in every output; undefined when a batch of this graph is not the sum of its parts. */
+  readonly batchAxes?: Readonly<Record<string, number>> | undefined;
 }
 
 /** Loads graphs on exactly the provider that it is told. */
@@ -21,7 +27,7 @@ export interface Engine {
   /** Undefined when the provider runs here, else why not, in one line. */
   probe(provider: ProviderName, options: EngineOptions): Promise<string | undefined>;
   /** @throws {RuntimeError} when this provider does not take the graph */
-  load(provider: ProviderName, graph: ResolvedGraph, options: EngineOptions): Promise<Session>;
+  load(provider: ProviderName, graph: ResolvedGraph, options: EngineOptions): Promise<EngineSession>;
 }
 
 /** Name and version for reports. */
@@ -59,9 +65,12 @@ export const localEngine: Engine = {
         extra: { session: { ...waiting, load_model_format: 'ONNX' } },
         ...(options.threads !== undefined && { intraOpNumThreads: options.threads }),
       });
-      return wrapSession(graph.name, session, provider, capabilities[provider]);
+      return { ...wrapSession(graph.name, session, provider, capabilities[provider]), batchAxes: drawsNumbers(graph.model) ? undefined : batchAxesOf(session) };
     } catch (cause) {
       throw new RuntimeError(`onnxruntime-node cannot load ${graph.name} on ${provider}: ${messageOf(cause)}`, { cause });
     }
   },
 };
+
+/** Whether the graph draws random numbers of its own: parts with the same seed would draw the same ones. */
+const drawsNumbers = (model: Uint8Array): boolean => ['Random', 'Bernoulli', 'Multinomial'].some((name) => Buffer.from(model.buffer, model.byteOffset, model.byteLength).includes(name));

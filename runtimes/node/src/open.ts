@@ -18,8 +18,8 @@ import type { UrlSourceOptions } from './url-source.js';
  * await model.dispose();
  */
 export async function open(where: BundleLocation, options: RuntimeOptions & OpenOptions & UrlSourceOptions = {}): Promise<Model> {
-  const { providers, threads, worker, timeout, memoryLimit, cuda, cache, maxBytes, headers, signal, onProgress, ...rest } = options;
-  const runtime = createRuntime(given({ providers, threads, worker, timeout, memoryLimit, cuda }));
+  const { providers, threads, split, worker, timeout, memoryLimit, cuda, cache, maxBytes, headers, signal, onProgress, ...rest } = options;
+  const runtime = createRuntime(given({ providers, threads, split, worker, timeout, memoryLimit, cuda }));
   return openBundle(await bundleSource(where, given({ cache, maxBytes, headers, signal, onProgress })), runtime, rest);
 }
 

@@ -6,8 +6,8 @@
 import { fork } from 'node:child_process';
 import { Worker } from 'node:worker_threads';
 import { ArgumentError, RuntimeError } from '@ratioflow/sdk';
-import type { Session, Tensor } from '@ratioflow/sdk';
-import type { Engine } from './engine.js';
+import type { Tensor } from '@ratioflow/sdk';
+import type { Engine, EngineSession } from './engine.js';
 import { memorySignal, receiveError } from './remote-protocol.js';
 import type { Answers, Loaded, Order, Reply } from './remote-protocol.js';
 
@@ -51,7 +51,7 @@ interface Connection {
   ask<What extends Order>(order: What, transfer?: ArrayBuffer[]): Promise<Answers[What['do']]>;
 }
 
-function session(to: Connection, name: string, { session: id, ...facts }: Loaded): Session {
+function session(to: Connection, name: string, { session: id, ...facts }: Loaded): EngineSession {
   let disposed = false;
   return {
     ...facts,

@@ -3,12 +3,12 @@
  * another as onnxruntime-node computes them.
  */
 import { Worker, parentPort } from 'node:worker_threads';
-import type { Session } from '@ratioflow/sdk';
 import { localEngine } from './engine.js';
+import type { EngineSession } from './engine.js';
 import type { Answers, Reply, Request } from './remote-protocol.js';
 import { memorySignal, sendError } from './remote-protocol.js';
 
-const sessions = new Map<number, Session>();
+const sessions = new Map<number, EngineSession>();
 let sessionsMade = 0;
 
 async function serve(request: Request): Promise<Answers[keyof Answers]> {
@@ -18,8 +18,8 @@ async function serve(request: Request): Promise<Answers[keyof Answers]> {
       const made = await localEngine.load(request.provider, request.graph, request.options);
       const session = ++sessionsMade;
       sessions.set(session, made);
-      const { provider, capabilities, inputNames, outputNames } = made;
-      return { session, provider, capabilities, inputNames, outputNames };
+      const { provider, capabilities, inputNames, outputNames, batchAxes } = made;
+      return { session, provider, capabilities, inputNames, outputNames, batchAxes };
     }
     case 'run': return sessions.get(request.session)!.run(request.feeds, request.outputs);
     case 'dispose': {

@@ -24,6 +24,7 @@ export interface Loaded {
   readonly capabilities: Capabilities;
   readonly inputNames: readonly string[];
   readonly outputNames: readonly string[];
+  readonly batchAxes: Readonly<Record<string, number>> | undefined;
 }
 
 export interface Answers {

@@ -5,20 +5,27 @@
 import { ArgumentError, BundleError, RuntimeError } from '@ratioflow/sdk';
 import { resolveExternalData } from '@ratioflow/sdk/engine';
 import type { ResolvedGraph } from '@ratioflow/sdk/engine';
-import type { GraphSource, Runtime, Session } from '@ratioflow/sdk';
-import type { Engine, EngineOptions } from './engine.js';
+import type { GraphSource, Runtime } from '@ratioflow/sdk';
+import type { Engine, EngineOptions, EngineSession } from './engine.js';
 import { engineName, localEngine } from './engine.js';
 import { checkProviders, remedies } from './providers.js';
 import type { CudaOptions, ProviderName } from './providers.js';
 import { createRemoteEngine } from './remote-engine.js';
 import { messageOf } from './session.js';
+import { createSplitter } from './splitter.js';
+import type { Splitter } from './splitter.js';
 
 /** Options of `createRuntime`. */
 export interface RuntimeOptions {
   /** Execution providers in order of preference; the CPU follows when none of them runs. @default ['cpu'] */
   readonly providers?: readonly ProviderName[];
-  /** Threads inside one operator, unless `load` says otherwise. @default all cores */
+  /** Threads that compute on the CPU, unless `load` says otherwise. @default all cores */
   readonly threads?: number;
+  /**
+   * Whether a large batch may be computed in parts on the CPU, one for each thread (at most 8), side by side in engines of
+   * their own: faster than all threads in one engine, for a copy of the weights per part. Not in a worker process. @default true
+   */
+  readonly split?: boolean;
   /**
    * Where the engine computes. `false`: on the calling thread, which then does nothing else. `'thread'` or `true`: on a
    * worker thread, so that the event loop stays free. `'process'`: in a process of its own, which even a crash of the
@@ -38,7 +45,7 @@ export interface RuntimeOptions {
  * them do not run here, or compute a graph wrongly, and how to get them.
  * @throws {ArgumentError} for an unknown provider or a number out of range
  */
-export function createRuntime({ providers = ['cpu'], threads, worker = false, timeout, memoryLimit, cuda }: RuntimeOptions = {}): Runtime {
+export function createRuntime({ providers = ['cpu'], threads, split = true, worker = false, timeout, memoryLimit, cuda }: RuntimeOptions = {}): Runtime {
   const wanted = checkProviders(providers);
   checkInteger('threads', threads, 1, 1024);
   checkInteger('timeout', timeout, 1, 2 ** 31 - 1);
@@ -48,12 +55,14 @@ export function createRuntime({ providers = ['cpu'], threads, worker = false, ti
   for (const [name, limit] of Object.entries({ timeout, memoryLimit })) {
     if (limit !== undefined && worker !== 'process') throw new ArgumentError(`${name} is given without worker: "process"; only a process can be ended in the middle of a call.`);
   }
+  if (typeof split !== 'boolean') throw new ArgumentError(`split is ${JSON.stringify(split)}; allowed: true, false.`);
   const engine = worker === false ? localEngine : createRemoteEngine(worker === 'process' ? 'process' : 'thread', { timeout, memoryLimit });
-  return runtimeOn(engine, wanted, { ...(threads !== undefined && { threads }), ...(cuda && { cuda }) });
+  const defaults = { ...(threads !== undefined && { threads }), ...(cuda && { cuda }) };
+  return runtimeOn(engine, wanted, defaults, split && worker !== 'process' ? createSplitter(engine) : undefined);
 }
 
 /** The runtime's preferences on any engine. */
-export function runtimeOn(engine: Engine, wanted: readonly ProviderName[], defaults: EngineOptions = {}): Runtime {
+export function runtimeOn(engine: Engine, wanted: readonly ProviderName[], defaults: EngineOptions = {}, splitter?: Splitter): Runtime {
   const warnings: string[] = [];
   let usable: Promise<readonly ProviderName[]> | undefined;
   return {
@@ -62,7 +71,9 @@ export function runtimeOn(engine: Engine, wanted: readonly ProviderName[], defau
     load: async (graph, options = {}) => {
       checkInteger('threads', options.threads, 1, 1024);
       usable ??= usableProviders(engine, wanted, defaults, warnings);
-      return create(engine, await resolveExternalData(graph), graph.check, await usable, { ...defaults, ...options }, warnings);
+      const chosen = { ...defaults, ...options };
+      const session = await create(engine, await resolveExternalData(graph), graph.check, await usable, chosen, warnings);
+      return splitter?.(session, graph, chosen, warnings) ?? session;
     },
   };
 }
@@ -84,7 +95,7 @@ async function usableProviders(engine: Engine, wanted: readonly ProviderName[], 
 /** A session on the first provider that takes the graph and computes it as the bundle's author did. */
 async function create(
   engine: Engine, graph: ResolvedGraph, check: GraphSource['check'], providers: readonly ProviderName[], options: EngineOptions, warnings: string[],
-): Promise<Session> {
+): Promise<EngineSession> {
   const [provider, ...rest] = providers;
   try {
     const session = await engine.load(provider!, graph, options);

@@ -34,6 +34,20 @@ export function wrapSession(name: string, session: InferenceSession, provider: s
   };
 }
 
+/** See `EngineSession`: the axes named as the first axis of every output is; undefined when these differ or an input has several. */
+export function batchAxesOf({ inputMetadata, outputMetadata }: InferenceSession): Readonly<Record<string, number>> | undefined {
+  const batch = new Set(outputMetadata.map((output) => (output.isTensor ? output.shape[0] : undefined)));
+  const [name] = batch;
+  if (batch.size !== 1 || typeof name !== 'string' || name === '') return undefined;
+  const axes: Record<string, number> = {};
+  for (const input of inputMetadata) {
+    const places = input.isTensor ? input.shape.flatMap((extent, axis) => (extent === name ? [axis] : [])) : [];
+    if (places.length > 1) return undefined;
+    if (places.length === 1) axes[input.name] = places[0]!;
+  }
+  return axes;
+}
+
 function toOrt(name: string, { data, shape }: Tensor): OrtTensor {
   try {
     // The engine's type takes a list that it could change; it does not.

@@ -13,92 +13,71 @@ import type { Bridge, FlowRequest, FlowSettings } from './bridge.js';
 const chunksPerFlow = 4;
 const largestChunk = 1 << 22;
 
-/** Sessions that have the present weights, one on each runtime, and what to feed them beside x0 and noise. */
+/** A session that has the present weights, and what to feed it beside x0 and noise. */
 interface LiveWeights {
-  readonly sessions: readonly Session[];
+  readonly session: Session;
   readonly feeds: Readonly<Record<string, Tensor>>;
   update(): Promise<LiveWeights>;
 }
 
-/** @param runtimes each flows its part of the batch, at the same time where they are threads of their own */
 export async function onnxBridge(
-  tf: TensorFlow, network: LayersModel, sampleShape: readonly number[], pairing: Pairing, { eta, nu }: FlowSettings, runtimes: readonly Runtime[],
+  tf: TensorFlow, network: LayersModel, sampleShape: readonly number[], pairing: Pairing, { eta, nu }: FlowSettings, runtime: Runtime,
   converters: ConvertOptions['converters'] = {},
 ): Promise<Bridge> {
   const elements = sampleShape.reduce((a, b) => a * b, 1);
   const { model, parameters } = await convertLayersModel(network, { converters });
   const read = (): Float32Array[] => readParameters(tf, network, parameters);
   let live = model.graph.nodes.some((node) => node.opType === 'Conv')
-    ? await weightsAsConstants(model, parameters, pairing, runtimes, read)
-    : await weightsAsInputs(model, parameters, pairing, runtimes, read);
+    ? await weightsAsConstants(model, parameters, pairing, runtime, read)
+    : await weightsAsInputs(model, parameters, pairing, runtime, read);
   const scalar = (value: number): Tensor => ({ shape: [], data: Float32Array.of(value) });
-
-  /** The flow of samples `first` to `first + count − 1` of the batch, of which `x0` holds these alone. */
-  const runPart = async (session: Session, x0: Float32Array, first: number, { count, steps, seed, signal }: FlowRequest): Promise<Float32Array> => {
-    const size = count * elements;
-    const chunk = Math.max(1, Math.min(Math.ceil(steps / chunksPerFlow), Math.floor(largestChunk / size)));
-    const noiseFrom = (k: number): Float32Array => {
-      const noise = new Float32Array(Math.min(chunk, steps - k) * size);
-      fillFlowNormals(noise, { seed, step: k, steps: noise.length / size }, { firstSample: first, count, elements });
-      return noise;
-    };
-    let x = x0;
-    let noise = steps > 0 ? noiseFrom(0) : new Float32Array(0);
-    for (let k = 0; k < steps; k += chunk) {
-      signal?.throwIfAborted();
-      const running = session.run({
-        x0: { shape: [count, ...sampleShape], data: x },
-        noise: { shape: [noise.length / size, count, ...sampleShape], data: noise },
-        eta: scalar(eta),
-        nu: scalar(nu),
-        ...live.feeds,
-      });
-      // While the engine works, where it works in a thread of its own.
-      if (k + chunk < steps) noise = noiseFrom(k + chunk);
-      x = (await running)['x']!.data as Float32Array;
-    }
-    return x;
-  };
 
   return {
     engine: 'onnxruntime',
     refresh: async () => {
       live = await live.update();
     },
-    async run(x0, request: FlowRequest) {
-      const { count } = request;
-      const boundary = (part: number): number => Math.round((part * count) / live.sessions.length);
-      const result = new Float32Array(x0.length);
-      const parts = live.sessions.map(async (session, part) => {
-        const [first, end] = [boundary(part), boundary(part + 1)];
-        if (first === end) return;
-        result.set(await runPart(session, x0.subarray(first * elements, end * elements), first, { ...request, count: end - first }), first * elements);
-      });
-      await settleAll(parts);
-      return result;
+    async run(x0, { count, steps, seed, signal }: FlowRequest) {
+      const size = count * elements;
+      const chunk = Math.max(1, Math.min(Math.ceil(steps / chunksPerFlow), Math.floor(largestChunk / size)));
+      const noiseFrom = (k: number): Float32Array => {
+        const noise = new Float32Array(Math.min(chunk, steps - k) * size);
+        fillFlowNormals(noise, { seed, step: k, steps: noise.length / size }, { count, elements });
+        return noise;
+      };
+      let x = x0;
+      let noise = steps > 0 ? noiseFrom(0) : new Float32Array(0);
+      for (let k = 0; k < steps; k += chunk) {
+        signal?.throwIfAborted();
+        const running = live.session.run({
+          x0: { shape: [count, ...sampleShape], data: x },
+          noise: { shape: [noise.length / size, count, ...sampleShape], data: noise },
+          eta: scalar(eta),
+          nu: scalar(nu),
+          ...live.feeds,
+        });
+        // While the engine works, where it works in a thread of its own.
+        if (k + chunk < steps) noise = noiseFrom(k + chunk);
+        x = (await running)['x']!.data as Float32Array;
+      }
+      return steps > 0 ? x : x0.slice();
     },
-    dispose: () => settleAll(live.sessions.map((session) => session.dispose())),
+    dispose: () => live.session.dispose(),
   };
 }
 
-/** Waits for all, so that nothing is under way any more when one of them has failed. */
-async function settleAll(work: readonly Promise<void>[]): Promise<void> {
-  await Promise.allSettled(work);
-  await Promise.all(work);
-}
-
-async function weightsAsInputs(model: Model, parameters: readonly Parameter[], pairing: Pairing, runtimes: readonly Runtime[], read: () => Float32Array[]): Promise<LiveWeights> {
+async function weightsAsInputs(model: Model, parameters: readonly Parameter[], pairing: Pairing, runtime: Runtime, read: () => Float32Array[]): Promise<LiveWeights> {
   const bytes = writeModel(liveSamplerGraph(estimatorOf(model), pairing, parameters.map(({ value }) => value)));
-  const sessions = await loadAll(bytes, runtimes);
+  const session = await load(bytes, runtime);
   const update = (): Promise<LiveWeights> => {
     const arrays = read();
     const feeds = Object.fromEntries(parameters.map(({ value }, index) => [value.name, { shape: value.shape as readonly number[], data: arrays[index]! }]));
-    return Promise.resolve({ sessions, feeds, update });
+    return Promise.resolve({ session, feeds, update });
   };
   return update();
 }
 
-async function weightsAsConstants(model: Model, parameters: readonly Parameter[], pairing: Pairing, runtimes: readonly Runtime[], read: () => Float32Array[]): Promise<LiveWeights> {
+async function weightsAsConstants(model: Model, parameters: readonly Parameter[], pairing: Pairing, runtime: Runtime, read: () => Float32Array[]): Promise<LiveWeights> {
   // The products share the estimator's constants, so new elements in the same buffers reach the graph.
   const buffers = parameters.map(({ value }) => {
     const { data } = model.graph.initializers.get(value)!;
@@ -106,16 +85,16 @@ async function weightsAsConstants(model: Model, parameters: readonly Parameter[]
     return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
   });
   const graph = samplerGraph(estimatorOf(model), pairing);
-  const load = async (previous: readonly Session[]): Promise<LiveWeights> => {
+  const update = async (previous?: Session): Promise<LiveWeights> => {
     read().forEach((array, index) => buffers[index]!.set(array));
-    await settleAll(previous.map((session) => session.dispose()));
-    const sessions = await loadAll(writeModel(graph), runtimes);
-    return { sessions, feeds: {}, update: () => load(sessions) };
+    await previous?.dispose();
+    const session = await load(writeModel(graph), runtime);
+    return { session, feeds: {}, update: () => update(session) };
   };
-  return load([]);
+  return update();
 }
 
-const loadAll = (model: Uint8Array, runtimes: readonly Runtime[]): Promise<Session[]> => Promise.all(runtimes.map((runtime) => runtime.load({ name: 'live sampler', model })));
+const load = (model: Uint8Array, runtime: Runtime): Promise<Session> => runtime.load({ name: 'live sampler', model });
 
 /** The network's weights in the layout and order of the exported parameters. */
 export function readParameters(tf: TensorFlow, network: LayersModel, parameters: readonly Parameter[]): Float32Array[] {

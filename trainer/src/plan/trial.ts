@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os';
 import { createRuntime } from '@ratioflow/node';
 import { normals, pairingOf, purposes } from '@ratioflow/sdk';
 import { loadTensorFlow } from '../backend/load-tensorflow.js';
-import { flowRuntimes } from '../bridge/flow-runtimes.js';
+import { flowRuntime } from '../bridge/flow-runtime.js';
 import { onnxBridge } from '../bridge/onnx-bridge.js';
 import { tensorflowBridge } from '../bridge/tensorflow-bridge.js';
 import type { TrainingConfig } from '../config/schema.js';
@@ -60,7 +60,7 @@ export async function tryOut(config: TrainingConfig, sampleShape: readonly numbe
   };
   const bridge = steps === 0 ? null : config.bridge === 'tfjs'
     ? tensorflowBridge(tf, network, sampleShape, pairing, config.flow)
-    : await onnxBridge(tf, network, sampleShape, pairing, config.flow, flowRuntimes(batch, config.provider), converters);
+    : await onnxBridge(tf, network, sampleShape, pairing, config.flow, flowRuntime(config.provider), converters);
   try {
     let [refresh, flowStep] = [0, 0];
     if (bridge) {

@@ -30,13 +30,13 @@ export interface Assembly extends TrainingParts {
 export interface AssemblyOptions {
   /** State of the prior where it has been computed before. */
   readonly prior?: PriorState | undefined;
-  /** Where the bridging flow computes, each with a part of the batch. @default the runtime of everything else */
-  readonly flowRuntimes?: readonly Runtime[];
+  /** Where the bridging flow computes. @default the runtime of everything else */
+  readonly flowRuntime?: Runtime;
   /** Sentences worth showing, about data and prior. */
   readonly onMessage?: ((message: string) => void) | undefined;
 }
 
-export async function assemble(config: TrainingConfig, runtime: Runtime, { prior: knownPrior, flowRuntimes = [runtime], onMessage }: AssemblyOptions = {}): Promise<Assembly> {
+export async function assemble(config: TrainingConfig, runtime: Runtime, { prior: knownPrior, flowRuntime = runtime, onMessage }: AssemblyOptions = {}): Promise<Assembly> {
   const tensorflow = await loadTensorFlow({ backend: config.backend });
   const { tf } = tensorflow;
   const dataset = await openData(config.data, onMessage);
@@ -54,8 +54,8 @@ export async function assemble(config: TrainingConfig, runtime: Runtime, { prior
   const learner = createLearner(tf, network, { pairing, sampleShape: dataset.sampleShape, ema, beta1, beta2 });
   const bridge: Bridge = config.bridge === 'tfjs'
     ? tensorflowBridge(tf, network, dataset.sampleShape, pairing, config.flow)
-    : await onnxBridge(tf, network, dataset.sampleShape, pairing, config.flow, flowRuntimes, converters);
-  const [refused] = config.provider === 'cpu' ? [] : flowRuntimes.flatMap(({ warnings }) => warnings);
+    : await onnxBridge(tf, network, dataset.sampleShape, pairing, config.flow, flowRuntime, converters);
+  const [refused] = config.provider === 'cpu' ? [] : flowRuntime.warnings;
   if (refused !== undefined) {
     await bridge.dispose();
     throw new ConfigError(`provider = "${config.provider}": ${refused} Set that up, or train with provider=cpu.`);

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { writeBundle } from '@ratioflow/export';
 import { createRuntime } from '@ratioflow/node';
 import type { Runtime } from '@ratioflow/sdk';
-import { flowRuntimes } from '../bridge/flow-runtimes.js';
+import { flowRuntime } from '../bridge/flow-runtime.js';
 import { runClassifier, type ClassifierResult } from '../classifier/run-classifier.js';
 import type { ClassifierMetrics } from '../classifier/train-classifier.js';
 import { parseConfig, parseRunConfig } from '../config/load.js';
@@ -77,7 +77,7 @@ const run = (config: RunConfig, options: RunOptions, checkpoint: Checkpoint | nu
 async function runEstimator(config: TrainingConfig, options: RunOptions, checkpoint: Checkpoint | null): Promise<RunResult> {
   const { out, onMessage, signal } = options;
   const runtime = createRuntime();
-  const assembly = await assemble(config, runtime, { prior: await readPrior(out), flowRuntimes: flowRuntimes(config.training.batch, config.provider), onMessage });
+  const assembly = await assemble(config, runtime, { prior: await readPrior(out), flowRuntime: flowRuntime(config.provider), onMessage });
   try {
     for (const warning of assembly.tensorflow.warnings) onMessage?.(warning);
     onMessage?.(`Learning: ${assembly.tensorflow.description}. Flow: ${assembly.bridge.engine === 'tfjs' ? 'the same' : runtime.name}.`);

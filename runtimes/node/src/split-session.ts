@@ -1,0 +1,105 @@
+/**
+ * A batch over several cores: its parts side by side, each on an engine of its own with few threads, instead of one engine
+ * whose threads wait for each other in every operator (docs/benchmarks.md has what that gains). Samples do not know of each
+ * other, so the parts are the whole to the last bit, or to rounding where an engine adds up differently for fewer samples.
+ */
+import type { Session, Tensor, TensorData } from '@ratioflow/sdk';
+import type { EngineSession } from './engine.js';
+
+/** Elements that a part must feed: below, handing them to another thread takes longer than it saves. */
+const leastElements = 2 ** 14;
+
+/** The engines of the parts, loaded when a batch is first large enough. */
+export interface Parts {
+  readonly count: number;
+  load(): Promise<readonly Session[]>;
+  /** Told when they cannot be loaded; the whole session does the work then. */
+  failed(cause: unknown): void;
+}
+
+/** The session that runs small batches on `whole` and large ones in parts; it owns all of them. */
+export function splitSession(whole: EngineSession, parts: Parts): Session {
+  let loading: Promise<readonly Session[]> | undefined;
+  let disposed = false;
+  const load = async (): Promise<readonly Session[]> => {
+    try {
+      return await parts.load();
+    } catch (cause) {
+      parts.failed(cause);
+      return [];
+    }
+  };
+  return {
+    ...whole,
+    run: async (feeds, outputs) => {
+      const batch = disposed ? 0 : batchSize(feeds, whole.batchAxes ?? {}, parts.count * leastElements);
+      const sessions = batch < parts.count ? [] : await (loading ??= load());
+      if (sessions.length === 0) return whole.run(feeds, outputs);
+      const boundary = (part: number): number => Math.round((part * batch) / sessions.length);
+      const results = await settleAll(sessions.map((session, part) => session.run(slice(feeds, whole.batchAxes!, boundary(part), boundary(part + 1)), outputs)));
+      return join(results);
+    },
+    dispose: async () => {
+      disposed = true;
+      const sessions = await (loading ?? []);
+      await settleAll([whole, ...sessions].map((session) => session.dispose()));
+    },
+  };
+}
+
+/** Samples in the feeds when these agree and hold at least so many elements, else 0: then nothing is split, and the engine says what is wrong. */
+function batchSize(feeds: Readonly<Record<string, Tensor>>, axes: Readonly<Record<string, number>>, least: number): number {
+  let size: number | undefined;
+  let elements = 0;
+  for (const [name, axis] of Object.entries(axes)) {
+    const { shape, data } = feeds[name] ?? { shape: [], data: [] };
+    if (data.length !== shape.reduce((a, b) => a * b, 1) || (size ??= shape[axis]) !== shape[axis]) return 0;
+    elements += data.length;
+  }
+  return elements < least ? 0 : size ?? 0;
+}
+
+/** Samples `from` to `to − 1`. */
+function slice(feeds: Readonly<Record<string, Tensor>>, axes: Readonly<Record<string, number>>, from: number, to: number): Record<string, Tensor> {
+  return Object.fromEntries(Object.entries(feeds).map(([name, tensor]) => {
+    const axis = axes[name];
+    return [name, axis === undefined ? tensor : { shape: tensor.shape.with(axis, to - from), data: sliceData(tensor, axis, from, to) }];
+  }));
+}
+
+function sliceData({ shape, data }: Tensor, axis: number, from: number, to: number): TensorData {
+  const [rows, size] = [product(shape.slice(0, axis)), product(shape.slice(axis + 1))];
+  const row = shape[axis]! * size;
+  if (rows === 1) return data.subarray(from * size, to * size);
+  const part = sameKind(data, rows * (to - from) * size);
+  for (let i = 0; i < rows; i++) part.set(data.subarray(i * row + from * size, i * row + to * size) as never, i * (to - from) * size);
+  return part;
+}
+
+/** Outputs have the samples first. */
+function join(results: readonly Readonly<Record<string, Tensor>>[]): Record<string, Tensor> {
+  return Object.fromEntries(Object.entries(results[0]!).map(([name, { shape, data }]) => {
+    const parts = results.map((result) => result[name]!);
+    const batch = parts.reduce((sum, part) => sum + part.shape[0]!, 0);
+    const joined = sameKind(data, parts.reduce((sum, part) => sum + part.data.length, 0));
+    let offset = 0;
+    for (const part of parts) {
+      joined.set(part.data as never, offset);
+      offset += part.data.length;
+    }
+    return [name, { shape: shape.with(0, batch), data: joined }];
+  }));
+}
+
+const product = (extents: readonly number[]): number => extents.reduce((a, b) => a * b, 1);
+
+const sameKind = (like: TensorData, length: number): TensorData => new (like.constructor as new (length: number) => TensorData)(length);
+
+/** All results, once nothing is under way any more; when one has failed, the others are given back. */
+export async function settleAll<T>(work: readonly Promise<T>[], giveBack?: (result: T) => Promise<void>): Promise<T[]> {
+  const outcomes = await Promise.allSettled(work);
+  if (giveBack && outcomes.some(({ status }) => status === 'rejected')) {
+    for (const outcome of outcomes) if (outcome.status === 'fulfilled') await giveBack(outcome.value);
+  }
+  return Promise.all(work);
+}
