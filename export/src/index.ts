@@ -1,3 +1,4 @@
+/** ONNX graphs, conversion from TensorFlow.js, gradients, bundles. @module @ratioflow/export */
 export { GraphError, ModelFormatError, UnsupportedError } from './errors.js';
 export { convertLayersModel, type ConvertedModel, type ConvertOptions } from './convert/convert-model.js';
 export type { Converted, LayerContext, LayerConverter, Parameter, ParameterOptions } from './convert/layer-converter.js';

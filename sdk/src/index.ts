@@ -1,3 +1,4 @@
+/** Bundles, models, noise and errors, on any engine. @module @ratioflow/sdk */
 export { readManifest, sha256 } from './bundle.js';
 export type { BundleSource } from './bundle.js';
 export { ArgumentError, BundleError, FormatError, RatioflowError, RuntimeError } from './errors.js';

@@ -14,6 +14,7 @@ export const graphFiles = {
   sampler: 'sampler.onnx',
   prior: 'prior.onnx',
 } as const;
+/** Graphs that every bundle has. */
 export type RequiredGraphName = keyof typeof graphFiles;
 
 const ratio = { inputs: ['x'], outputs: ['logRatio'] } as const;
@@ -33,6 +34,7 @@ export const graphTensors = {
   generator: { inputs: ['z'], outputs: ['images'] },
   'ratio-fp16': ratio, 'gradient-fp16': gradient, 'step-fp16': step, 'sampler-fp16': sampler,
 } as const satisfies Record<RequiredGraphName, unknown> & Record<string, { inputs: readonly string[]; outputs: readonly string[] }>;
+/** Graphs that a bundle may have. */
 export type GraphName = keyof typeof graphTensors;
 
 /** Inputs of a composed bundle's graphs besides: class of every sample [N] (int64), φ [], and weight of every estimator [E]. */

@@ -2,6 +2,7 @@
  * NumPy's array file format (`.npy`), the exchange format of ratioflow: https://numpy.org/neps/nep-0001-npy-format.html.
  * Written as version 1.0; versions 1 to 3 are read, little endian, C order. Files may be hostile: nothing is allocated
  * before the header has been held against the bytes that are really there.
+ * @module @ratioflow/sdk/npy
  */
 import { accept, argument, complaint, integer, list, object, show } from './check.js';
 import type { Fail } from './check.js';

@@ -6,6 +6,7 @@ import { argument, oneOf } from './check.js';
 
 /** Names of the pairings, as they stand in configurations, manifests and options. */
 export const pairingNames = ['lsif-chi2', 'lr-kl', 'lr-js', 'lr-logd'] as const;
+/** One of {@link pairingNames}. */
 export type PairingName = (typeof pairingNames)[number];
 
 /** What a pairing decides. */
@@ -19,6 +20,7 @@ export interface Pairing {
   readonly potential: 'twice' | 'identity' | 'log-sigmoid' | 'softplus';
 }
 
+/** Every pairing by its name; {@link pairingOf} says what is wrong with a name that is none. */
 export const pairings: Readonly<Record<PairingName, Pairing>> = {
   'lsif-chi2': { name: 'lsif-chi2', output: 'ratio', loss: 'lsif', potential: 'twice' },
   'lr-kl': { name: 'lr-kl', output: 'log-ratio', loss: 'logistic', potential: 'identity' },

@@ -88,5 +88,6 @@ export interface Runtime {
   readonly name: string;
   /** Sentences about what was asked for and is not so, for example that CUDA is absent and the CPU runs instead. */
   readonly warnings: readonly string[];
+  /** Makes a session on the first provider that runs the graph. @throws {RuntimeError} when none does */
   load(graph: GraphSource, options?: LoadOptions): Promise<Session>;
 }

@@ -7,6 +7,7 @@ import { halfField } from '../products/half-field.js';
 import { priorOf, type PriorSource } from '../products/prior.js';
 import { assembleBundle, type ProductOptions } from './assemble-bundle.js';
 
+/** Options of {@link createBundle}. */
 export interface BundleOptions {
   readonly name: string;
   /** x [N, …] → n [N] or [N, 1]. */

@@ -6,6 +6,7 @@ import { prepareClassifier, type ClassifierOptions } from './classifier.js';
 import { composedField } from './composed-field.js';
 import { readPart, type Part } from './read-part.js';
 
+/** Options of {@link compose}. */
 export interface ComposeOptions {
   /** The bundles, all of one sample shape, value range and pairing. The first gives prior, η, ν, K and κ. */
   readonly bundles: readonly BundleSource[];

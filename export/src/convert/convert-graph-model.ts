@@ -13,6 +13,7 @@ import { nodeConverters } from './graph/table.js';
 import { imageRule, inputShape, inputType, outputNames } from './interface.js';
 import { inLayout, toChannelsFirst } from './layout.js';
 
+/** Options of {@link convertGraphModel}. */
 export interface ConvertGraphOptions {
   /** Converters of further operators by name; they take precedence. */
   readonly converters?: Readonly<Record<string, NodeConverter>>;

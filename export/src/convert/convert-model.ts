@@ -13,6 +13,7 @@ import { inLayout, toChannelsFirst, type Converted } from './layout.js';
 import { allLayers, isModel, refuseMasks } from './network.js';
 import { ParameterStore, readWeights } from './weights.js';
 
+/** Options of {@link convertLayersModel}. */
 export interface ConvertOptions {
   /** Converters of custom layers by class name; they take precedence. */
   readonly converters?: Readonly<Record<string, LayerConverter>>;
@@ -30,6 +31,7 @@ export interface ConvertOptions {
   readonly inputShapes?: Readonly<Record<string, readonly number[]>>;
 }
 
+/** What {@link convertLayersModel} makes of a model. */
 export interface ConvertedModel {
   readonly model: Model;
   /** The arrays of the network and where they are, in the order of the tfjs model's weights. */

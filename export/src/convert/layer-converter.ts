@@ -35,6 +35,7 @@ export interface ParameterOptions {
   readonly arrange?: (data: Float32Array) => Float32Array;
 }
 
+/** What a converter has of the layer that it converts. */
 export interface LayerContext {
   readonly builder: GraphBuilder;
   readonly layer: Layer;

@@ -8,6 +8,7 @@ import { ModelFormatError } from '../errors.js';
 import type { TfjsArtifacts, WeightSpec } from './graph/artifacts.js';
 import { storedBytes } from './graph/decode-weights.js';
 
+/** A model as tfjs writes it, read from its files. */
 export interface TfjsModel {
   /** `layers-model`: for `tf.loadLayersModel(tf.io.fromMemory(artifacts))`; `graph-model`: for `convertGraphModel(artifacts)`. */
   readonly format: 'layers-model' | 'graph-model';

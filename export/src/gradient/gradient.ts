@@ -5,6 +5,7 @@ import { removeUnused } from '../ir/model.js';
 import type { Model, Value } from '../ir/types.js';
 import { backpropagate } from './backpropagate.js';
 
+/** Options of {@link gradient}. */
 export interface GradientOptions {
   /** Output to differentiate. @default the only output */
   readonly of?: string;

@@ -15,6 +15,7 @@ import { isOtherFloat, toSinglePrecision } from './single-precision.js';
 /** Order of an image's axes in the model's input. */
 export type Layout = 'nchw' | 'nhwc';
 
+/** What to know about an ONNX estimator where it does not say so itself. */
 export interface PrepareOptions {
   /** [C, H, W] or [D], where the model leaves extents open. @default what the model says */
   readonly sampleShape?: readonly number[];

@@ -16,6 +16,7 @@ export type AttributeValues = Readonly<Record<string, number | string | readonly
 /** A value, or nothing where an optional input is left out. */
 export type Input = Value | null;
 
+/** Makes a graph node by node; names, element types and shapes are checked and inferred as each is added. */
 export class GraphBuilder {
   readonly graph: Graph;
   /** Who holds each name, in this graph and in those around it. */

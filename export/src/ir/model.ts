@@ -6,6 +6,7 @@ export const emittedOpset = 18;
 /** The IR version that belongs to it. */
 const emittedIrVersion = 8;
 
+/** A model of the emission profile's opset and IR version around a graph, from which whatever no output needs is removed. */
 export function newModel(graph: Graph): Model {
   removeUnused(graph);
   return {

@@ -21,6 +21,7 @@ export const dataTypeCodes = {
   uint64: 13,
   bfloat16: 16,
 } as const;
+/** Element type of a tensor. */
 export type DataType = keyof typeof dataTypeCodes;
 
 /**
@@ -28,6 +29,7 @@ export type DataType = keyof typeof dataTypeCodes;
  * extents; a name with `?` stands for an extent that nothing names, and is not written.
  */
 export type Dim = number | string;
+/** Extents of a tensor's axes. */
 export type Shape = readonly Dim[];
 
 /** One tensor that flows through a graph. */
@@ -47,6 +49,7 @@ export interface Value {
   otherType?: unknown;
 }
 
+/** Attribute of a node, with its ONNX type. */
 export type Attribute =
   | { readonly type: 'float'; readonly value: number }
   | { readonly type: 'int'; readonly value: number }

@@ -5,6 +5,7 @@ import { GraphError } from '../errors.js';
 import { emittedOpset } from '../ir/model.js';
 import type { Graph, Model } from '../ir/types.js';
 
+/** Options of {@link emissionProfileIssues}. */
 export interface ProfileOptions {
   /** Whether Loop is allowed: only in samplers and generators. @default false */
   readonly controlFlow?: boolean;

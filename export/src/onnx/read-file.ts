@@ -6,6 +6,7 @@ import type { ExternalData } from '../ir/constant.js';
 import type { Model } from '../ir/types.js';
 import { readModel, type ExternalReader } from './read.js';
 
+/** Options of {@link readModelFile}. */
 export interface ReadFileOptions {
   /**
    * Tensors of more bytes than this stay in their file: the model only says where they lie, and what is written of it must go

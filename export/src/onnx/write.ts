@@ -14,6 +14,7 @@ import { attributeTypeCodes } from './attribute-types.js';
 
 /** Decides where a constant's bytes go: the place in an external file, or undefined to keep them in the model. */
 export interface ExternalStore {
+  /** The place for a constant, or undefined. It is asked more than once for each. */
   place(constant: Constant): { readonly location: string; readonly offset: number; readonly length: number } | undefined;
 }
 

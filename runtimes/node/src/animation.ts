@@ -20,6 +20,7 @@ export interface AnimationOptions extends PictureOptions {
 
 /** Formats by the ends of their names. */
 export const animationFormats = ['gif', 'webp'] as const;
+/** Format of a moving picture. */
 export type AnimationFormat = (typeof animationFormats)[number];
 
 /** The format that a path asks for, undefined when it asks for none. */

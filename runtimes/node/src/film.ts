@@ -18,7 +18,7 @@ export interface FilmOptions extends FlowSettings {
 
 /** A film strip. */
 export interface Film {
-  /** [count, frames, …sample shape]: a row for every sample, from its prior to the sample itself. */
+  /** A row for every sample, from its prior to the sample itself: [count, frames, …sample shape]. */
   readonly strip: Tensor;
   /** Steps done at each frame. */
   readonly steps: readonly number[];

@@ -1,3 +1,4 @@
+/** Bundles on onnxruntime-node, pictures and arrays in files. @module @ratioflow/node */
 export { animationFormat, encodeAnimation, saveAnimation } from './animation.js';
 export type { AnimationFormat, AnimationOptions } from './animation.js';
 export { bundleSource, memorySource } from './bundle-source.js';

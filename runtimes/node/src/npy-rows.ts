@@ -13,6 +13,7 @@ export interface NpyRows {
   readonly bytes: boolean;
   /** Rows `first … first + count − 1`, with memory of their own. @throws {ArgumentError} outside the array */
   read(first: number, count: number): Promise<TensorData>;
+  /** Closes the file; nothing can be read from it then. */
   close(): Promise<void>;
 }
 

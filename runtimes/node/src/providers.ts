@@ -3,7 +3,9 @@
  */
 import { ArgumentError } from '@ratioflow/sdk';
 
+/** The execution providers of onnxruntime-node, in the customary order of preference. */
 export const providerNames = ['cuda', 'webgpu', 'cpu'] as const;
+/** One of {@link providerNames}. */
 export type ProviderName = (typeof providerNames)[number];
 
 /** The exact step that makes a provider available, for warnings and `doctor`. */

@@ -1,3 +1,4 @@
+/** Bundles on onnxruntime-web. @module @ratioflow/web */
 export { bundleFiles, fileSource } from './file-source.js';
 export type { BundleFiles } from './file-source.js';
 export { open } from './open.js';

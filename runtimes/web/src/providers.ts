@@ -4,7 +4,9 @@
 import { ArgumentError } from '@ratioflow/sdk';
 import type { Capabilities } from '@ratioflow/sdk';
 
+/** The execution providers of onnxruntime-web, in the customary order of preference. */
 export const providerNames = ['webgpu', 'wasm'] as const;
+/** One of {@link providerNames}. */
 export type ProviderName = (typeof providerNames)[number];
 
 /** What onnxruntime-web can do on each provider. */

@@ -1,4 +1,4 @@
-/** `@ratioflow/sdk/applications`: what a trained model is used for. Everything takes a `Model`, wherever that runs. */
+/** What a trained model is used for. Everything takes a `Model`, wherever that runs. @module @ratioflow/sdk/applications */
 export { interpolate } from './interpolate.js';
 export type { Interpolation, InterpolationOptions } from './interpolate.js';
 export { latentBetween, latentOf, slerp } from './latent.js';

@@ -24,6 +24,7 @@ export interface InterpolationOptions extends Pick<FlowSettings, 'K' | 'kappa' |
   readonly noise?: 'same' | 'spherical';
   /** Points that go through the network together. @default 16 */
   readonly batch?: number;
+  /** Called after each batch with the number of samples made, and of all. */
   readonly onProgress?: (done: number, of: number) => void;
 }
 

@@ -19,6 +19,7 @@ export const purposes = {
   /** Initial weights. */
   weights: 5,
 } as const;
+/** One of {@link purposes}. */
 export type PurposeName = keyof typeof purposes;
 
 /** A seed: an integer in [0, 2⁶⁴), as a bigint, a safe integer, or a string of decimal digits. */

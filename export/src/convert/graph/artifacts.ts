@@ -8,6 +8,7 @@ export interface WeightSpec {
   readonly quantization?: { readonly dtype: string; readonly scale?: number; readonly min?: number };
 }
 
+/** The part of tfjs's `ModelArtifacts` that conversion reads. */
 export interface TfjsArtifacts {
   readonly format?: string;
   readonly generatedBy?: string;

@@ -20,6 +20,7 @@ export type GraphTensor =
 export const valueTensor = (value: Value, layout: Layout = 'plain'): GraphTensor => ({ kind: 'value', value, layout });
 export const converted = ({ value, layout }: Converted): GraphTensor => ({ kind: 'value', value, layout });
 
+/** What a converter has of the operator that it converts. */
 export interface NodeContext {
   readonly builder: GraphBuilder;
   readonly attributes: Attributes;

@@ -11,6 +11,7 @@ import { poolingLayers } from './pooling.js';
 import { recurrentLayers } from './recurrent.js';
 import { spatialLayers } from './spatial.js';
 
+/** The converters of tfjs's own layers by class name. */
 export const builtInConverters: Readonly<Record<string, LayerConverter>> = {
   ...activationLayers,
   ...attentionLayers,
