@@ -1,7 +1,7 @@
 /** Classifiers: attacks against closed forms, runs in folders, the exported file, and data that cannot be learned. */
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { classifierRecord, readModelFile } from '@ratioflow/export';
 import { createRuntime } from '@ratioflow/node';
 import { encodeNpy } from '@ratioflow/sdk/npy';
@@ -12,7 +12,10 @@ import type { TensorFlow } from '../backend/tensorflow.js';
 import { parseConfig, parseRunConfig } from '../config/load.js';
 import type { ClassifierConfig } from '../config/schema.js';
 import { ConfigError } from '../errors.js';
-import { resumeRun, startRun } from '../run/run-training.js';
+import { planClassifier } from '../plan/classifier-plan.js';
+import { stepOfSummary } from '../report/event.js';
+import { decodeRecords } from '../report/tf-record.js';
+import { exportRun, resumeRun, startRun } from '../run/run-training.js';
 import { attacked, crossEntropies } from './attack.js';
 import type { ClassifierResult } from './run-classifier.js';
 
@@ -110,6 +113,21 @@ describe.each([{ name: 'plain', overrides: [] }, { name: 'robust, with spectral 
     expect(JSON.parse(await readFile(join(whole, 'classifier.json'), 'utf8'))).toMatchObject({ classNames: ['0', '1', '2'], evaluation: { count: 30 } });
   });
 
+  it('leaves the record that every run leaves', async () => {
+    const csv = (await readFile(join(whole, 'metrics.csv'), 'utf8')).trim().split('\n');
+    expect(csv[0]).toBe('iteration,loss,accuracy,learningRate,milliseconds');
+    expect(csv.slice(1).map((row) => Number(row.split(',')[0]))).toEqual(Array.from({ length: 30 }, (_, i) => i + 1));
+    expect((await readFile(join(whole, 'curve.png'))).subarray(1, 4).toString()).toBe('PNG');
+    const html = await readFile(join(whole, 'report.html'), 'utf8');
+    const { accuracy, underAttack } = result.evaluation!;
+    for (const text of ['The run is complete', 'Cross entropy and accuracy', '30 samples of [1, 8, 8]', `${(100 * accuracy).toFixed(2)} %`, `${(100 * underAttack!.accuracy).toFixed(2)} %`, 'network.width', '>0, 1, 2<']) expect(html).toContain(text);
+    const [file] = await readdir(join(whole, 'tensorboard'));
+    const records = [...decodeRecords(await readFile(join(whole, 'tensorboard', file!)))];
+    const stepsOf = (tag: string): (number | null)[] => records.filter((record) => Buffer.from(record).includes(tag)).map(stepOfSummary);
+    expect(stepsOf('learning_rate')).toEqual(Array.from({ length: 30 }, (_, i) => i + 1));
+    expect(stepsOf('test/accuracy_under_attack')).toEqual([30]);
+  });
+
   it('exports logits and features, and says how it is fed', async () => {
     const model = await readModelFile(join(whole, 'classifier.onnx'));
     expect(classifierRecord(model)).toEqual({ output: 'logits', kind: 'logits', inputRange: [-1, 1], classNames: ['0', '1', '2'] });
@@ -129,7 +147,41 @@ describe.each([{ name: 'plain', overrides: [] }, { name: 'robust, with spectral 
     const controller = new AbortController();
     await expect(startRun(halves(...overrides), { out, signal: controller.signal, onProgress: ({ iteration }) => iteration === 10 && controller.abort(new Error('Ctrl-C')) })).rejects.toThrow('Ctrl-C');
     await resumeRun([], { out });
+    // What can be exported from the run that was resumed is what the whole one ended with.
+    const path = join(newFolder(), 'again.onnx');
+    await mkdir(dirname(path));
+    expect(await exportRun(out, path)).toEqual({ kind: 'classifier', path, iteration: 30 });
+    expect(await readFile(path)).toEqual(await readFile(join(whole, 'classifier.onnx')));
+    await expect(exportRun(out, newFolder())).rejects.toThrow(/trains a classifier, whose export is a single file: .* must end in \.onnx/);
+    await expect(exportRun(out, path, { float16: true })).rejects.toThrow(/belong to bundles/);
     for (const file of ['classifier.onnx', 'checkpoints/00000030.safetensors', 'classifier.json']) expect(await readFile(join(out, file)), file).toEqual(await readFile(join(whole, file)));
+  });
+});
+
+describe('a plan', () => {
+  it('counts what a classifier takes, with its attack', async () => {
+    const plain = await planClassifier(halves(), { trialSteps: 0 });
+    // Half of resnet28 on 8×8, by hand: stem, four blocks on 4², 2², 2², 1², and the head's three classes.
+    const block = (size: number, inputs: number, outputs: number, shortcut: boolean): number => size * (9 * inputs * outputs + 9 * outputs * outputs + (shortcut ? inputs * outputs : 0));
+    const macs = 64 * 9 * 16 + block(16, 16, 16, true) + block(4, 16, 32, true) + block(4, 32, 32, false) + block(1, 32, 32, true) + 3 * 32;
+    expect(plain).toMatchObject({ kind: 'classifier', sampleShape: [1, 8, 8], classes: 3, forwardMacs: macs, flopsPerIteration: 2 * 12 * 3 * macs, measured: null });
+    expect(plain.checkpointBytes).toBe(9 * 4 * 4 * plain.parameters);
+    const robust = await planClassifier(halves('attack={ radius: 1, steps: 4 }'), { trialSteps: 0 });
+    expect(robust.flopsPerIteration).toBe(2 * 12 * (3 + 2 * 4) * macs);
+  });
+
+  it('measures a step, and tries the portable backend beside TensorFlow', async () => {
+    const { measured } = await planClassifier(halves(), { trialSteps: 1 });
+    expect(measured!.hours).toBeCloseTo((30 * measured!.millisecondsPerLearningStep) / 3.6e6, 12);
+    expect(measured!.hours).toBeGreaterThan(0);
+    for (const other of measured!.alternatives) expect(other).toMatchObject({ setting: 'backend=portable', hours: expect.any(Number) as number });
+  });
+
+  it('says what it needs where images are not opened', async () => {
+    const images = ['data={ name: images, path: nowhere, size: 16 }', 'test={ name: images, path: nowhere, size: 16 }'];
+    await expect(planClassifier(halves(...images))).rejects.toThrow(/does not open the images, .*--set classNames=/);
+    expect(await planClassifier(halves(...images, 'classNames=[a, b]'), { trialSteps: 0 })).toMatchObject({ classes: 2, sampleShape: [3, 16, 16] });
+    await expect(planClassifier(halves('data={ name: swiss-roll }'))).rejects.toThrow(/swiss-roll is no set of images/);
   });
 });
 

@@ -1,21 +1,23 @@
 /** The run of a classifier in a folder: the same record and checkpoints as an estimator's; at the end `classifier.onnx` and its test. */
 import { join } from 'node:path';
 import { createRuntime, writeFileAtomic } from '@ratioflow/node';
+import type { Runtime } from '@ratioflow/sdk';
 import { loadTensorFlow } from '../backend/load-tensorflow.js';
 import type { ClassifierConfig } from '../config/schema.js';
 import { classesOf } from '../data/classes.js';
 import { isImageDataset, type Dataset, type ImageDataset } from '../data/dataset.js';
 import { ConfigError } from '../errors.js';
 import { explosion } from '../loop/diagnose.js';
-import { openEstimator } from '../estimators/open-estimator.js';
+import { openEstimator, type OpenedEstimator } from '../estimators/open-estimator.js';
 import { checkSize, openData } from '../run/assemble.js';
 import type { Checkpoint } from '../run/checkpoint.js';
-import { iterate, type IterateOptions } from '../run/iterate.js';
+import { iterate, restore, type IterateOptions } from '../run/iterate.js';
+import { openRecord, type RunRecord } from '../run/run-record.js';
 import type { Attack } from './attack.js';
-import { openClassifierLog } from './classifier-log.js';
+import { classifierRecord, type ClassifierFacts } from './classifier-record.js';
 import { evaluateClassifier, type Evaluation } from './evaluate.js';
 import { exportClassifier } from './export-classifier.js';
-import { createClassifierLearner, trainClassifier, type ClassifierMetrics } from './train-classifier.js';
+import { createClassifierLearner, trainClassifier, type ClassifierMetrics, type ClassifierParts } from './train-classifier.js';
 
 export interface ClassifierResult {
   readonly kind: 'classifier';
@@ -33,9 +35,18 @@ export interface ClassifierResult {
 const customaryRadius = 2;
 const testSteps = 20;
 
-/** @throws {ConfigError} for data that cannot be learned, before the first iteration */
-export async function runClassifier(config: ClassifierConfig, options: IterateOptions<ClassifierMetrics>, checkpoint: Checkpoint | null): Promise<ClassifierResult> {
-  const { out, signal, onMessage } = options;
+/** A run that is ready to train or to be exported. */
+interface ClassifierAssembly extends ClassifierFacts, Omit<ClassifierParts, 'dataset'> {
+  readonly dataset: ImageDataset;
+  readonly test: ImageDataset | null;
+  /** The right output for each image of the test set. */
+  readonly testClasses: Uint8Array | null;
+  readonly converters: OpenedEstimator['converters'];
+  dispose(): Promise<void>;
+}
+
+/** @throws {ConfigError} for data that cannot be learned */
+async function assembleClassifier(config: ClassifierConfig, onMessage?: (message: string) => void): Promise<ClassifierAssembly> {
   const dataset = asImages(await openData(config.data, onMessage), 'data');
   const testConfig = config.test ?? (config.data.name === 'mnist' || config.data.name === 'cifar10' ? { ...config.data, split: 'test' as const, range: undefined } : undefined);
   const test = testConfig ? asImages(await openData(testConfig, onMessage), 'test') : null;
@@ -49,41 +60,76 @@ export async function runClassifier(config: ClassifierConfig, options: IterateOp
   const { tf } = tensorflow;
   const { sampleShape } = dataset;
   const { network, converters } = await openEstimator(tf, { ...config.network, outputs: names.length }, sampleShape, config.seed);
-  const { beta1, beta2, ema } = config.training;
-  const learner = createClassifierLearner(tf, network, { sampleShape, attack: config.attack, ema, beta1, beta2 });
+  const { beta1, beta2, ema, microBatch } = config.training;
+  const learner = createClassifierLearner(tf, network, { sampleShape, attack: config.attack, ema, beta1, beta2, microBatch });
+  return {
+    config, dataset, test, names, classes, testClasses, tensorflow, network, converters, learner,
+    async dispose() {
+      learner.dispose();
+      network.dispose();
+      await dataset.close?.();
+      await test?.close?.();
+    },
+  };
+}
+
+/** @throws {ConfigError} for data that cannot be learned, before the first iteration */
+export async function runClassifier(config: ClassifierConfig, options: IterateOptions<ClassifierMetrics>, checkpoint: Checkpoint | null): Promise<ClassifierResult> {
+  const { out, signal, onMessage } = options;
+  const runtime = createRuntime();
+  const assembly = await assembleClassifier(config, onMessage);
+  const { tensorflow, network, learner, names, test, testClasses } = assembly;
   const attack: Attack = config.evaluation.attack ?? { radius: config.attack?.radius ?? customaryRadius, steps: testSteps };
-  const evaluate = (): Promise<Evaluation | null> => learner.withAveragedWeights(async () => test && evaluateClassifier(tf, network, test, testClasses!, attack, config.evaluation.attacked, signal));
+  let latest: Evaluation | null = null;
+  const evaluate = async (iteration: number, record: RunRecord<ClassifierMetrics>): Promise<void> => {
+    latest = await learner.withAveragedWeights(async () => test && evaluateClassifier(tensorflow.tf, network, test, testClasses!, attack, config.evaluation.attacked, signal));
+    if (latest) record.figures(iteration, { 'test/accuracy': latest.accuracy, ...(latest.underAttack && { 'test/accuracy_under_attack': latest.underAttack.accuracy }) });
+  };
   try {
     for (const warning of tensorflow.warnings) onMessage?.(warning);
     onMessage?.(`Learning: ${tensorflow.description}. ${names.length} classes: ${names.join(', ')}.`);
-    const log = await iterate({
+    const record = await iterate({
       config, learner,
-      openLog: (from) => openClassifierLog(out, from, config.name, names.length),
-      train: (from, to, abort, stepFactor) => trainClassifier({ config, dataset, classes, learner }, from, to, abort, stepFactor),
+      openLog: (from) => openRecord(out, from, classifierRecord(assembly, runtime, () => latest)),
+      train: (from, to, abort, stepFactor) => trainClassifier(assembly, from, to, abort, stepFactor),
       diagnose: (rows) => explosion(rows, Math.log(names.length)),
       showEvery: config.evaluation.every,
-      async show(iteration) {
-        for (const finding of describe(await evaluate())) onMessage?.(`Iteration ${iteration}: ${finding}`);
+      async show(iteration, shown: RunRecord<ClassifierMetrics>) {
+        await evaluate(iteration, shown);
+        for (const finding of describe(latest)) onMessage?.(`Iteration ${iteration}: ${finding}`);
+        await shown.publish(`The run goes on; this is its state after iteration ${iteration}.`);
       },
     }, checkpoint, options);
-    await log.publish();
-    const evaluation = await evaluate();
+    const { iterations } = config.training;
+    await evaluate(iterations, record);
     const classifier = join(out, 'classifier.onnx');
-    const bytes = await learner.withAveragedWeights(() => exportClassifier(tf, network, {
-      sampleShape, classNames: names, inputRange: dataset.valueRange, features: config.features, converters, reference: createRuntime(),
-    }));
-    await writeFileAtomic(classifier, bytes);
-    await writeFileAtomic(join(out, 'classifier.json'), `${JSON.stringify({ classNames: names, iterations: config.training.iterations, evaluation }, null, 2)}\n`);
-    return { kind: 'classifier', out, classifier, iterations: config.training.iterations, evaluation, findings: describe(evaluation) };
+    await writeFileAtomic(classifier, await exported(assembly, runtime));
+    await writeFileAtomic(join(out, 'classifier.json'), `${JSON.stringify({ classNames: names, iterations, evaluation: latest }, null, 2)}\n`);
+    await record.publish('The run is complete: classifier.onnx is what was learned, classifier.json its test.');
+    return { kind: 'classifier', out, classifier, iterations, evaluation: latest, findings: describe(latest) };
   } finally {
-    learner.dispose();
-    network.dispose();
-    await dataset.close?.();
-    await test?.close?.();
+    await assembly.dispose();
   }
 }
 
-function asImages(dataset: Dataset, field: 'data' | 'test'): ImageDataset {
+/** ONNX file of the (averaged) weights of a run's checkpoint. */
+export async function classifierOf(config: ClassifierConfig, checkpoint: Checkpoint): Promise<Uint8Array> {
+  const assembly = await assembleClassifier(config);
+  try {
+    restore(assembly.learner, checkpoint);
+    return await exported(assembly, createRuntime());
+  } finally {
+    await assembly.dispose();
+  }
+}
+
+const exported = ({ config, dataset, names, tensorflow, network, converters, learner }: ClassifierAssembly, reference: Runtime): Promise<Uint8Array> =>
+  learner.withAveragedWeights(() => exportClassifier(tensorflow.tf, network, {
+    sampleShape: dataset.sampleShape, classNames: names, inputRange: dataset.valueRange, features: config.features, converters, reference,
+  }));
+
+/** @throws {ConfigError} for what classifiers are not trained of */
+export function asImages(dataset: Dataset, field: 'data' | 'test'): ImageDataset {
   if (!isImageDataset(dataset)) throw new ConfigError(`${field}: ${dataset.name} is no set of images in bytes, of which classifiers are trained: use mnist, cifar10, images, or npy with uint8 [N, C, H, W] and labels.`);
   return dataset;
 }

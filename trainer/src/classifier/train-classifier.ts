@@ -8,6 +8,7 @@ import { batchLabels } from '../data/order.js';
 import { DivergenceError } from '../errors.js';
 import { toNetwork } from '../estimators/layout.js';
 import { learningRateAt } from '../loop/adam.js';
+import { microBatches } from '../loop/micro-batches.js';
 import { trainWeights, type TrainedWeights, type WeightsOptions } from '../loop/weights.js';
 import type { MetricsColumns, RunMetrics } from '../run/metrics.js';
 import { attacked, crossEntropies, type Attack } from './attack.js';
@@ -27,21 +28,26 @@ export interface ClassifierLearner extends TrainedWeights {
 export interface ClassifierLearnerOptions extends WeightsOptions {
   readonly sampleShape: readonly number[];
   readonly attack?: Attack | undefined;
+  /** Samples that go through the network at once. @default as many as keep memory small */
+  readonly microBatch?: number | undefined;
 }
 
 export function createClassifierLearner(tf: TensorFlow, network: LayersModel, options: ClassifierLearnerOptions): ClassifierLearner {
-  const { sampleShape, attack } = options;
+  const { sampleShape, attack, microBatch } = options;
   const weights = trainWeights(tf, network, options);
   return {
     ...weights,
     step: (x, classes, learningRate, t) => tf.tidy(() => {
-      const labels = tf.tensor1d(Int32Array.from(classes), 'int32');
-      const clean = toNetwork(tf, x, sampleShape);
-      const input = attack ? attacked(tf, (at) => network.apply(at) as Tensor2D, clean, labels, attack) : clean;
-      const [loss, accuracy] = weights.step(() => {
+      const elements = sampleLength(sampleShape);
+      const parts = microBatches(network, classes.length, { size: microBatch }).map(({ first, count, share }) => {
+        const labels = tf.tensor1d(Int32Array.from(classes.subarray(first, first + count)), 'int32');
+        const clean = toNetwork(tf, x.subarray(first * elements, (first + count) * elements), sampleShape);
+        return { share, labels, input: attack ? attacked(tf, (at) => network.apply(at) as Tensor2D, clean, labels, attack) : clean };
+      });
+      const [loss, accuracy] = weights.step(parts.map(({ share, labels, input }) => () => {
         const logits = network.apply(input, { training: true }) as Tensor2D;
-        return [tf.mean(crossEntropies(tf, logits, labels)), tf.mean(isRight(tf, logits, labels))];
-      }, learningRate, t);
+        return [tf.mul(tf.mean(crossEntropies(tf, logits, labels)), share), tf.mul(tf.mean(isRight(tf, logits, labels)), share)];
+      }), learningRate, t);
       return { loss: loss!, accuracy: accuracy! };
     }),
   };

@@ -94,6 +94,8 @@ export const trainingFields = {
   iterations: count,
   /** Samples per iteration. */
   batch: count.max(65_536).default(64),
+  /** Samples that learning takes through the network at once, adding gradients up; when left out as many as keep memory small. */
+  microBatch: count.optional(),
   /** Adam's step size. */
   learningRate: positive.default(1e-4),
   /** Iterations at which the step size is multiplied by `decayFactor`. */

@@ -1,9 +1,11 @@
 /** One learning step of an estimator: the loss on (x_p, x_K), its gradient, Adam, and the moving average (Algorithm 1, lines 6 and 7). */
 import type { Pairing } from '@ratioflow/sdk';
-import type { LayersModel, Tensor, Tensor1D } from '@tensorflow/tfjs';
+import type { LayersModel, Scalar, Tensor, Tensor1D } from '@tensorflow/tfjs';
 import type { TensorFlow } from '../backend/tensorflow.js';
+import { sampleLength } from '../data/dataset.js';
 import { toNetwork } from '../estimators/layout.js';
 import { bregmanLoss, meanLogRatio } from '../objective/objective.js';
+import { microBatches } from './micro-batches.js';
 import { trainWeights, type TrainedWeights, type WeightsOptions } from './weights.js';
 
 /** What one step reports. */
@@ -23,21 +25,25 @@ export interface Learner extends TrainedWeights {
 export interface LearnerOptions extends WeightsOptions {
   readonly pairing: Pairing;
   readonly sampleShape: readonly number[];
+  /** Samples of the data, and as many of the flow, that go through the network at once. @default as many as keep memory small */
+  readonly microBatch?: number | undefined;
 }
 
 export function createLearner(tf: TensorFlow, network: LayersModel, options: LearnerOptions): Learner {
-  const { pairing, sampleShape } = options;
+  const { pairing, sampleShape, microBatch } = options;
   const weights = trainWeights(tf, network, options);
   return {
     ...weights,
     step(data, samples, learningRate, t) {
-      const [loss, logRatioData, logRatioSamples] = weights.step(() => {
-        const count = data.length / sampleShape.reduce((a, b) => a * b, 1);
-        const x = tf.concat([toNetwork(tf, data, sampleShape), toNetwork(tf, samples, sampleShape)]);
-        const n = (network.apply(x, { training: true }) as Tensor).flatten();
+      const elements = sampleLength(sampleShape);
+      const parts = microBatches(network, data.length / elements, { copies: 2, size: microBatch });
+      const [loss, logRatioData, logRatioSamples] = weights.step(parts.map(({ first, count, share }) => () => {
+        const take = (values: Float32Array): Tensor => toNetwork(tf, values.subarray(first * elements, (first + count) * elements), sampleShape);
+        const n = (network.apply(tf.concat([take(data), take(samples)]), { training: true }) as Tensor).flatten();
         const [onData, onSamples] = tf.split(n, [count, count]) as [Tensor1D, Tensor1D];
-        return [bregmanLoss(tf, pairing, onData, onSamples), meanLogRatio(tf, pairing, onData), meanLogRatio(tf, pairing, onSamples)];
-      }, learningRate, t);
+        const shared = (scalar: Scalar): Scalar => tf.mul(scalar, share);
+        return [shared(bregmanLoss(tf, pairing, onData, onSamples)), shared(meanLogRatio(tf, pairing, onData)), shared(meanLogRatio(tf, pairing, onSamples))];
+      }), learningRate, t);
       return { loss: loss!, logRatioData: logRatioData!, logRatioSamples: logRatioSamples! };
     },
   };

@@ -1,5 +1,5 @@
 /** The weights of a network in training: gradient, Adam, moving average, spectral norms; and all of it as a state that a run resumes from. */
-import type { LayersModel, Scalar, Tensor, Variable } from '@tensorflow/tfjs';
+import type { LayersModel, NamedTensorMap, Scalar, Tensor, Variable } from '@tensorflow/tfjs';
 import type { TensorFlow } from '../backend/tensorflow.js';
 import { TrainingError } from '../errors.js';
 import { spectralLayersOf } from '../estimators/spectral.js';
@@ -26,11 +26,12 @@ export interface WeightsOptions extends AdamOptions {
 
 export interface Weights extends TrainedWeights {
   /**
-   * One step down the gradient of the first of the scalars that `objective` computes.
+   * One step down the gradient of the loss.
+   * @param objectives their sum, one scalar after the other, is what is minimised (the first) and reported; computed one after the other
    * @param t number of steps before this one
-   * @returns all of them
+   * @returns the sums
    */
-  step(objective: () => readonly [loss: Scalar, ...others: Scalar[]], learningRate: number, t: number): Float32Array;
+  step(objectives: readonly (() => readonly [loss: Scalar, ...others: Scalar[]])[], learningRate: number, t: number): Float32Array;
 }
 
 export function trainWeights(tf: TensorFlow, network: LayersModel, options: WeightsOptions): Weights {
@@ -54,21 +55,35 @@ export function trainWeights(tf: TensorFlow, network: LayersModel, options: Weig
     [`adam.v/${weight.originalName}`, adam.moments[index]!.v],
   ]), ...buffers];
 
+  /** Values that are kept for the gradient are gone when it returns. */
+  const differentiate = (objective: () => readonly [loss: Scalar, ...others: Scalar[]]): { scalars: Tensor; gradients: NamedTensorMap } => tf.tidy(() => {
+    let reported: Tensor[] = [];
+    const { value, grads } = tf.variableGrads(() => {
+      const [loss, ...others] = objective();
+      reported = others.map((one) => tf.keep(one));
+      return loss;
+    }, variables);
+    const scalars = tf.stack([value, ...reported]);
+    tf.dispose(reported);
+    return { scalars, gradients: grads };
+  });
+
   return {
-    step(objective, learningRate, t) {
+    step(objectives, learningRate, t) {
       for (const layer of spectral) layer.iteratePower(1);
       return tf.tidy(() => {
-        let reported: Tensor[] = [];
-        const { value, grads } = tf.variableGrads(() => {
-          const [loss, ...others] = objective();
-          reported = others.map((one) => tf.keep(one));
-          return loss;
-        }, variables);
-        adam.step(grads, learningRate, t);
+        let sum = differentiate(objectives[0]!);
+        for (const objective of objectives.slice(1)) {
+          const [before, one] = [sum, differentiate(objective)];
+          sum = {
+            scalars: tf.add(before.scalars, one.scalars),
+            gradients: Object.fromEntries(Object.entries(before.gradients).map(([name, gradient]) => [name, tf.add(gradient, one.gradients[name]!)])),
+          };
+          for (const { scalars, gradients } of [before, one]) tf.dispose([scalars, ...Object.values(gradients)]);
+        }
+        adam.step(sum.gradients, learningRate, t);
         if (ema > 0) averages.forEach((average, index) => average.assign(tf.add(tf.mul(average, ema), tf.mul(variables[index]!, 1 - ema))));
-        const stacked = tf.stack([value, ...reported]);
-        tf.dispose(reported);
-        return stacked.dataSync<'float32'>();
+        return sum.scalars.dataSync<'float32'>();
       });
     },
     state: () => new Map(named().map(([name, variable]) => [name, { shape: variable.shape, data: Float32Array.from(variable.dataSync<'float32'>()) }])),

@@ -10,7 +10,7 @@ import { frame, rowsOf, squareAround } from './points.js';
 import type { Picture } from './render.js';
 import { movingAverage, thin } from './series.js';
 import { divergingColour } from './theme.js';
-import { trainingCurve } from './training-curve.js';
+import { trainingPanels } from './training-curve.js';
 
 const ramp = Float64Array.from({ length: 200 }, (_, i) => i);
 const cloud = Float32Array.from({ length: 400 }, (_, i) => Math.sin(37 * i));
@@ -170,7 +170,7 @@ describe('pictures', () => {
   it('training curve: also of a run that has only begun', async () => {
     for (const n of [0, 1, 200]) {
       const y = ramp.slice(0, n);
-      const { svg } = await trainingCurve({ iterations: y, loss: y, logRatioData: y, logRatioSamples: y, balancedLoss: 1.4, subtitle: 'digits' });
+      const { svg } = await lineChart({ panels: trainingPanels({ iterations: y, loss: y, logRatioData: y, logRatioSamples: y, balancedLoss: 1.4 }), subtitle: 'digits' });
       for (const text of ['loss', 'mean log q/p', 'on data', 'on samples', 'digits']) expect(svg).toContain(`>${text}<`);
       expect(svg).not.toContain('NaN');
       expect(svg).not.toContain('1.400000'); // what an axis of no extent is labelled

@@ -1,11 +1,9 @@
-/** The curve of a training run: loss, and the mean log ratio on both sides of the estimator. */
-import { lineChart } from './line-chart.js';
+/** The curve of an estimator's run: loss, and the mean log ratio on both sides of the estimator. */
 import type { Panel } from './line-chart.js';
-import type { Picture, PictureOptions } from './render.js';
 import { colours } from './theme.js';
 
 /** What a run recorded, one value per recorded iteration. */
-export interface TrainingCurve extends PictureOptions {
+export interface TrainingCurve {
   readonly iterations: ArrayLike<number>;
   readonly loss: ArrayLike<number>;
   /** Mean log q/p on the data; falls below 0 when the estimator tells them apart. */
@@ -16,22 +14,18 @@ export interface TrainingCurve extends PictureOptions {
   readonly balancedLoss?: number;
 }
 
-/** Draws the curve of a training run. */
-export async function trainingCurve(curve: TrainingCurve): Promise<Picture> {
-  const { iterations: x, loss, logRatioData, logRatioSamples, balancedLoss, ...options } = curve;
+/** Panels of a line chart. */
+export function trainingPanels({ iterations: x, loss, logRatioData, logRatioSamples, balancedLoss }: TrainingCurve): Panel[] {
   const lossPanel: Panel = { label: 'loss', series: [{ name: 'loss', colour: colours.single, x, y: loss }] };
-  return lineChart({
-    ...options,
-    panels: [
-      balancedLoss === undefined ? lossPanel : { ...lossPanel, reference: { value: balancedLoss, label: 'samples = data' } },
-      {
-        label: 'mean log q/p',
-        series: [
-          { name: 'on samples', colour: colours.samples, x, y: logRatioSamples },
-          { name: 'on data', colour: colours.line, x, y: logRatioData },
-        ],
-        reference: { value: 0, label: '' },
-      },
-    ],
-  });
+  return [
+    balancedLoss === undefined ? lossPanel : { ...lossPanel, reference: { value: balancedLoss, label: 'samples = data' } },
+    {
+      label: 'mean log q/p',
+      series: [
+        { name: 'on samples', colour: colours.samples, x, y: logRatioSamples },
+        { name: 'on data', colour: colours.line, x, y: logRatioData },
+      ],
+      reference: { value: 0, label: '' },
+    },
+  ];
 }

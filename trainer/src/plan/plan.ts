@@ -1,16 +1,15 @@
-/** What a run will take, before it is spent: counted from the network, and measured by a few trial steps of it. */
-import { convertLayersModel, estimatorOf, gradientGraph, ratioGraph, type Model } from '@ratioflow/export';
+/** What a run of an estimator will take, before it is spent: counted from the network, and measured by a few trial steps of it. */
+import { convertLayersModel, estimatorOf, gradientGraph, ratioGraph } from '@ratioflow/export';
 import { pairingOf } from '@ratioflow/sdk';
 import { loadTensorFlow } from '../backend/load-tensorflow.js';
 import type { TrainingConfig } from '../config/schema.js';
 import { openDataset, type DatasetConfig } from '../data/open.js';
 import { openEstimator } from '../estimators/open-estimator.js';
+import { microBatches } from '../loop/micro-batches.js';
 import { largestFullDdp } from '../priors/ddp.js';
+import { attempt, portableBatch, sizesOf, valuesOf, type Alternative, type NetworkPlan } from './network-plan.js';
 import { multiplyAccumulates } from './operations.js';
 import { trialBatch, tryOut } from './trial.js';
-
-/** Multiply-accumulates of a learning step that the portable backend is tried with. */
-const longestPortable = 5e9;
 
 export interface PlanOptions {
   /** Flow steps that are timed, after one that is not; 0 measures nothing. @default 3 */
@@ -37,24 +36,17 @@ export interface MeasuredSpeed {
   readonly residentBytes: number;
   /** Hours of the whole run; previews, checkpoints and the first pass over the data come on top. */
   readonly hours: number;
-  /** The same run with other settings, by one step each of a few samples; `failure` where they do not work here. */
-  readonly alternatives: readonly ({ readonly setting: string } & ({ readonly hours: number } | { readonly failure: string }))[];
+  /** The same run with other settings, by one step each of a few samples. */
+  readonly alternatives: readonly Alternative[];
 }
 
-export interface TrainingPlan {
-  readonly sampleShape: readonly number[];
-  readonly parameters: number;
-  /** Multiply-accumulates of one sample through the network, and through network and input gradient. */
-  readonly forwardMacs: number;
+export interface TrainingPlan extends NetworkPlan {
+  readonly kind: 'estimator';
+  /** Multiply-accumulates of one sample through network and input gradient. */
   readonly gradientMacs: number;
-  /** Floating-point operations (two a multiply-accumulate) of one training iteration, and of one generated sample. */
-  readonly flopsPerIteration: number;
+  /** Floating-point operations of one generated sample. */
   readonly flopsPerSample: number;
-  /** Bytes of weights, gradients, moments and average, and of the values that learning keeps for its gradient. */
-  readonly weightBytes: number;
-  readonly activationBytes: number;
-  /** Bytes on disk: checkpoints that are kept, bundle, prior. */
-  readonly checkpointBytes: number;
+  /** Bytes of the bundle on disk, with its prior. */
   readonly bundleBytes: number;
   readonly measured: MeasuredSpeed | null;
 }
@@ -72,20 +64,18 @@ export async function planTraining(config: TrainingConfig, { trialSteps = 3, com
     const estimator = estimatorOf((await convertLayersModel(network, { converters })).model);
     const forward = ratioGraph(estimator, pairing);
     const [forwardMacs, gradientMacs] = [multiplyAccumulates(forward), multiplyAccumulates(gradientGraph(estimator, pairing))];
-    const { batch, ema } = config.training;
+    const { batch } = config.training;
+    const atOnce = Math.max(...microBatches(network, batch, { copies: 2, size: config.training.microBatch }).map(({ count }) => count));
     const { K, kappa } = config.flow;
     const parameters = network.countParams();
     const elements = sampleShape.reduce((a, b) => a * b, 1);
     const priorBytes = config.prior.kind !== 'ddp' ? 0 : elements <= largestFullDdp && config.prior.rank === undefined ? 4 * elements * elements : 4 * elements * (config.prior.rank ?? 256);
-    const copies = ema > 0 ? 4 : 3;
     return {
-      sampleShape, parameters, forwardMacs, gradientMacs,
+      kind: config.kind, sampleShape, forwardMacs, gradientMacs,
+      ...sizesOf(config, parameters, 4 * 2 * atOnce * valuesOf(forward)),
       // Learning: both batches forward, and backward by input and by kernel, each as much again.
       flopsPerIteration: 2 * batch * (K * gradientMacs + 2 * 3 * forwardMacs),
       flopsPerSample: 2 * (K + kappa) * gradientMacs,
-      weightBytes: 4 * parameters * (copies + 1),
-      activationBytes: 4 * 2 * batch * valuesOf(forward),
-      checkpointBytes: keptCheckpoints(config) * 4 * parameters * copies,
       bundleBytes: 4 * parameters + priorBytes,
       measured: trialSteps > 0 ? await measure(gradientMacs) : null,
     };
@@ -101,26 +91,21 @@ export async function planTraining(config: TrainingConfig, { trialSteps = 3, com
     const scale = batch / samples;
     const main = await tryOut(config, sampleShape, { steps: trialSteps, batch: samples, signal });
     const speeds = [scale * main.flowStep, main.refresh, scale * main.learningStep] as const;
-    const alternatives: MeasuredSpeed['alternatives'][number][] = [];
-    const attempt = async (setting: string, work: () => Promise<number>): Promise<void> => {
-      const result = await work().then((hours) => ({ hours }), (error: unknown) => ({ failure: error instanceof Error ? error.message : String(error) }));
-      signal?.throwIfAborted();
-      alternatives.push({ setting, ...result });
-    };
+    const alternatives: Alternative[] = [];
     if (compare) {
       // Where steps are short, a few samples would tell more of calls than of arithmetic.
       const few = samples < batch ? Math.min(samples, 8) : batch;
       const other = config.bridge === 'tfjs' ? 'onnxruntime' : 'tfjs';
-      await attempt(`bridge=${other}`, async () => {
+      alternatives.push(await attempt(`bridge=${other}`, signal, async () => {
         const { flowStep, refresh } = await tryOut({ ...config, bridge: other }, sampleShape, { steps: 1, batch: few, signal });
         return hoursOf((flowStep * batch) / few, refresh, speeds[2]);
-      });
+      }));
       if (backend === 'tensorflow') {
-        const fewer = Math.min(samples, Math.max(2, Math.floor(longestPortable / macs)));
-        await attempt('backend=portable', async () => {
+        const fewer = portableBatch(samples, macs);
+        alternatives.push(await attempt('backend=portable', signal, async () => {
           const { learningStep } = await tryOut({ ...config, backend: 'portable' }, sampleShape, { steps: 0, batch: fewer, signal });
           return hoursOf(speeds[0], speeds[1], (learningStep * batch) / fewer);
-        });
+        }));
         await loadTensorFlow({ backend: config.backend });
       }
     }
@@ -132,8 +117,6 @@ export async function planTraining(config: TrainingConfig, { trialSteps = 3, com
   }
 }
 
-const keptCheckpoints = ({ checkpoints: { keep }, training }: TrainingConfig): number => keep.latest + (keep.every === undefined ? 0 : Math.floor(training.iterations / keep.every));
-
 /** Hours of the run with another number of bridging steps or another batch, by the speeds that were measured. */
 export function hoursWith({ training, flow }: TrainingConfig, measured: MeasuredSpeed, { K = flow.K, batch = training.batch }: { readonly K?: number; readonly batch?: number }): number {
   const perSample = (K * measured.millisecondsPerFlowStep + measured.millisecondsPerLearningStep) / training.batch;
@@ -144,10 +127,4 @@ async function shapeOf(data: TrainingConfig['data']): Promise<readonly number[]>
   if (data.name === 'images') return [data.channels ?? 3, data.size!, data.size!];
   if (data.name === 'cifar10') return [3, 32, 32];
   return (await openDataset(data as unknown as DatasetConfig)).sampleShape;
-}
-
-/** Numbers that a graph makes for one sample. */
-function valuesOf({ graph }: Model): number {
-  const outputs = graph.nodes.flatMap((node) => node.outputs);
-  return outputs.reduce((sum, value) => sum + (value?.shape?.length ? value.shape.reduce<number>((a, extent) => a * (typeof extent === 'number' ? extent : 1), 1) : 0), 0);
 }

@@ -38,39 +38,43 @@ export function trialBatch(batch: number, macsPerSample: number): number {
   return macsPerSample * batch > cores * 5e10 ? Math.min(batch, 8 * cores) : batch;
 }
 
+/** Milliseconds of a piece of work. */
+export async function timed(work: () => unknown, signal: AbortSignal | undefined): Promise<number> {
+  signal?.throwIfAborted();
+  const start = performance.now();
+  await work();
+  return performance.now() - start;
+}
+
+/** The same when it is done a second time, unless it takes long. */
+export async function timedWarm(work: () => unknown, signal: AbortSignal | undefined): Promise<number> {
+  const first = await timed(work, signal);
+  return first > longEnough ? first : timed(work, signal);
+}
+
 /** Makes the network anew and tries it. @throws as the run itself would */
 export async function tryOut(config: TrainingConfig, sampleShape: readonly number[], { steps, batch, signal }: TrialOptions): Promise<Trial> {
   const { tf, description } = await loadTensorFlow({ backend: config.backend });
   const { network, converters } = await openEstimator(tf, config.estimator, sampleShape, config.seed);
   const pairing = pairingOf(config.pairing);
-  const { ema, beta1, beta2, learningRate } = config.training;
-  const learner = createLearner(tf, network, { pairing, sampleShape, ema, beta1, beta2 });
+  const { ema, beta1, beta2, learningRate, microBatch } = config.training;
+  const learner = createLearner(tf, network, { pairing, sampleShape, ema, beta1, beta2, microBatch });
   const elements = sampleShape.reduce((a, b) => a * b, 1);
   const draw = (step: number): Float32Array => normals({ seed: 1, purpose: purposes.testVectors, step, count: batch, elements });
   const [data, x0] = [draw(0), draw(1)];
-  const once = async (work: () => unknown): Promise<number> => {
-    signal?.throwIfAborted();
-    const start = performance.now();
-    await work();
-    return performance.now() - start;
-  };
-  const warm = async (work: () => unknown): Promise<number> => {
-    const first = await once(work);
-    return first > longEnough ? first : once(work);
-  };
   const bridge = steps === 0 ? null : config.bridge === 'tfjs'
     ? tensorflowBridge(tf, network, sampleShape, pairing, config.flow)
     : await onnxBridge(tf, network, sampleShape, pairing, config.flow, flowRuntime(config.provider), converters);
   try {
     let [refresh, flowStep] = [0, 0];
     if (bridge) {
-      const flow = (count: number): Promise<number> => once(() => bridge.run(x0, { count: batch, steps: count, seed: 1n, signal }));
-      refresh = await warm(() => bridge.refresh());
+      const flow = (count: number): Promise<number> => timed(() => bridge.run(x0, { count: batch, steps: count, seed: 1n, signal }), signal);
+      refresh = await timedWarm(() => bridge.refresh(), signal);
       await flow(1);
       flowStep = (await flow(steps)) / steps;
     }
     let t = 0;
-    const learningStep = await warm(() => learner.step(data, x0, learningRate, t++));
+    const learningStep = await timedWarm(() => learner.step(data, x0, learningRate, t++), signal);
     return { learning: description, flow: bridge?.engine === 'tfjs' ? description : createRuntime().name, flowStep, refresh, learningStep, residentBytes: process.memoryUsage().rss };
   } finally {
     await bridge?.dispose();

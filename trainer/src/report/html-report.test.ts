@@ -1,9 +1,13 @@
 /** The report: everything inside it, nothing of the run's own text taken for markup, colours that turn. */
 import { encodePng } from '@ratioflow/node';
+import { pairingOf, type Runtime } from '@ratioflow/sdk';
 import { describe, expect, it } from 'vitest';
 import { parseConfig } from '../config/load.js';
 import type { IterationMetrics } from '../loop/train.js';
-import { trainingCurve } from '../pictures/training-curve.js';
+import { lineChart } from '../pictures/line-chart.js';
+import { trainingPanels } from '../pictures/training-curve.js';
+import type { Assembly } from '../run/assemble.js';
+import { estimatorRecord } from '../run/estimator-record.js';
 import { htmlReport } from './html-report.js';
 import { reportOf, spread, type RunFacts } from './run-report.js';
 
@@ -17,23 +21,24 @@ flow: { K: 50, eta: 1 }
 training: { iterations: 160, batch: 100, decayAt: [5, 10] }
 `, 'test');
 
-const facts = async (pixels: number): Promise<RunFacts> => {
+const facts = async (pixels: number): Promise<RunFacts<IterationMetrics>> => {
   const iterations = rows.map(({ iteration }) => iteration);
   const png = await encodePng({ shape: [1, 1, pixels, pixels], data: new Float32Array(pixels * pixels) });
+  const assembly = {
+    config, source: null, pairing: pairingOf(config.pairing),
+    dataset: { name: 'images of <b>"mine"</b> & others', sampleShape: [2], size: 12_345 },
+    network: { countParams: () => 12_737 }, prior: { kind: 'gaussian', state: { kind: 'gaussian' } },
+    tensorflow: { tf: { version: { 'tfjs-core': '4.5.6' } }, description: 'here' },
+  } as unknown as Assembly;
   return {
+    subject: estimatorRecord(assembly, { name: 'there' } as Runtime),
     status: 'It goes on.',
     rows,
     charts: [
-      { title: 'First', svg: (await trainingCurve({ iterations, loss: iterations, logRatioData: iterations, logRatioSamples: iterations, balancedLoss: 1.4 })).svg },
+      { title: 'First', svg: (await lineChart({ panels: trainingPanels({ iterations, loss: iterations, logRatioData: iterations, logRatioSamples: iterations, balancedLoss: 1.4 }) })).svg },
       { title: 'Second', svg: '<svg width="3" height="3"><clipPath id="clip0"/><g clip-path="url(#clip0)"/></svg>' },
     ],
     previews: Array.from({ length: 9 }, (_, i) => ({ iteration: 10 * (i + 1), read: () => Promise.resolve(png) })),
-    assembly: {
-      config, source: null,
-      dataset: { name: 'images of <b>"mine"</b> & others', sampleShape: [2], size: 12_345 },
-      network: { countParams: () => 12_737 }, prior: { kind: 'gaussian', state: { kind: 'gaussian' } },
-    } as unknown as RunFacts['assembly'],
-    versions: { ratioflow: '1.2.3', tfjs: '4.5.6' },
   };
 };
 
@@ -45,7 +50,9 @@ describe('the report of a run', () => {
     expect(shown('Loss')).toBe('2.000; mean of the last 2');
     // 84 s in all; what is left goes by the median, not by the first iteration: 80 · 1 s.
     expect(shown('Time of training')).toBe('1.4 min; about 1.33 min left');
-    expect(shown('An iteration')).toBe('1 s; median; 71 % of the time is flow');
+    expect(shown('An iteration')).toBe('1 s; median');
+    // 80 · 0.75 s of 84 s.
+    expect(shown('Flow')).toBe('71 %; of the time');
     expect(shown('Samples moved')).toMatch(/^5,000;/);
     const all = new Map(sections.flatMap((section) => section.rows));
     expect([all.get('flow.K'), all.get('training.decayAt'), all.get('estimator'), all.get('tfjs')]).toEqual(['50', '[5, 10]', 'mlp, 12,737 parameters', '4.5.6']);

@@ -1,65 +1,65 @@
 /** From a run to what its report says. */
 import sharp from 'sharp';
-import { sampleLength } from '../data/dataset.js';
-import type { IterationMetrics } from '../loop/train.js';
-import type { Assembly } from '../run/assemble.js';
+import type { RunMetrics } from '../run/metrics.js';
 import type { RunReport } from './html-report.js';
 
-export interface RunFacts {
+/** What the report says of a run beside what every run has, in the words of what is trained. */
+export interface ReportSubject<M extends RunMetrics> {
+  readonly config: { readonly name: string; readonly training: { readonly iterations: number } };
+  /** Names and values of the parts that it was made of. */
+  readonly facts: readonly (readonly [string, string])[];
+  readonly versions: Readonly<Record<string, string>>;
+  /** What a reader looks for beside loss and time. @param rows one at least */
+  figures(rows: readonly M[]): RunReport['figures'];
+}
+
+export interface RunFacts<M extends RunMetrics> {
+  readonly subject: ReportSubject<M>;
   /** Where the run stands, a sentence. */
   readonly status: string;
   /** One at least. */
-  readonly rows: readonly IterationMetrics[];
+  readonly rows: readonly M[];
   readonly charts: RunReport['charts'];
   /** Ascending; some of them are shown. */
   readonly previews: readonly { readonly iteration: number; readonly read: () => Promise<Uint8Array> }[];
-  readonly assembly: Pick<Assembly, 'config' | 'dataset' | 'source' | 'network' | 'prior'>;
-  readonly versions: Readonly<Record<string, string>>;
 }
 
 const mostPreviews = 6;
 /** Wider previews are made smaller for the report. */
 const widestPreview = 720;
 
-export async function reportOf({ status, rows, charts, previews, assembly, versions }: RunFacts): Promise<RunReport> {
-  const { config, dataset, source, network, prior } = assembly;
-  const { training, flow } = config;
+export async function reportOf<M extends RunMetrics>({ subject, status, rows, charts, previews }: RunFacts<M>): Promise<RunReport> {
+  const { config, facts, versions } = subject;
+  const { iterations } = config.training;
   const last = rows.at(-1)!;
-  const sum = (key: 'milliseconds' | 'flowMilliseconds'): number => rows.reduce((total, row) => total + row[key], 0);
-  const median = rows.map(({ milliseconds }) => milliseconds).sort((a, b) => a - b)[rows.length >> 1]!;
-  // The mean of a stretch: of single iterations the loss says little.
-  const recent = rows.slice(-Math.max(1, Math.ceil(rows.length / 40)));
-  const mean = (key: keyof IterationMetrics): string => (recent.reduce((total, row) => total + row[key], 0) / recent.length).toFixed(3);
-  const left = training.iterations - last.iteration;
+  const recent = recentRows(rows);
+  const median = medianTime(rows);
+  const left = iterations - last.iteration;
   return {
     title: config.name,
     status,
     figures: [
-      { label: 'Iterations', value: String(last.iteration), note: `of ${training.iterations}` },
-      { label: 'Loss', value: mean('loss'), note: `mean of the last ${recent.length}` },
-      { label: 'Log ratio on data', value: mean('logRatioData') },
-      { label: 'Log ratio on samples', value: mean('logRatioSamples') },
-      { label: 'Time of training', value: span(sum('milliseconds')), ...(left > 0 && { note: `about ${span(left * median)} left` }) },
-      { label: 'An iteration', value: span(median), note: `median; ${Math.round((100 * sum('flowMilliseconds')) / sum('milliseconds'))} % of the time is flow` },
-      { label: 'Samples moved', value: Math.round((1000 * training.batch * flow.K) / median).toLocaleString('en'), note: 'through a flow step, a second' },
+      { label: 'Iterations', value: String(last.iteration), note: `of ${iterations}` },
+      { label: 'Loss', value: mean(recent, ({ loss }) => loss).toFixed(3), note: `mean of the last ${recent.length}` },
+      { label: 'Time of training', value: span(rows.reduce((total, row) => total + row.milliseconds, 0)), ...(left > 0 && { note: `about ${span(left * median)} left` }) },
+      { label: 'An iteration', value: span(median), note: 'median' },
+      ...subject.figures(rows),
     ],
     charts,
     previews: await Promise.all(spread(previews, mostPreviews).map(async ({ iteration, read }) => ({ caption: `iteration ${iteration}`, ...(await embedded(await read())) }))),
     sections: [
-      {
-        title: 'What is trained',
-        rows: [
-          ['data', `${dataset.name}: ${dataset.size === null ? 'samples' : `${dataset.size.toLocaleString('en')} samples`} of [${dataset.sampleShape.join(', ')}]${dataset.size === null ? ', drawn afresh' : ''}`],
-          ...(source ? [['source', `${source.name}, ${source.size?.toLocaleString('en') ?? 'many'} samples`] as const] : []),
-          ['estimator', `${config.estimator.name}, ${network.countParams().toLocaleString('en')} parameters`],
-          ['prior', prior.state.kind === 'ddp-low-rank' ? `ddp of rank ${prior.state.gains.length} of ${sampleLength(dataset.sampleShape)}` : prior.kind],
-        ],
-      },
+      { title: 'What is trained', rows: facts },
       { title: 'Settings', rows: flatten(config) },
       { title: 'Versions', rows: Object.entries(versions) },
     ],
   };
 }
+
+/** A stretch at the end: single iterations say little. */
+export const recentRows = <M>(rows: readonly M[]): readonly M[] => rows.slice(-Math.max(1, Math.ceil(rows.length / 40)));
+export const mean = <M>(rows: readonly M[], value: (row: M) => number): number => rows.reduce((total, row) => total + value(row), 0) / rows.length;
+/** Milliseconds of an iteration. */
+export const medianTime = (rows: readonly RunMetrics[]): number => rows.map(({ milliseconds }) => milliseconds).sort((a, b) => a - b)[rows.length >> 1]!;
 
 /** At most `count` of a list, evenly spaced, the first and the last among them. */
 export function spread<T>(list: readonly T[], count: number): T[] {

@@ -13,7 +13,7 @@ import { ConfigError, TrainingError } from '../errors.js';
 import { stepOfSummary } from '../report/event.js';
 import { decodeRecords } from '../report/tf-record.js';
 import { readCheckpoint } from './checkpoint.js';
-import { openRun, resumeRun, startRun } from './run-training.js';
+import { exportRun, resumeRun, startRun } from './run-training.js';
 
 // Seconds, but of all cores: other work may stretch them.
 vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 });
@@ -201,7 +201,7 @@ describe('a damaged checkpoint', () => {
     await writeFile(join(out, 'checkpoints', '00000002.safetensors'), 'gone');
     await expect(resumeRun([], { out })).rejects.toThrow(TrainingError);
     await expect(resumeRun([], { out })).rejects.toThrow(/no usable checkpoint \(.*00000002\.safetensors/);
-    await expect(openRun(out)).rejects.toThrow(TrainingError);
+    await expect(exportRun(out, newFolder())).rejects.toThrow(TrainingError);
   });
 });
 
@@ -232,7 +232,7 @@ describe('resuming', () => {
     const out = newFolder();
     await expect(resumeRun([], { out })).rejects.toThrow(ConfigError);
     await expect(resumeRun([], { out })).rejects.toThrow(/is no run: .*config\.yaml cannot be read\. Start one with `ratioflow train/);
-    await expect(openRun(out)).rejects.toThrow(ConfigError);
+    await expect(exportRun(out, newFolder())).rejects.toThrow(ConfigError);
   });
 });
 

@@ -1,12 +1,12 @@
 /** A training run in a folder: configuration, metrics, previews, checkpoints, and at the end the bundle. */
 import { join } from 'node:path';
-import { writeBundle } from '@ratioflow/export';
-import { createRuntime } from '@ratioflow/node';
+import { writeBundle, type ProductOptions } from '@ratioflow/export';
+import { createRuntime, writeFileAtomic } from '@ratioflow/node';
 import type { Runtime } from '@ratioflow/sdk';
 import { flowRuntime } from '../bridge/flow-runtime.js';
-import { runClassifier, type ClassifierResult } from '../classifier/run-classifier.js';
+import { classifierOf, runClassifier, type ClassifierResult } from '../classifier/run-classifier.js';
 import type { ClassifierMetrics } from '../classifier/train-classifier.js';
-import { parseConfig, parseRunConfig } from '../config/load.js';
+import { parseRunConfig } from '../config/load.js';
 import type { ClassifierConfig, RunConfig, TrainingConfig } from '../config/schema.js';
 import { ConfigError } from '../errors.js';
 import { train, type IterationMetrics } from '../loop/train.js';
@@ -17,6 +17,7 @@ import { iterate, restore, type IterateOptions } from './iterate.js';
 import { previewOf } from './preview.js';
 import { readPrior, writePrior } from './prior-file.js';
 import type { Pace } from './progress.js';
+import { estimatorRecord } from './estimator-record.js';
 import { bundleOf } from './run-bundle.js';
 import { openRecord, type RunRecord } from './run-record.js';
 import { makeRunFolder, readRunConfig } from './run-folder.js';
@@ -60,15 +61,46 @@ export async function resumeRun(overrides: readonly string[], options: RunOption
   return run(config, options, checkpoint);
 }
 
+/** What an export has written. */
+export interface ExportResult {
+  readonly kind: RunConfig['kind'];
+  /** The bundle's folder, or the classifier's file. */
+  readonly path: string;
+  /** Iterations that its weights have seen. */
+  readonly iteration: number;
+}
+
 /**
- * The assembled run of a folder with the weights of its latest checkpoint, for export.
+ * Exports the (averaged) weights of a run's latest intact checkpoint: the bundle of an estimator's run, the ONNX file of a classifier's.
+ * @param path folder of the bundle; of a classifier the file, whose name ends in .onnx
+ * @param products what the bundle holds besides what every bundle holds; a classifier's file has none
+ * @throws {ConfigError} for a folder that is no run, or a path or products that do not suit what was trained
  */
-export async function openRun(out: string): Promise<{ run: Assembly; iteration: number }> {
-  const { text, path } = await readRunConfig(out);
+export async function exportRun(out: string, path: string, products: ProductOptions = {}): Promise<ExportResult> {
+  const { text, path: where } = await readRunConfig(out);
+  const config = parseRunConfig(text, where);
+  const { kind } = config;
+  if (kind === 'classifier') {
+    if (!path.endsWith('.onnx')) throw new ConfigError(`${out} trains a classifier, whose export is a single file: ${path} must end in .onnx.`);
+    if (Object.keys(products).length > 0) throw new ConfigError(`${out} trains a classifier: half precision, unrolled samplers and embedded weights belong to bundles. Leave those options out.`);
+  } else if (path.endsWith('.onnx')) {
+    throw new ConfigError(`${out} trains an estimator, whose export is a bundle, a folder: ${path} ends in .onnx. Give a folder; its ratio.onnx is the estimator alone.`);
+  }
   const { checkpoint } = await readLatestCheckpoint(out);
-  const run = await assemble(parseConfig(text, path), createRuntime(), { prior: await readPrior(out) });
-  restore(run.learner, checkpoint);
-  return { run, iteration: checkpoint.iteration };
+  const { iteration } = checkpoint;
+  if (kind === 'classifier') {
+    await writeFileAtomic(path, await classifierOf(config, checkpoint));
+    return { kind, path, iteration };
+  }
+  const runtime = createRuntime();
+  const assembly = await assemble(config, runtime, { prior: await readPrior(out) });
+  try {
+    restore(assembly.learner, checkpoint);
+    await writeBundle(path, await bundleOf(assembly, iteration, runtime, products));
+  } finally {
+    await assembly.dispose();
+  }
+  return { kind, path, iteration };
 }
 
 const run = (config: RunConfig, options: RunOptions, checkpoint: Checkpoint | null): Promise<RunResult | ClassifierResult> =>
@@ -84,7 +116,7 @@ async function runEstimator(config: TrainingConfig, options: RunOptions, checkpo
     await writePrior(out, assembly.prior.state);
     const log = await iterate({
       config, learner: assembly.learner,
-      openLog: (from) => openRecord(out, from, assembly, runtime),
+      openLog: (from) => openRecord(out, from, estimatorRecord(assembly, runtime)),
       train: (from, to, abort, stepFactor) => train(assembly, from, to, abort, stepFactor),
       diagnose: (rows) => diagnoseEstimator(assembly.pairing, rows),
       showEvery: config.previews.every,
@@ -106,6 +138,6 @@ async function runEstimator(config: TrainingConfig, options: RunOptions, checkpo
   }
 }
 
-async function preview({ config, dataset, source }: Assembly, runtime: Runtime, files: ReadonlyMap<string, Uint8Array>, record: RunRecord, iteration: number, signal: AbortSignal | undefined): Promise<void> {
+async function preview({ config, dataset, source }: Assembly, runtime: Runtime, files: ReadonlyMap<string, Uint8Array>, record: RunRecord<IterationMetrics>, iteration: number, signal: AbortSignal | undefined): Promise<void> {
   await record.preview(iteration, await previewOf(files, dataset, source, runtime, config.previews.count, `${config.name}, iteration ${iteration}`, signal));
 }

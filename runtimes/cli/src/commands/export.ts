@@ -1,4 +1,4 @@
-/** `ratioflow export`: the bundle of a training run. */
+/** `ratioflow export`: the bundle of an estimator's run, the ONNX file of a classifier's. */
 import { Command } from 'commander';
 import type { Context } from '../context.js';
 import { productsOf, withProductOptions, type ProductFlags } from '../product-options.js';
@@ -8,16 +8,11 @@ interface Options extends ProductFlags {
 }
 
 export const exportCommand = (context: Context): Command => withProductOptions(new Command('export')
-  .description('write the bundle of a training run\'s latest checkpoint (averaged weights)')
+  .description('write what a training run\'s latest checkpoint has learned (averaged weights): its bundle, or the classifier')
   .argument('<run>', 'folder of the run')
-  .requiredOption('-o, --out <bundle>', 'folder of the bundle; an older bundle there is replaced'))
+  .requiredOption('-o, --out <path>', 'folder of the bundle, or of a classifier\'s run the file (.onnx); an older one there is replaced'))
   .action(async (folder: string, options: Options) => {
-    const [{ bundleOf, openRun }, { writeBundle }, { createRuntime }] = await Promise.all([import('@ratioflow/trainer'), import('@ratioflow/export'), import('@ratioflow/node')]);
-    const { run, iteration } = await openRun(folder);
-    try {
-      await writeBundle(options.out, await bundleOf(run, iteration, createRuntime(), productsOf(options)));
-    } finally {
-      await run.dispose();
-    }
-    context.print(`bundle of iteration ${iteration} in ${options.out}`);
+    const { exportRun } = await import('@ratioflow/trainer');
+    const { kind, path, iteration } = await exportRun(folder, options.out, productsOf(options));
+    context.print(`${kind === 'classifier' ? 'classifier' : 'bundle'} of iteration ${iteration} in ${path}`);
   });
