@@ -1,4 +1,5 @@
 /** What those need who put an engine behind the SDK. @module @ratioflow/sdk/engine */
-export { outputTensor } from './engine-output.js';
+export { inputTensor, outputTensor } from './engine-tensors.js';
+export { messageOf } from './errors.js';
 export { resolveExternalData } from './external-data.js';
 export type { ResolvedGraph } from './external-data.js';

@@ -4,12 +4,13 @@
  */
 import { RuntimeError } from '@ratioflow/sdk';
 import type { Capabilities, LoadOptions, Session } from '@ratioflow/sdk';
+import { messageOf } from '@ratioflow/sdk/engine';
 import type { ResolvedGraph } from '@ratioflow/sdk/engine';
 import { InferenceSession, env } from 'onnxruntime-node';
 import { probeProvider, quieten } from './probe.js';
 import type { CudaOptions, ProviderName } from './providers.js';
 import { providerConfig } from './providers.js';
-import { batchAxesOf, messageOf, wrapSession } from './session.js';
+import { batchAxesOf, wrapSession } from './session.js';
 
 /** How a session is made. */
 export interface EngineOptions extends LoadOptions {

@@ -2,10 +2,10 @@
  * What really runs here. A provider that onnxruntime-node lists may still lack its library, its driver or its device,
  * and then the engine may fall back to the CPU without a word: only a run with fallback forbidden tells.
  */
+import { messageOf } from '@ratioflow/sdk/engine';
 import { InferenceSession, Tensor, env, listSupportedBackends } from 'onnxruntime-node';
 import type { CudaOptions, ProviderName } from './providers.js';
 import { providerConfig } from './providers.js';
-import { messageOf } from './session.js';
 
 /** y = x · x, one float: a model of opset 18. */
 const square = Buffer.from('CAgSADo1Cg4KAXgKAXgSAXkiA011bBIBcFoPCgF4EgoKCAgBEgQKAggBYg8KAXkSCgoICAESBAoCCAFCBAoAEBI=', 'base64');

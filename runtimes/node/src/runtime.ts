@@ -3,7 +3,7 @@
  * loaded from bytes, with external data from memory: the engine never opens a file that a bundle names.
  */
 import { ArgumentError, BundleError, RuntimeError } from '@ratioflow/sdk';
-import { resolveExternalData } from '@ratioflow/sdk/engine';
+import { messageOf, resolveExternalData } from '@ratioflow/sdk/engine';
 import type { ResolvedGraph } from '@ratioflow/sdk/engine';
 import type { GraphSource, Runtime } from '@ratioflow/sdk';
 import type { Engine, EngineOptions, EngineSession } from './engine.js';
@@ -11,7 +11,6 @@ import { engineName, localEngine } from './engine.js';
 import { checkProviders, remedies } from './providers.js';
 import type { CudaOptions, ProviderName } from './providers.js';
 import { createRemoteEngine } from './remote-engine.js';
-import { messageOf } from './session.js';
 import { createSplitter } from './splitter.js';
 import type { Splitter } from './splitter.js';
 

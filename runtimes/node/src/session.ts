@@ -3,7 +3,7 @@
  */
 import { ArgumentError, RuntimeError } from '@ratioflow/sdk';
 import type { Capabilities, Session, Tensor } from '@ratioflow/sdk';
-import { outputTensor } from '@ratioflow/sdk/engine';
+import { inputTensor, messageOf, outputTensor } from '@ratioflow/sdk/engine';
 import { Tensor as OrtTensor } from 'onnxruntime-node';
 import type { InferenceSession } from 'onnxruntime-node';
 
@@ -48,19 +48,10 @@ export function batchAxesOf({ inputMetadata, outputMetadata }: InferenceSession)
   return axes;
 }
 
-function toOrt(name: string, { data, shape }: Tensor): OrtTensor {
+function toOrt(name: string, tensor: Tensor): OrtTensor {
   try {
-    // The engine's type takes a list that it could change; it does not.
-    const dims = shape as number[];
-    if (data instanceof Float32Array) return new OrtTensor('float32', data, dims);
-    if (data instanceof Float64Array) return new OrtTensor('float64', data, dims);
-    if (data instanceof Int32Array) return new OrtTensor('int32', data, dims);
-    if (data instanceof BigInt64Array) return new OrtTensor('int64', data, dims);
-    return new OrtTensor('uint8', data, dims);
+    return inputTensor(OrtTensor, tensor);
   } catch (cause) {
-    throw new ArgumentError(`${name} of shape [${shape.join(', ')}] with ${data.length} elements is no tensor: ${messageOf(cause)}`, { cause });
+    throw new ArgumentError(`${name} of shape [${tensor.shape.join(', ')}] with ${tensor.data.length} elements is no tensor: ${messageOf(cause)}`, { cause });
   }
 }
-
-/** What an unknown thrown value says. */
-export const messageOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause)).trim();

@@ -3,10 +3,9 @@
  */
 import { availableParallelism } from 'node:os';
 import type { GraphSource, Session } from '@ratioflow/sdk';
-import { resolveExternalData } from '@ratioflow/sdk/engine';
+import { messageOf, resolveExternalData } from '@ratioflow/sdk/engine';
 import type { Engine, EngineOptions, EngineSession } from './engine.js';
 import { createRemoteEngine } from './remote-engine.js';
-import { messageOf } from './session.js';
 import { settleAll, splitSession } from './split-session.js';
 
 /** Every part has the weights for itself. */

@@ -3,12 +3,12 @@
  */
 import { ArgumentError, BundleError, RuntimeError } from '@ratioflow/sdk';
 import type { GraphSource, LoadOptions, Runtime, Session } from '@ratioflow/sdk';
-import { resolveExternalData } from '@ratioflow/sdk/engine';
+import { messageOf, resolveExternalData } from '@ratioflow/sdk/engine';
 import type { ResolvedGraph } from '@ratioflow/sdk/engine';
 import { startEngine } from './engine.js';
 import { capabilities, checkProviders } from './providers.js';
 import type { ProviderName } from './providers.js';
-import { messageOf, wrapSession } from './session.js';
+import { wrapSession } from './session.js';
 
 /** Options of `createRuntime`. */
 export interface RuntimeOptions {

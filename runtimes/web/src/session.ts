@@ -3,9 +3,9 @@
  */
 import { ArgumentError, RuntimeError } from '@ratioflow/sdk';
 import type { DeviceTensor, Session, Tensor } from '@ratioflow/sdk';
-import { outputTensor } from '@ratioflow/sdk/engine';
+import { inputTensor, messageOf, outputTensor } from '@ratioflow/sdk/engine';
 import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-web/wasm';
-import type { Engine, Ort } from './engine.js';
+import type { Engine } from './engine.js';
 import { capabilities } from './providers.js';
 import type { ProviderName } from './providers.js';
 
@@ -29,7 +29,7 @@ export function wrapSession(name: string, session: InferenceSession, provider: P
     inputNames: session.inputNames,
     outputNames: session.outputNames,
     run: (feeds, outputs) => attempt(async () => {
-      const inputs = Object.fromEntries(Object.entries(feeds).map(([input, tensor]) => [input, toOrt(ort, tensor)]));
+      const inputs = Object.fromEntries(Object.entries(feeds).map(([input, tensor]) => [input, inputTensor(ort.Tensor, tensor)]));
       const results = await (outputs === undefined ? session.run(inputs) : session.run(inputs, outputs));
       const read: Record<string, Tensor> = {};
       for (const [output, tensor] of Object.entries(results)) read[output] = await fromOrt(name, output, tensor);
@@ -37,7 +37,7 @@ export function wrapSession(name: string, session: InferenceSession, provider: P
     }),
     ...(capabilities[provider].deviceTensors && {
       runOnDevice: (feeds, output) => attempt(async () => {
-        const inputs = Object.fromEntries(Object.entries(feeds).map(([input, tensor]) => [input, 'data' in tensor ? toOrt(ort, tensor) : own.get(tensor)!]));
+        const inputs = Object.fromEntries(Object.entries(feeds).map(([input, tensor]) => [input, 'data' in tensor ? inputTensor(ort.Tensor, tensor) : own.get(tensor)!]));
         const tensor = (await session.run(inputs, [output]))[output]!;
         // At most two runs wait for the device, so that aborting stays prompt and progress true.
         const before = ahead;
@@ -63,20 +63,7 @@ export function wrapSession(name: string, session: InferenceSession, provider: P
   };
 }
 
-function toOrt({ Tensor: OrtTensor }: Ort, { data, shape }: Tensor): OrtTensor {
-  // The engine's type takes a list that it could change; it does not.
-  const dims = shape as number[];
-  if (data instanceof Float32Array) return new OrtTensor('float32', data, dims);
-  if (data instanceof Float64Array) return new OrtTensor('float64', data, dims);
-  if (data instanceof Int32Array) return new OrtTensor('int32', data, dims);
-  if (data instanceof BigInt64Array) return new OrtTensor('int64', data, dims);
-  return new OrtTensor('uint8', data, dims);
-}
-
 /** Reads an output back, from the device where it lies there, and frees it. */
 async function fromOrt(graph: string, name: string, tensor: OrtTensor): Promise<Tensor> {
   return outputTensor(graph, name, tensor.type, tensor.dims, await tensor.getData(true));
 }
-
-/** What an unknown thrown value says. */
-export const messageOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause)).trim();
