@@ -245,7 +245,9 @@ class Reference:
         x = job.feeds[job.wrt]
 
         def value(point):
-            return float(np.sum(self.seed * forward.run(None, {**job.feeds, job.wrt: point})[at]))
+            found = forward.run(None, {**job.feeds, job.wrt: point})[at]
+            # An input may steer the shape, too: there is no derivative then.
+            return float(np.sum(self.seed * found)) if found.shape == self.seed.shape else math.nan
 
         here = value(x)
         for trial in range(8):

@@ -4,6 +4,12 @@ import pathlib
 PAGE = pathlib.Path(__file__).resolve().parents[3] / "docs" / "gradient-coverage.md"
 
 
+def rows_of(heading):
+    """The rows of a section's table, each a list of cells; its head not among them."""
+    section = next((part for part in PAGE.read_text().split("\n## ") if part.split("\n")[0] == heading), "")
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in section.split("\n") if line.startswith("|")][2:]
+
+
 def write_section(heading, lines):
     """Replaces the section `## heading` of the page, or adds it."""
     introduction, *sections = PAGE.read_text().split("\n## ")

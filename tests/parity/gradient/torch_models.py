@@ -23,7 +23,7 @@ import onnx
 import onnxruntime
 import torch
 from onnx.reference import ReferenceEvaluator
-from page import write_section
+from page import rows_of, write_section
 from torch import nn
 from torch.nn import functional as F
 
@@ -236,7 +236,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default=".")
     parser.add_argument("--opsets", default="18", help="one or more, with commas: networks × exporters × opsets")
-    parser.add_argument("--write", action="store_true", help="write the table of opsets into docs/gradient-coverage.md")
+    parser.add_argument("--write", action="store_true", help="write the rows of these exporters and opsets into docs/gradient-coverage.md")
     parser.add_argument("--double", action="store_true")
     parser.add_argument("--exporter", default="both")
     parser.add_argument("--keep", help="folder for the models; a temporary one if absent")
@@ -297,12 +297,15 @@ def main():
 def write(notes):
     statuses = ["pass", "refused", "wrong", "failed", "does not run", "no reference", "export differs", "not exported"]
     count = lambda exporter, opset, status: sum((note["exporter"], note["opset"], note["status"]) == (exporter, opset, status) for note in notes)  # noqa: E731
-    cases = sorted({(note["exporter"], note["opset"]) for note in notes}, reverse=True)
+    # What this run does not have stays as it is on the page.
+    rows = {(exporter, int(opset)): found for exporter, opset, *found in rows_of("Opsets")}
+    for exporter, opset in {(note["exporter"], note["opset"]) for note in notes}:
+        rows["TorchScript" if exporter == "script" else exporter, opset] = [str(count(exporter, opset, status)) for status in statuses]
     write_section("Opsets", [
         f"Written by `python tests/parity/gradient/torch_models.py --opsets 13,14,… --write` with PyTorch {torch.__version__.split('+')[0]}: small networks and single operators, each exported at each opset (dynamo writes 18 at least); "
         "float32 gradients within 1e-4 of autograd's. *Not exported*: PyTorch refuses that opset or operator, or writes another opset than asked. *No reference*: PyTorch's own gradients in float32 and float64 differ. *Export differs*: the output of the exported network already differs from PyTorch's.", "",
         "| exporter | opset | " + " | ".join(statuses) + " |", "|---" * (len(statuses) + 2) + "|",
-        *[f"| {'TorchScript' if exporter == 'script' else exporter} | {opset} | " + " | ".join(str(count(exporter, opset, status)) for status in statuses) + " |" for exporter, opset in cases],
+        *["| " + " | ".join([exporter, str(opset), *found]) + " |" for (exporter, opset), found in sorted(rows.items(), reverse=True)],
     ])
 
 
