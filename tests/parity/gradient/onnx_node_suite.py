@@ -28,7 +28,7 @@ from onnx import TensorProto, numpy_helper
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.ops import op_erf, op_grid_sample
 from page import write_section
-from peers import PEERS, Refused, limited
+from peers import PACKAGES, PEERS, Refused, limited
 
 warnings.filterwarnings("ignore")
 np.seterr(all="ignore")
@@ -397,7 +397,7 @@ def write_table(jobs, totals):
 
 def write_peers(jobs):
     ours = [(job.status if job.status in ("pass", "refused", "no reference") else "wrong" if job.status == "wrong" else "gradient does not run", job) for job in jobs]
-    rows = {"ratioflow": ours} | {f"{name} {version(package)}": [(job.peers[name][0], job) for job in jobs] for name, package in (("onnx-ad", "onnx-ad"), ("graph_grad", "onnxsim"))}
+    rows = {"ratioflow": ours} | {f"{name} {version(package)}": [(job.peers[name][0], job) for job in jobs] for name, package in PACKAGES.items()}
     statuses = ["pass", "refused", "wrong", "gradient does not run", "no reference"]
     both = {name: sum(status == "pass" and own != "pass" for (status, _), (own, _) in zip(results, ours)) for name, results in rows.items()}
     lines = [

@@ -73,6 +73,8 @@ def limited(seconds, differentiate, *arguments):
 
 
 PEERS = {"onnx-ad": by_onnx_ad, "graph_grad": by_graph_grad}
+# Where each comes from.
+PACKAGES = {"onnx-ad": "onnx-ad", "graph_grad": "onnxsim"}
 
 
 def with_batch(model, extent):

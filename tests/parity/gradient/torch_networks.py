@@ -23,7 +23,7 @@ import torch
 from double_evaluator import evaluate
 from networks import CASES, as_exported, networks
 from page import write_section
-from peers import PEERS, Refused, with_batch
+from peers import PACKAGES, PEERS, Refused, with_batch
 from torch_models import differentiate, export, relative
 
 # The half's is that of its own arithmetic: eps is 1e-3, and hundreds of roundings lie one behind the other.
@@ -185,17 +185,18 @@ def write(rows, columns, opset):
     table = {}
     for row in rows:
         table.setdefault(row["name"], {})[row["exporter"], row["precision"]] = cell(row)
-    ours = [row for row in rows if row["exporter"] not in PEERS and row["status"] != "not exported"]
-    versions = ", ".join(f"{peer} {version(package)}" for peer, package in (("onnx-ad", "onnx-ad"), ("onnxsim's graph_grad", "onnxsim")))
+    ours = [row for row in rows if (row["exporter"], row["precision"]) in columns and row["exporter"] not in PEERS and row["status"] != "not exported"]
+    half, peers = any(precision == "half" for _, precision in columns), [who for who, _ in columns if who in PEERS]
     lines = [
-        f"Written by `python tests/parity/gradient/torch_networks.py --write` with PyTorch {torch.__version__.split('+')[0]}, torchvision {torchvision.__version__.split('+')[0]}, {versions}, opset {opset}: networks with "
-        "random weights (none zero) and a random seed for the output, exported with a dynamic batch, batch 2, batch 1 for 224 × 224 pixels; exporters TorchScript and dynamo. Float32 and float16 run on ONNX Runtime's CPU "
-        "provider, float64 on the `onnx` package's reference evaluator. The largest difference from autograd's gradient in the same precision, relative to its largest element; in float16 from the float64 gradient of the "
-        "network with the same rounded weights. Where PyTorch's own gradient is farther from float64 than the tolerance (1e-4, in float16 2e-2: an activation near a kink lies on the other side), both distances from float64 "
-        "are given. The last columns are other tools on the TorchScript export with a fixed batch in float32.", "",
-        f"**{sum(row['status'] == 'pass' for row in ours)} of {len(ours)} gradients of ours pass.**", "",
+        f"Written by `python tests/parity/gradient/torch_networks.py --write` with PyTorch {torch.__version__.split('+')[0]}, torchvision {torchvision.__version__.split('+')[0]}, opset {opset}: networks with random weights (none zero) "
+        "and a random seed for the output, exported with a dynamic batch by PyTorch's exporters, TorchScript and dynamo; batch 2, batch 1 for 224 × 224 pixels. "
+        f"Float32{' and float16 run' if half else ' runs'} on ONNX Runtime's CPU provider, float64 on the `onnx` package's reference evaluator. The largest difference from autograd's gradient in the same precision, relative to its largest element"
+        + ("; in float16 from the float64 gradient of the network with the same rounded weights" if half else "") + ". Where PyTorch's own gradient is farther from float64 than the tolerance (1e-4"
+        + (", in float16 2e-2" if half else "") + ": an activation near a kink lies on the other side), both distances from float64 are given."
+        + (f" The last columns are other tools ({', '.join(f'{who} {version(PACKAGES[who])}' for who in peers)}) on the TorchScript export with a fixed batch." if peers else ""), "",
+        f"**{sum(row['status'] == 'pass' for row in ours)} of {len(ours)} gradients of ours pass.** *Not exported*: PyTorch refuses.", "",
         "| network | " + " | ".join(COLUMNS[column] for column in columns) + " |", "|---" * (len(columns) + 1) + "|",
-        *[f"| {name} | " + " | ".join(cells.get(column, "–") for column in columns) + " |" for name, cells in table.items()],
+        *[f"| {name} | " + " | ".join(table[name].get(column, "–") for column in columns) + " |" for name in CASES if name in table],
     ]
     write_section("Networks from PyTorch", lines)
 
