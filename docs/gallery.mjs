@@ -63,7 +63,7 @@ const entries = [
   },
   {
     name: 'translation', title: 'Unpaired translation', pictures: ['translation.png'], needs: ['runs/translation/bundle'],
-    text: 'Ones of the test set, each with the seven that the flow makes of it. The judge is the classifier of the built-in extractor, which never saw the bundle.',
+    text: 'Ones of the test set, each with the seven that the flow makes of it. The judge is the classifier of the built-in extractor, which was trained apart.',
     commands: [['translate', 'runs/translation/bundle', '{name: mnist, split: test, classes: [1]}', '--limit', '500', '--judge', 'digits', '--zoom', '2', '--pairs', picture('translation.png'), '-o', `${work}/sevens.npy`]],
   },
   {
@@ -177,8 +177,12 @@ const sections = made.map(({ name, title, commands, pictures }) => {
 const head = `# Gallery
 
 What a trained bundle is used for, on handwritten digits: each use, its command, its picture, what it prints. \`npm run gallery\` made all of
-it and wrote this page. It takes the quick start's bundle, and trains what else it lacks: ${Object.entries(needed).slice(1).map(([path, { command, cost }]) => `\`${dirname(path)}\` (\`npx ratioflow ${command}\`, ${cost})`).join(', ')}
-and the [extractor](evaluation.md#extractors) (a few minutes). \`npm run gallery -- --only films,classes\` makes single entries anew.
+it and wrote this page. It takes the quick start's bundle, and trains what else it lacks:
+
+${Object.entries(needed).slice(1).map(([path, { command, cost }]) => `- \`${dirname(path)}\`: \`npx ratioflow ${command}\`, ${cost};`).join('\n')}
+- the [extractor](evaluation.md#extractors): a few minutes.
+
+\`npm run gallery -- --only films,classes\` makes single entries anew.
 [Applications](applications.md) explains the commands.
 `;
 await writeFileAtomic('docs/gallery.md', [head, ...sections].join('\n'));
