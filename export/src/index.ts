@@ -1,6 +1,7 @@
 /** ONNX graphs, conversion from TensorFlow.js, gradients, bundles. @module @ratioflow/export */
 export { GraphError, ModelFormatError, UnsupportedError } from './errors.js';
 export { convertLayersModel, type ConvertedModel, type ConvertOptions } from './convert/convert-model.js';
+export { initializerElements } from './convert/weights.js';
 export type { Converted, LayerContext, LayerConverter, Parameter, ParameterOptions } from './convert/layer-converter.js';
 export { builtInConverters as layerConverters } from './convert/layers/table.js';
 export { convertGraphModel, type ConvertGraphOptions } from './convert/convert-graph-model.js';

@@ -39,7 +39,7 @@ bridge: ${name === 'mlp-tfjs' ? 'tfjs' : 'onnxruntime'}
   return {
     ...parts,
     dataset: { ...parts.dataset, sampleShape },
-    bridge: await onnxBridge(tf, network, sampleShape, parts.pairing, config.flow, runtime),
+    bridge: await onnxBridge(network, sampleShape, parts.pairing, config.flow, runtime),
     learner: createLearner(tf, network, { pairing: parts.pairing, sampleShape, ema: 0.9, beta1: 0.9, beta2: 0.999 }),
   };
 }

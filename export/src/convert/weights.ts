@@ -85,6 +85,12 @@ export class ParameterStore {
   }
 }
 
+/** The elements of a tfjs weight, given in its own order and shape, as the graph's initializer holds them. */
+export function initializerElements({ permutation, arrange }: Parameter, data: Float32Array, shape: readonly number[]): Float32Array {
+  const moved = permutation ? permuted(data, shape, permutation).data : data;
+  return arrange ? arrange(moved) : moved;
+}
+
 /** Reorders the axes of a row-major array. */
 export function permuted(data: Float32Array, dims: readonly number[], permutation: readonly number[]): { data: Float32Array; dims: number[] } {
   const target = permutation.map((axis) => dims[axis]!);

@@ -119,7 +119,7 @@ describe('structure', () => {
     const { model, parameters } = await convertLayersModel(network);
     expect(parameters.map(({ index }) => index)).toEqual(network.weights.map((_, index) => index));
     const stored = parameters.map(({ value }) => Buffer.from(model.graph.initializers.get(value)!.data as Uint8Array).toString('hex'));
-    expect(readParameters(tf, network, parameters).map(({ buffer, byteOffset, byteLength }) => Buffer.from(buffer, byteOffset, byteLength).toString('hex'))).toEqual(stored);
+    expect(readParameters(network, parameters).map(({ buffer, byteOffset, byteLength }) => Buffer.from(buffer, byteOffset, byteLength).toString('hex'))).toEqual(stored);
   });
 
   it('converters of custom layers', async () => {

@@ -65,7 +65,7 @@ describe.each(cases)('$name', ({ name, sampleShape, count, K, eta, tolerance }) 
   });
   const engines = async (pairing: PairingName): Promise<[Bridge, Bridge]> => [
     tensorflowBridge(tf, network, sampleShape, pairingOf(pairing), flow),
-    await onnxBridge(tf, network, sampleShape, pairingOf(pairing), flow, runtime),
+    await onnxBridge(network, sampleShape, pairingOf(pairing), flow, runtime),
   ];
 
   /** The definition: one step after another, noise of (purpose flow, step k), nothing clamped. */
@@ -100,7 +100,7 @@ describe.each(cases)('$name', ({ name, sampleShape, count, K, eta, tolerance }) 
 
   it('is the same flow whatever the chunks: 0, 1, 2, 5 and 7 steps', async () => {
     const x0 = draw(count, elements, 901);
-    const bridge = await onnxBridge(tf, network, sampleShape, pairingOf('lr-js'), flow, runtime);
+    const bridge = await onnxBridge(network, sampleShape, pairingOf('lr-js'), flow, runtime);
     for (const steps of [0, 1, 2, 5, 7]) {
       const found = await bridge.run(x0, { count, steps, seed: 3n });
       if (steps === 0) expect(found).toEqual(x0);
@@ -113,7 +113,7 @@ describe.each(cases)('$name', ({ name, sampleShape, count, K, eta, tolerance }) 
 
   it('gives the same bits for the same seed, others for another', async () => {
     const x0 = draw(count, elements, 902);
-    const bridge = await onnxBridge(tf, network, sampleShape, pairingOf('lr-kl'), flow, runtime);
+    const bridge = await onnxBridge(network, sampleShape, pairingOf('lr-kl'), flow, runtime);
     const first = await bridge.run(x0, { count, steps: 5, seed: 1n });
     expect(await bridge.run(x0, { count, steps: 5, seed: 1n })).toEqual(first);
     expect(await bridge.run(x0, { count, steps: 5, seed: 2n })).not.toEqual(first);
@@ -122,7 +122,7 @@ describe.each(cases)('$name', ({ name, sampleShape, count, K, eta, tolerance }) 
 
   it('takes new weights over with refresh, and not before', async () => {
     const x0 = draw(count, elements, 903);
-    const bridge = await onnxBridge(tf, network, sampleShape, pairingOf('lr-kl'), flow, runtime);
+    const bridge = await onnxBridge(network, sampleShape, pairingOf('lr-kl'), flow, runtime);
     const old = formula('lr-kl', x0, 3, 4n);
     learn(network, sampleShape, 3, 50);
     const present = formula('lr-kl', x0, 3, 4n);
@@ -179,8 +179,8 @@ it('weights as inputs and as constants are the same flow', async () => {
     inputLayers.forEach((layer, i) => layer.setWeights(layer.getWeights().map((tensor, j) => tf.tensor(draw(1, tensor.size, 1000 + 10 * round + 2 * i + j), tensor.shape))));
     constantLayers.forEach((layer, i) => layer.setWeights(inputLayers[i]!.getWeights()));
     if (round === 0) {
-      bridges.push(await onnxBridge(tf, asInputs, [4], pairingOf('lr-js'), { eta: 0.1, nu: 0.1 }, runtime));
-      bridges.push(await onnxBridge(tf, asConstants, [4, 1, 1], pairingOf('lr-js'), { eta: 0.1, nu: 0.1 }, runtime));
+      bridges.push(await onnxBridge(asInputs, [4], pairingOf('lr-js'), { eta: 0.1, nu: 0.1 }, runtime));
+      bridges.push(await onnxBridge(asConstants, [4, 1, 1], pairingOf('lr-js'), { eta: 0.1, nu: 0.1 }, runtime));
     }
     for (const bridge of bridges) await bridge.refresh();
     const [inputs, constants] = await Promise.all(bridges.map((bridge) => bridge.run(x0, { count: 6, steps: 9, seed: 8n })));
@@ -193,7 +193,7 @@ it('weights as inputs and as constants are the same flow', async () => {
 it('reads parameters in the layout and order of the exported graph', async () => {
   const network = createEstimator(tf, 'resnet28', [1, 28, 28], 2);
   const { model, parameters } = await convertLayersModel(network);
-  const arrays = readParameters(tf, network, parameters);
+  const arrays = readParameters(network, parameters);
   expect(parameters.length).toBe(network.weights.length);
   parameters.forEach(({ value }, i) => {
     const bytes = model.graph.initializers.get(value)!.data as Uint8Array;
