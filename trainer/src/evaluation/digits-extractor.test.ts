@@ -8,6 +8,9 @@ import { openSampleSource } from '../data/sample-source.js';
 import { digitsExtractor } from './digits-extractor.js';
 import { openExtractor } from './extractor.js';
 
+// Seconds, but TensorFlow wants all cores: other work may stretch them.
+vi.setConfig({ testTimeout: 300_000 });
+
 let folder: string;
 const overrides = ['training.iterations=2', 'training.batch=8', 'network.width=0.25', 'test={ name: mnist, split: test, range: [0, 100] }'];
 beforeAll(async () => { folder = await mkdtemp(join(tmpdir(), 'ratioflow-extractors-')); });
@@ -15,7 +18,7 @@ afterAll(() => rm(folder, { recursive: true }));
 afterEach(() => { vi.unstubAllEnvs(); });
 
 describe('digitsExtractor', () => {
-  it('is trained once; its features are what the last layer of the classifier sees', { timeout: 60_000 }, async () => {
+  it('is trained once; its features are what the last layer of the classifier sees', async () => {
     const messages: string[] = [];
     const { model, facts } = await digitsExtractor({ folder, overrides, onMessage: (message) => messages.push(message) });
     expect(messages[0]).toMatch(/^The extractor "digits" is trained now, once: 2 iterations/);

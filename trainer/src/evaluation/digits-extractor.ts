@@ -52,7 +52,8 @@ const messageEvery = 100;
 export async function digitsExtractor({ folder = join(dirname(defaultCacheFolder()), 'extractors'), overrides = [], signal, onMessage }: DigitsExtractorOptions = {}): Promise<DigitsExtractor> {
   const config = await loadRunConfig(configuration, overrides);
   if (config.kind !== 'classifier') throw new ConfigError(`${configuration} is of no classifier.`);
-  const configSha256 = createHash('sha256').update(JSON.stringify([config, description])).digest('hex');
+  // Of the text, not of the parsed configuration: a field that the schema gains does not make another extractor.
+  const configSha256 = createHash('sha256').update(JSON.stringify([await readFile(configuration, 'utf8'), overrides, description])).digest('hex');
   const place = join(folder, `${digitsName}-${configSha256.slice(0, 16)}`);
   const model = join(place, 'classifier.onnx');
   if (!await there(model)) {
