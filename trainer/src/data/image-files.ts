@@ -26,7 +26,7 @@ const isImage = (name: string): boolean => /\.(jpe?g|png|webp)$/i.test(name) && 
 /** @throws {ArgumentError} for a path that is not there or of another kind, {FormatError} for a damaged archive */
 export async function openImageFiles(path: string): Promise<ImageFiles> {
   const found = await stat(path).catch((cause: unknown) => {
-    throw new ArgumentError(`${JSON.stringify(path)} cannot be read: ${(cause as Error).message}.`, { cause });
+    throw new ArgumentError(`${JSON.stringify(path)} cannot be read: ${(cause as Error).message}. Needed is a folder or an archive (.zip, .tar, .tar.gz) of images.`, { cause });
   });
   if (found.isDirectory()) return folder(path);
   const stamp = `${basename(path)} ${found.size} ${found.mtimeMs}`;

@@ -53,7 +53,7 @@ export async function openNpySet({ path, labels: labelFile, flip = false, classe
 
 async function read(path: string): Promise<ReturnType<typeof decodeNpy>> {
   const bytes = await readFile(path).catch((cause: unknown) => {
-    throw new ArgumentError(`${path} cannot be read: ${(cause as Error).message}.`, { cause });
+    throw new ArgumentError(`${path} cannot be read: ${(cause as Error).message}. Needed is a file in the format .npy.`, { cause });
   });
   return decodeNpy(bytes, path);
 }

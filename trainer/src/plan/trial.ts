@@ -31,6 +31,8 @@ export interface Trial {
 
 /** What takes longer than this is not done a second time to be warm. */
 const longEnough = 3000;
+/** Other work on the machine disturbs single steps. */
+const repetitions = 7;
 
 /** Samples that keep every core busy in a trial: as many as the run's batch, unless steps of it take long. */
 export function trialBatch(batch: number, macsPerSample: number): number {
@@ -46,10 +48,13 @@ export async function timed(work: () => unknown, signal: AbortSignal | undefined
   return performance.now() - start;
 }
 
-/** The same when it is done a second time, unless it takes long. */
+/** The median of a few times when it is warm; what takes long is done once, cold. */
 export async function timedWarm(work: () => unknown, signal: AbortSignal | undefined): Promise<number> {
   const first = await timed(work, signal);
-  return first > longEnough ? first : timed(work, signal);
+  if (first > longEnough) return first;
+  const times: number[] = [];
+  do times.push(await timed(work, signal)); while (times.length < repetitions && times.reduce((a, b) => a + b) < longEnough / 2);
+  return times.sort((a, b) => a - b)[times.length >> 1]!;
 }
 
 /** Makes the network anew and tries it. @throws as the run itself would */
