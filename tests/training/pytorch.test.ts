@@ -64,7 +64,7 @@ describe.skipIf(python === undefined).each([
   { network: 'mlp', tolerance: 2e-5, settings: { iterations: 50, K: 8, batch: 64, eta: 0.3, nu: 0.02, learningRate: 1e-3, decayAt: [30] } },
   // Spectral normalisation and self-attention.
   { network: 'shallow', tolerance: 2e-5, settings: { iterations: 50, K: 2, batch: 4, eta: 2, nu: 0.02, learningRate: 5e-4, decayAt: [] } },
-  { network: 'resnet28', tolerance: 2e-5, settings: { iterations: 4, K: 3, batch: 4, eta: 2, nu: 0.02, learningRate: 3e-4, decayAt: [] } },
+  { network: 'resnet28', tolerance: 2e-5, settings: { iterations: 50, K: 2, batch: 3, eta: 2, nu: 0.02, learningRate: 3e-4, decayAt: [40] } },
 ] as const)('$network', ({ network, tolerance, settings }) => {
   it('has PyTorch\'s losses for every pairing', async () => {
     const runs = [];
