@@ -397,13 +397,13 @@ def write_table(jobs, totals):
 
 def write_peers(jobs):
     ours = [(job.status if job.status in ("pass", "refused", "no reference") else "wrong" if job.status == "wrong" else "gradient does not run", job) for job in jobs]
-    rows = {"ratioflow": ours} | {f"{name} {version(package)}": [(job.peers[name][0], job) for job in jobs] for name, package in PACKAGES.items()}
-    statuses = ["pass", "refused", "wrong", "gradient does not run", "no reference"]
+    rows = {"ratioflow": ours} | {f"{name} {version(package)}": [("malformed" if job.peers[name][1].startswith("checker") else job.peers[name][0], job) for job in jobs] for name, package in PACKAGES.items()}
+    statuses = ["pass", "refused", "wrong", "malformed", "gradient does not run", "no reference"]
     both = {name: sum(status == "pass" and own != "pass" for (status, _), (own, _) in zip(results, ours)) for name, results in rows.items()}
     lines = [
         "Written by `python tests/parity/gradient/onnx_node_suite.py --peers --write`: the same cases, differentiated by onnx-ad and by graph_grad of onnxsim (after onnxsim's own simplification), which need static shapes. "
-        "A peer's case passes if it comes out right in float64 or, to 2e-2, in the case's own types. *Does not run*: neither ONNX Runtime nor the reference evaluator takes the gradient graph.", "",
-        "| tool | pass | refused | wrong | does not run | no reference | passes where ours does not |", "|---|---|---|---|---|---|---|",
+        "A peer's case passes if it comes out right in float64 or, to 2e-2, in the case's own types. *Malformed*: `onnx.checker` finds fault with the gradient graph, but not with the case. *Does not run*: neither ONNX Runtime nor the reference evaluator takes the gradient graph.", "",
+        "| tool | pass | refused | wrong | malformed | does not run | no reference | passes where ours does not |", "|---|---|---|---|---|---|---|---|",
         *[f"| {name} | " + " | ".join(str(sum(status == wanted for status, _ in results)) for wanted in statuses) + f" | {both[name] or '–'} |" for name, results in rows.items()],
     ]
     write_section("Beside other tools", lines)
