@@ -78,13 +78,14 @@ async function start(provider: ProviderName, { threads, assets }: EngineOptions)
   };
 }
 
-/** A device reports its loss beside the calls on it, which may then never answer: this brings the two together. */
+/** A device reports its loss beside the calls on it, which may then never answer: this brings the two together, and calls a lost one no more. */
 function guard(device: GPUDevice): Engine['guarded'] {
+  let loss: RuntimeError | undefined;
   const lost = device.lost.then(({ message, reason }): never => {
-    throw new RuntimeError(`the WebGPU device was lost (${message || reason}): open the model again`);
+    throw loss = new RuntimeError(`the WebGPU device was lost (${message || reason}): open the model again`);
   });
   lost.catch(() => undefined);
-  return (task) => Promise.race([lost, task()]);
+  return (task) => (loss === undefined ? Promise.race([lost, task()]) : Promise.reject(loss));
 }
 
 let last: Promise<unknown> = Promise.resolve();
