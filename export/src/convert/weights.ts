@@ -69,13 +69,15 @@ export class ParameterStore {
     const entries = this.#stored.get(weight) ?? [];
     this.#stored.set(weight, entries);
     const key = `${permutation?.join() ?? ''}|${options.shape?.join() ?? ''}`;
-    const arranged = options.arrange ? options.arrange((permutation ? permuted(array.data, array.dims, permutation) : array).data) : undefined;
+    const form = { permutation: permutation ?? null, ...(options.arrange && { arrange: options.arrange }) };
+    const elements = initializerElements(form, array.data, array.dims);
+    const arranged = options.arrange && elements;
     const existing = entries.find((entry) => entry.key === key && same(entry.arranged, arranged));
     if (existing) return existing.parameter.value;
-    const moved = permutation ? permuted(array.data, array.dims, permutation) : array;
-    const value = this.#builder.initializer(weight.originalName, float32(arranged ?? moved.data, options.shape ?? moved.dims));
+    const dims = permutation ? permutation.map((axis) => array.dims[axis]!) : array.dims;
+    const value = this.#builder.initializer(weight.originalName, float32(elements, options.shape ?? dims));
     const index = this.#network.weights.indexOf(weight);
-    entries.push({ key, arranged, parameter: { value, weight: weight.originalName, index, permutation: permutation ?? null, ...(options.arrange && { arrange: options.arrange }) } });
+    entries.push({ key, arranged, parameter: { value, weight: weight.originalName, index, ...form } });
     return value;
   }
 
@@ -86,7 +88,7 @@ export class ParameterStore {
 }
 
 /** The elements of a tfjs weight, given in its own order and shape, as the graph's initializer holds them. */
-export function initializerElements({ permutation, arrange }: Parameter, data: Float32Array, shape: readonly number[]): Float32Array {
+export function initializerElements({ permutation, arrange }: Pick<Parameter, 'permutation' | 'arrange'>, data: Float32Array, shape: readonly number[]): Float32Array {
   const moved = permutation ? permuted(data, shape, permutation).data : data;
   return arrange ? arrange(moved) : moved;
 }

@@ -53,7 +53,7 @@ function batchSize(feeds: Readonly<Record<string, Tensor>>, axes: Readonly<Recor
   let elements = 0;
   for (const [name, axis] of Object.entries(axes)) {
     const { shape, data } = feeds[name] ?? { shape: [], data: [] };
-    if (data.length !== shape.reduce((a, b) => a * b, 1) || (size ??= shape[axis]) !== shape[axis]) return 0;
+    if (data.length !== product(shape) || (size ??= shape[axis]) !== shape[axis]) return 0;
     elements += data.length;
   }
   return elements < least ? 0 : size ?? 0;
