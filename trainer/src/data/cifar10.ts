@@ -25,7 +25,9 @@ const files = { train: [1, 2, 3, 4, 5].map((part) => `data_batch_${part}.bin`), 
 /** @throws {ArgumentError} when the folder lacks the files, {FormatError} for a damaged one */
 export async function openCifar10({ folder, split = 'train', flip = true, classes, range }: Cifar10Options): Promise<ImageDataset> {
   const inner = await readdir(folder).then((names) => (names.includes('cifar-10-batches-bin') ? join(folder, 'cifar-10-batches-bin') : folder), () => folder);
-  const parts = await Promise.all(files[split].map((name) => readRecords(join(inner, name))));
+  // One after another: of several files that are missing, the error names the first.
+  const parts: Buffer[] = [];
+  for (const name of files[split]) parts.push(await readRecords(join(inner, name)));
   const records = Buffer.concat(parts);
   const count = records.length / (imageBytes + 1);
   const images = new Uint8Array(count * imageBytes);
