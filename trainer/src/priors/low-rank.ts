@@ -58,46 +58,41 @@ export async function lowRankStatistics(dataset: ImageDataset, { tf, seed, rank 
       await new Promise((resolve) => setImmediate(resolve));
     }
   };
-  /** C Q for orthonormal Q [D, columns], C the covariance. */
+  /** Q C for Q [columns, D], C the covariance. */
   const multiplied = async (q: Float32Array): Promise<Float32Array> => {
-    const [matrix, sum] = [tf.tensor2d(q, [d, columns]), tf.variable(tf.zeros([d, columns]), false)];
+    const [rows, sum] = [tf.tensor2d(q, [columns, d]), tf.tidy(() => tf.variable(tf.zeros([columns, d]), false))];
     await stream((chunk) => {
-      sum.assign(tf.add(sum, tf.matMul(chunk, tf.matMul(chunk, matrix), true)));
+      sum.assign(tf.add(sum, tf.matMul(tf.matMul(rows, chunk, false, true), chunk)));
     });
     const result = await sum.data<'float32'>();
     for (let i = 0; i < result.length; i++) result[i]! /= n;
-    tf.dispose([matrix, sum]);
+    tf.dispose([rows, sum]);
     return result;
   };
 
-  const start = new Float32Array(d * columns);
-  fillNormals(start, { seed, purpose: purposes.weights, step: 2 ** 32 - 1 }, { count: 1, elements: d * columns });
-  let q = orthonormal(await multiplied(start), d, columns);
-  for (let pass = 0; pass < sharpeningPasses; pass++) q = orthonormal(await multiplied(q), d, columns);
+  // Directions are rows, so that each lies in one stretch of memory.
+  let q: Float32Array = new Float32Array(columns * d);
+  fillNormals(q, { seed, purpose: purposes.weights, step: 2 ** 32 - 1 }, { count: 1, elements: columns * d });
+  for (let pass = 0; pass <= sharpeningPasses; pass++) {
+    q = await multiplied(q);
+    orthonormalize(q, d);
+  }
   // Rayleigh–Ritz: the covariance inside the subspace.
-  const image = await multiplied(q);
-  const small = tf.tidy(() => tf.matMul(tf.tensor2d(q, [d, columns]), tf.tensor2d(image, [d, columns]), true).arraySync() as number[][]);
-  const { values, vectors } = eigen(new Matrix(small));
+  const { values, vectors } = eigen(rowProducts(tf, q, await multiplied(q), d));
   const total = variance.reduce((a, b) => a + b, 0);
   let [kept, sum] = [0, 0];
   while (kept < Math.min(rank, columns) && sum < explained * total && values[kept]! > 0) sum += values[kept++]!;
 
-  // Loadings U √Λ, [D, kept], and what they leave of each place's variance.
-  const loadings = matrixProduct(tf, q, d, columns, Float32Array.from({ length: columns * kept }, (_, i) => vectors.get(Math.floor(i / kept), i % kept) * Math.sqrt(values[i % kept]!)), kept);
-  const deviation = Float32Array.from(variance, (value, i) => {
-    let modelled = 0;
-    for (let j = 0; j < kept; j++) modelled += loadings[i * kept + j]! ** 2;
-    return Math.sqrt(Math.max(value - modelled, 0) + ddpRidge);
-  });
-  const whitened = loadings.map((value, i) => value / deviation[Math.floor(i / kept)]!);
-  const gram = tf.tidy(() => {
-    const matrix = tf.tensor2d(whitened, [d, kept]);
-    return tf.matMul(matrix, matrix, true).arraySync() as number[][];
-  });
-  const { values: m, vectors: e } = eigen(new Matrix(gram));
-  const basis = matrixProduct(tf, whitened, d, kept, Float32Array.from({ length: kept * kept }, (_, i) => e.get(Math.floor(i / kept), i % kept) / Math.sqrt(Math.max(m[i % kept]!, 1e-12))), kept);
+  // Loadings √Λ Uᵀ, [kept, D], and what they leave of each place's variance.
+  const loadings = combinations(tf, vectors, values.slice(0, kept).map(Math.sqrt), q, d);
+  const modelled = new Float64Array(d);
+  for (let at = 0; at < loadings.length; at++) modelled[at % d]! += loadings[at]! ** 2;
+  const deviation = Float32Array.from(variance, (value, i) => Math.sqrt(Math.max(value - modelled[i]!, 0) + ddpRidge));
+  for (let at = 0; at < loadings.length; at++) loadings[at]! /= deviation[at % d]!;
+  const { values: m, vectors: e } = eigen(rowProducts(tf, loadings, loadings, d));
+  const basis = transposed(combinations(tf, e, m.map((value) => 1 / Math.sqrt(Math.max(value, 1e-12))), loadings, d), d);
   return {
-    state: { mean: Float32Array.from(mean), basis, gains: Float32Array.from({ length: kept }, (_, j) => Math.sqrt(1 + Math.max(m[j]!, 0)) - 1), deviation },
+    state: { mean: Float32Array.from(mean), basis, gains: Float32Array.from(m, (value) => Math.sqrt(1 + Math.max(value, 0)) - 1), deviation },
     rank: kept,
     explained: total > 0 ? sum / total : 1,
   };
@@ -137,30 +132,25 @@ async function momentsOf(dataset: ImageDataset): Promise<{ mean: Float64Array; v
   return { mean: sums.map((sum) => sum / n / 127.5 - 1), variance: squares.map((square, i) => (n * square - sums[i]! ** 2) / (n * n * 127.5 * 127.5)) };
 }
 
-/** Makes the columns of a [rows, columns] matrix orthonormal, and returns it: Gram–Schmidt, twice, in double. */
-function orthonormal(matrix: Float32Array, rows: number, columns: number): Float32Array {
-  const vectors = Array.from({ length: columns }, (_, j) => {
-    const vector = new Float64Array(rows);
-    for (let i = 0; i < rows; i++) vector[i] = matrix[i * columns + j]!;
-    return vector;
-  });
-  for (const [j, vector] of vectors.entries()) {
+/** Makes the rows of a [rows, d] matrix orthonormal where they lie: Gram–Schmidt, twice, in double. */
+function orthonormalize(matrix: Float32Array, d: number): void {
+  const row = new Float64Array(d);
+  for (let start = 0; start < matrix.length; start += d) {
+    row.set(matrix.subarray(start, start + d));
     for (let round = 0; round < 2; round++) {
-      for (let k = 0; k < j; k++) {
-        const other = vectors[k]!;
+      for (let other = 0; other < start; other += d) {
         let product = 0;
-        for (let i = 0; i < rows; i++) product += other[i]! * vector[i]!;
-        for (let i = 0; i < rows; i++) vector[i]! -= product * other[i]!;
+        for (let i = 0; i < d; i++) product += matrix[other + i]! * row[i]!;
+        for (let i = 0; i < d; i++) row[i]! -= product * matrix[other + i]!;
       }
       let square = 0;
-      for (let i = 0; i < rows; i++) square += vector[i]! * vector[i]!;
-      // A direction that the others span already, as in a set of fewer images than columns.
+      for (let i = 0; i < d; i++) square += row[i]! * row[i]!;
+      // A direction that the others span already, as in a set of fewer images than rows.
       const scale = square > 1e-24 ? 1 / Math.sqrt(square) : 0;
-      for (let i = 0; i < rows; i++) vector[i]! *= scale;
+      for (let i = 0; i < d; i++) row[i]! *= scale;
     }
-    for (let i = 0; i < rows; i++) matrix[i * columns + j] = vector[i]!;
+    matrix.set(row, start);
   }
-  return matrix;
 }
 
 /** Eigenvalues of a symmetric matrix, largest first, and their vectors as columns. */
@@ -172,5 +162,23 @@ function eigen(matrix: Matrix): { values: number[]; vectors: Matrix } {
   return { values: order.map(({ value }) => value), vectors: columns.length > 0 ? decomposition.eigenvectorMatrix.subMatrixColumn(columns) : decomposition.eigenvectorMatrix };
 }
 
-const matrixProduct = (tf: TensorFlow, a: Float32Array, rows: number, inner: number, b: Float32Array, columns: number): Float32Array =>
-  tf.tidy(() => tf.matMul(tf.tensor2d(a, [rows, inner]), tf.tensor2d(b, [inner, columns])).dataSync<'float32'>());
+/** A Bᵀ of matrices with rows of d numbers. */
+const rowProducts = (tf: TensorFlow, a: Float32Array, b: Float32Array, d: number): Matrix =>
+  new Matrix(tf.tidy(() => tf.matMul(tf.tensor2d(a, [a.length / d, d]), tf.tensor2d(b, [b.length / d, d]), false, true).arraySync() as number[][]));
+
+/** Row j: the rows of `matrix` added up by column j of `vectors`, times `scales[j]`. */
+function combinations(tf: TensorFlow, vectors: Matrix, scales: readonly number[], matrix: Float32Array, d: number): Float32Array {
+  const rows = matrix.length / d;
+  const factors = Float32Array.from({ length: scales.length * rows }, (_, at) => scales[Math.floor(at / rows)]! * vectors.get(at % rows, Math.floor(at / rows)));
+  // Read outside: a tidy looks for tensors in what it returns, element by element.
+  const product = tf.tidy(() => tf.matMul(tf.tensor2d(factors, [scales.length, rows]), tf.tensor2d(matrix, [rows, d])));
+  const result = product.dataSync<'float32'>();
+  product.dispose();
+  return result;
+}
+
+function transposed(matrix: Float32Array, d: number): Float32Array {
+  const [rows, result] = [matrix.length / d, new Float32Array(matrix.length)];
+  for (let row = 0; row < rows; row++) for (let i = 0; i < d; i++) result[i * rows + row] = matrix[row * d + i]!;
+  return result;
+}
