@@ -1,4 +1,5 @@
 /** Evaluation from files to figures: an extractor whose features are known, images of every form, the cache, and what does not fit. */
+import { createHash } from 'node:crypto';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -82,9 +83,10 @@ describe('figures', () => {
     const deviation = Math.sqrt(points.reduce((sum, value) => sum + (value - mean) ** 2, 0) / 49);
     await writeNpy(at('points.npy'), { shape: [50, 1], data: points });
     await writeNpz(at('unit.npz'), new Map([['mu', { shape: [1], data: Float64Array.of(3) }], ['sigma', { shape: [1, 1], data: Float64Array.of(4) }]]));
-    const { figures, warnings } = await judge({ subject: at('points.npy'), reference: at('unit.npz'), extractor: 'raw' });
+    const { figures, warnings, manifest } = await judge({ subject: at('points.npy'), reference: at('unit.npz'), extractor: 'raw' });
     expect(figures['frechetDistance']!.mean).toBeCloseTo((mean - 3) ** 2 + (deviation - 2) ** 2, 10);
     expect(Object.keys(figures)).toEqual(['frechetDistance']);
+    expect(manifest['reference']).toEqual({ name: at('unit.npz'), dimension: 1, extractor: 'unknown', gaussian: createHash('sha256').update(Buffer.from(Float64Array.of(3, 4).buffer)).digest('hex') });
     expect(warnings.join(' ')).toMatch(/50 samples: below 2048.*no features.*which extractor/);
   });
 

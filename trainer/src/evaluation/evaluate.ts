@@ -1,11 +1,12 @@
 /** Figures of generated samples against a reference, with a manifest of everything that they depend on. */
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { ProviderName } from '@ratioflow/node';
 import { ArgumentError, type Seed } from '@ratioflow/sdk';
-import { extract, extractCached, statisticsCache, type ExtractionOptions } from './extract.js';
+import { extract, extractCached, extractRefined, statisticsCache, type ExtractionOptions } from './extract.js';
 import { openExtractor, type Extractor } from './extractor.js';
 import type { Features } from './features.js';
-import { frechetDistance, type FrechetDistance } from './frechet-distance.js';
+import { frechetDistance, type FrechetDistance, type Gaussian } from './frechet-distance.js';
 import { deviationOf, kernelDistance, meanOf, type KernelDistance } from './kernel-distance.js';
 import { manifoldFigures, type ManifoldFigures } from './manifold.js';
 import { createMatrixProducts, type MatrixProducts } from './matrix-products.js';
@@ -94,6 +95,11 @@ const fewSamples = 2048;
  * @throws {ArgumentError | ConfigError | FormatError | BundleError} naming both sides of what does not fit; nothing has been written then
  */
 export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
+  return (await evaluateEach(options, null))[0]!;
+}
+
+/** The evaluation of a bundle's samples after each of these numbers of refinement steps, rising, from one flow; null: of whatever the subject is. */
+export async function evaluateEach(options: EvaluateOptions, kappas: readonly number[] | null): Promise<Evaluation[]> {
   const { first = 0, repeats = 1, onProgress } = options;
   for (const [name, value, least] of [['count', options.count, 2], ['first', first, 0], ['repeats', repeats, 1], ['referenceCount', options.referenceCount, 2], ['manifoldSamples', options.manifoldSamples, 2]] as const) {
     if (value !== undefined && !(Number.isSafeInteger(value) && value >= least)) throw new ArgumentError(`${name} is ${value}; allowed: an integer from ${least}.`);
@@ -114,23 +120,27 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
     if (compat) keep(compat, () => compat.dispose());
     const source = await openSubject(options.subject, { ...options, channels: extractor.channels });
     keep(source, () => source.close());
-    if (source.kind !== 'bundle' && Object.keys(options.flow ?? {}).length > 0) throw new ArgumentError(`${options.subject} is no bundle, so it has no flow whose steps could be set.`);
+    if (source.kind !== 'bundle' && (kappas || Object.keys(options.flow ?? {}).length > 0)) throw new ArgumentError(`${options.subject} is no bundle, so it has no flow whose steps could be set.`);
     const count = options.count ?? (source.kind === 'bundle' ? defaultBundleCount : repeats === 1 && source.kind !== 'data set' ? Infinity : source.size === null ? defaultComputedCount : Math.floor((source.size - first) / repeats));
     if (!Number.isFinite(count) && repeats > 1) throw new ArgumentError(`${repeats} repetitions need a count of samples for each.`);
     const extraction: ExtractionOptions = { products, signal: options.signal, onMessage: options.onMessage };
     const [reference, compatReference] = [await referenceOf(options.reference, extractor, options, extraction), compat && await referenceOf(options.fdrlReference ?? options.reference, compat, options, extraction)];
     const total = Number.isFinite(count) ? count * repeats : source.size;
-    const ranges: RangeFigures[] = [];
+    const extractors = compat ? [extractor, compat] : [extractor];
+    const ranges = (kappas ?? [null]).map((): RangeFigures[] => []);
     let toSave: FeatureStatistics | undefined;
     for (let range = 0; range < repeats; range++) {
       // The count may be infinite: all that there are.
       const done = range === 0 ? 0 : range * count;
-      const [own, ownCompat] = await extract(source, compat ? [extractor, compat] : [extractor], first + done, count, { ...extraction, onProgress: (n) => onProgress?.(done + n, total) });
-      if (range === 0) toSave = own;
-      if (reference) ranges.push(await figuresOf(products, own!, reference, ownCompat, compatReference, options));
+      const progress = { ...extraction, onProgress: (n: number) => onProgress?.(done + n, total) };
+      const stages = kappas ? await extractRefined(source, kappas, extractors, first + done, count, progress) : [await extract(source, extractors, first + done, count, progress)];
+      if (range === 0) toSave = stages[0]![0];
+      for (const [stage, [own, ownCompat]] of stages.entries()) {
+        if (reference) ranges[stage]!.push(await figuresOf(products, own!, reference, ownCompat, compatReference, options));
+      }
     }
     if (toSave && options.save !== undefined) await writeStatistics(options.save, toSave);
-    return summary(options, ranges, extractor, compat, reference, compatReference, { kind: source.kind, name: source.name, ...source.facts });
+    return ranges.map((list, stage) => summary(options, list, extractor, compat, reference, compatReference, { kind: source.kind, name: source.name, ...source.facts, ...(kappas && { kappa: kappas[stage] }) }));
   } finally {
     for (const close of opened.reverse()) await close();
   }
@@ -173,6 +183,9 @@ async function figuresOf(products: MatrixProducts, own: FeatureStatistics, refer
   };
 }
 
+/** SHA-256 of mean and covariance in double: names statistics whoever wrote them. */
+const hashOf = ({ mean, covariance }: Gaussian): string => createHash('sha256').update(new Uint8Array(mean.buffer, mean.byteOffset, mean.byteLength)).update(new Uint8Array(covariance.data.buffer, covariance.data.byteOffset, covariance.data.byteLength)).digest('hex');
+
 const own = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
 
 function summary(options: EvaluateOptions, ranges: readonly RangeFigures[], extractor: Extractor, compat: Extractor | null, reference: FeatureStatistics | null, compatReference: FeatureStatistics | null, subject: Readonly<Record<string, unknown>>): Evaluation {
@@ -193,7 +206,8 @@ function summary(options: EvaluateOptions, ranges: readonly RangeFigures[], extr
     ...(reference && !reference.about ? ['The reference does not say which extractor made it; only its dimension could be checked.'] : []),
     ...extractor.warnings, ...(subject['warnings'] as readonly string[] | undefined ?? []),
   ];
-  const aboutOf = (name: string | undefined, statistics: FeatureStatistics | null): unknown => statistics && { name, dimension: statistics.gaussian.mean.length, ...(statistics.about ?? { extractor: 'unknown' }) };
+  const aboutOf = (name: string | undefined, statistics: FeatureStatistics | null): unknown =>
+    statistics && { name, dimension: statistics.gaussian.mean.length, gaussian: hashOf(statistics.gaussian), ...(statistics.about ?? { extractor: 'unknown' }) };
   const describe = ({ name, sha256, description, facts, provider, runtime }: Extractor): unknown => ({ name, sha256, ...facts, description, provider, runtime });
   return {
     figures, ranges, warnings: [...new Set(warnings)],

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { access } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { defaultCacheFolder } from '@ratioflow/node';
-import { ArgumentError } from '@ratioflow/sdk';
+import { ArgumentError, type FloatTensor } from '@ratioflow/sdk';
 import { concatenate } from '@ratioflow/sdk/applications';
 import type { Extractor } from './extractor.js';
 import { gaussianOf, type Features } from './features.js';
@@ -20,28 +20,54 @@ export interface ExtractionOptions {
 
 /** Statistics of samples `first … first + count − 1` under each extractor, from one pass. @throws {ArgumentError} for fewer than two samples */
 export async function extract(source: Subject, extractors: readonly Extractor[], first: number, count: number, options: ExtractionOptions): Promise<FeatureStatistics[]> {
-  const parts: Float32Array[][] = extractors.map(() => []);
+  return (await statisticsOf(source, alone(source.read(first, count, options.signal)), [{}], extractors, first, count, options))[0]!;
+}
+
+/** The same of a bundle's samples after each of these numbers of refinement steps, rising, from one flow: a list for each. */
+export async function extractRefined(source: Subject, kappas: readonly number[], extractors: readonly Extractor[], first: number, count: number, options: ExtractionOptions): Promise<FeatureStatistics[][]> {
+  return statisticsOf(source, source.refined!(kappas, first, count, options.signal), kappas.map((kappa) => ({ kappa })), extractors, first, count, options);
+}
+
+async function* alone(stretches: AsyncIterable<FloatTensor>): AsyncGenerator<readonly FloatTensor[]> {
+  for await (const samples of stretches) yield [samples];
+}
+
+/** @param stages what the source does not say of each stage; a stretch has samples of every one */
+async function statisticsOf(
+  source: Subject, stretches: AsyncIterable<readonly FloatTensor[]>, stages: readonly Readonly<Record<string, unknown>>[], extractors: readonly Extractor[], first: number, count: number, options: ExtractionOptions,
+): Promise<FeatureStatistics[][]> {
+  const parts = stages.map(() => extractors.map((): Float32Array[] => []));
   const dimensions = extractors.map(() => 0);
-  const hash = createHash('sha256');
+  const hashes = stages.map(() => createHash('sha256'));
   let done = 0;
-  for await (const samples of source.read(first, count, options.signal)) {
-    hash.update(new Uint8Array(samples.data.buffer, samples.data.byteOffset, samples.data.byteLength));
-    for (const [i, extractor] of extractors.entries()) {
-      options.signal?.throwIfAborted();
-      const { shape, data } = await extractor.features(samples);
-      parts[i]!.push(data);
-      dimensions[i] = shape[1]!;
+  for await (const stretch of stretches) {
+    for (const [stage, samples] of stretch.entries()) {
+      hashes[stage]!.update(new Uint8Array(samples.data.buffer, samples.data.byteOffset, samples.data.byteLength));
+      for (const [i, extractor] of extractors.entries()) {
+        options.signal?.throwIfAborted();
+        const { shape, data } = await extractor.features(samples);
+        parts[stage]![i]!.push(data);
+        dimensions[i] = shape[1]!;
+      }
     }
-    done += samples.shape[0]!;
+    done += stretch[0]!.shape[0]!;
     options.onProgress?.(done);
   }
   if (done < 2) throw new ArgumentError(`${source.name} has ${done} samples from number ${first} on; at least 2 are needed.`);
   if (Number.isFinite(count) && done < count) throw new ArgumentError(`${source.name} has ${done} samples from number ${first} on, ${count} were asked for.`);
-  const samples = hash.digest('hex');
-  return Promise.all(parts.map(async (list, i) => {
-    const features: Features = { count: done, dimension: dimensions[i]!, rows: concatenate(list) };
-    return { gaussian: await gaussianOf(options.products, features), features, about: { count: done, extractor: extractors[i]!.sha256, samples, source: { kind: source.kind, name: source.name, ...source.facts, first } } };
-  }));
+  const statistics: FeatureStatistics[][] = stages.map(() => []);
+  for (const [stage, about] of stages.entries()) {
+    const samples = hashes[stage]!.digest('hex');
+    for (const [i, list] of parts[stage]!.entries()) {
+      const features: Features = { count: done, dimension: dimensions[i]!, rows: concatenate(list) };
+      list.length = 0;
+      statistics[stage]!.push({
+        gaussian: await gaussianOf(options.products, features), features,
+        about: { count: done, extractor: extractors[i]!.sha256, samples, source: { kind: source.kind, name: source.name, ...source.facts, ...about, first } },
+      });
+    }
+  }
+  return statistics;
 }
 
 /** The same of one extractor, kept in `cache` under the hash of extractor, source and range. @param cache false: not kept */

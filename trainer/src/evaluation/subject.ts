@@ -23,6 +23,8 @@ export interface Subject {
   stamp(): Promise<string | null>;
   /** Stretches of samples [N, …], images with values in [−1, 1]; fewer than `count` where the source ends. */
   read(first: number, count: number, signal?: AbortSignal): AsyncGenerator<FloatTensor>;
+  /** Of a bundle alone: the same samples after each of these numbers of refinement steps, rising, from one flow; a list for every stretch. */
+  refined?(kappas: readonly number[], first: number, count: number, signal?: AbortSignal): AsyncGenerator<readonly FloatTensor[]>;
   close(): Promise<void>;
 }
 
@@ -72,6 +74,7 @@ async function bundle(path: string, { seed = 0, flow, providers, threads }: Subj
   };
   const [low, high] = manifest.valueRange ?? [-1, 1];
   const mapped = manifest.sampleShape.length === 3 && (low !== -1 || high !== 1);
+  const scaled = (samples: FloatTensor): FloatTensor => (mapped ? { shape: samples.shape, data: samples.data.map((value) => (value - low) / (high - low) * 2 - 1) } : samples);
   return {
     kind: 'bundle', name: path, facts, size: null,
     stamp: () => Promise.resolve(null),
@@ -79,12 +82,35 @@ async function bundle(path: string, { seed = 0, flow, providers, threads }: Subj
       for (let done = 0; done < count; done += stretch) {
         const { samples, statistics } = await model.sample({ ...flow, seed, first: first + done, count: Math.min(stretch, count - done), ...(signal && { signal }) });
         Object.assign(facts, { provider: statistics.provider, warnings: statistics.warnings });
-        yield mapped ? { shape: samples.shape, data: samples.data.map((value) => (value - low) / (high - low) * 2 - 1) } : samples;
+        yield scaled(samples);
+      }
+    },
+    async *refined(kappas, first, count, signal) {
+      const K = flow?.K ?? manifest.K;
+      const stops = kappas.map((kappa) => K + kappa);
+      // As many together as `sample` takes: another batch rounds otherwise.
+      const batch = Math.max(8, 2 ** Math.floor(Math.log2(65_536 / sampleLength(manifest.sampleShape))));
+      for (let done = 0; done < count; done += batch) {
+        const stages: FloatTensor[] = [];
+        const frames = model.flow({ ...flow, kappa: kappas.at(-1)!, seed, first: first + done, count: Math.min(batch, count - done), every: greatestDivisor(stops), ...(signal && { signal }) });
+        let next = await frames.next();
+        for (; next.done !== true; next = await frames.next()) {
+          const { step, x } = next.value;
+          if (stops.includes(step)) stages.push(scaled(manifest.valueRange ? { shape: x.shape, data: x.data.map((value) => Math.min(high, Math.max(low, value))) } : x));
+        }
+        Object.assign(facts, { provider: next.value.provider, warnings: next.value.warnings });
+        yield stages;
       }
     },
     close: () => model.dispose(),
   };
 }
+
+/** Of all the numbers, the first of which may be 0, another not. */
+const greatestDivisor = (numbers: readonly number[]): number => numbers.reduce((a, b) => {
+  while (b > 0) [a, b] = [b, a % b];
+  return a;
+});
 
 /** A source of random access, stretch after stretch. */
 function inOrder(kind: Subject['kind'], name: string, source: SampleSource): Subject {

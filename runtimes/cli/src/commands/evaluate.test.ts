@@ -96,6 +96,7 @@ describe('ratioflow evaluate', () => {
     await evaluate(bundle, ...curve, '--steps', '5', '--refine', '3', '-o', at('three.json'));
     const three = await resultOf(at('three.json'));
     expect(points[1]!.evaluation.figures).toEqual(three.figures);
+    expect(points[1]!.evaluation.manifest.subject).toEqual(three.manifest.subject);
     expect(three.manifest.subject).toMatchObject({ K: 5, kappa: 3 });
     const model = await open(bundle);
     const { samples } = await model.sample({ count: 20, K: 5, kappa: 10 });
