@@ -84,7 +84,7 @@ describe.skipIf(python === undefined)('figures', () => {
 
     it('Fréchet distance, by pytorch-fid\'s own code', async ({ skip }) => {
       if (expected.pytorch_fid === null) {
-        console.log('skip: this Python has no pytorch-fid (pip install --no-deps pytorch-fid): the distance is not compared with its code');
+        console.log('skip: this Python has no pytorch-fid: the distance is not compared with its code');
         return skip();
       }
       const { distance } = await frechetDistance(products, await gaussianOf(products, real), await gaussianOf(products, fake));
