@@ -2,12 +2,13 @@
  * Figures of the digits at equal iterations, ours and the same algorithm in PyTorch: pairings × priors × seeds, each run trained, sampled
  * and evaluated against the test set in the built-in extractor. What is done is kept in runs/quality: the next call goes on.
  * `npx tsc -b && node tests/quality/digits.mjs --python <python with torch> [--iterations 640] [--count 10000] [--pairings lr-kl,lr-js] [--priors ddp,uniform]
- * [--seeds 1,2] [--sides ours,pytorch] [--write]`; `--write` puts the table of everything that is done into docs/evaluation.md.
+ * [--seeds 1,2] [--sides ours,pytorch]`, then the same with `--write`: the table of everything that is done goes into docs/evaluation.md, its pictures into docs/images.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import sharp from 'sharp';
 import { open, savePng, readNpy, writeFileAtomic, writeNpy } from '../../runtimes/node/dist/index.js';
 import { evaluate, loadConfig, openSampleSource, startRun } from '../../trainer/dist/index.js';
 
@@ -20,21 +21,24 @@ const { values } = parseArgs({
   },
 });
 const [iterations, count] = [Number(values.iterations), Number(values.count)];
+const sides = ['ours', 'pytorch'];
 const folder = 'runs/quality';
 mkdirSync(folder, { recursive: true });
 const data = join(folder, 'mnist.npy');
-if (!existsSync(data)) {
-  const source = await openSampleSource(['mnist'], [1, 28, 28]);
-  const { data: floats } = await source.read(0, source.size);
-  await writeNpy(data, { shape: [source.size, 1, 28, 28], data: Uint8Array.from(floats, (value) => Math.round((value + 1) * 127.5)) });
-}
 
-for (const seed of values.seeds.split(',')) {
-  for (const prior of values.priors.split(',')) {
-    for (const pairing of values.pairings.split(',')) for (const side of values.sides.split(',')) await one({ side, pairing, prior, seed });
+if (values.write) await write();
+else {
+  if (!existsSync(data)) {
+    const source = await openSampleSource(['mnist'], [1, 28, 28]);
+    const { data: floats } = await source.read(0, source.size);
+    await writeNpy(data, { shape: [source.size, 1, 28, 28], data: Uint8Array.from(floats, (value) => Math.round((value + 1) * 127.5)) });
+  }
+  for (const seed of values.seeds.split(',')) {
+    for (const prior of values.priors.split(',')) {
+      for (const pairing of values.pairings.split(',')) for (const side of values.sides.split(',')) await one({ side, pairing, prior, seed });
+    }
   }
 }
-if (values.write) await write();
 
 async function one({ side, pairing, prior, seed }) {
   const stem = join(folder, `${side}-${pairing}-${prior}-${iterations}-${seed}`);
@@ -56,7 +60,7 @@ async function one({ side, pairing, prior, seed }) {
     rmSync(`${subject}.tmp.npy`);
   }
   const { figures, manifest } = await evaluate({ subject, reference: 'mnist:test', extractor: 'digits', count, onMessage: console.log });
-  await savePng(`${stem}.png`, await firstOf(side, subject, 30), { columns: 15, scale: 2 });
+  await savePng(`${stem}.png`, await firstOf(side, subject, 30), { columns: 15 });
   await writeFileAtomic(result, JSON.stringify({ side, pairing, prior, seed, iterations, count, figures, manifest }, null, 1));
   console.log(`${result}: Fréchet distance ${figures.frechetDistance.mean.toFixed(3)}`);
 }
@@ -72,22 +76,31 @@ async function firstOf(side, subject, images) {
   return samples;
 }
 
-/** Everything that has been done with these iterations and samples: mean and values over the seeds. */
+/** Everything that has been done with these iterations and samples: the value of each seed, and the first two rows of each run of the first seed. */
 async function write() {
   const done = readdirSync(folder).filter((name) => name.endsWith(`-${count}.json`)).map((name) => JSON.parse(readFileSync(join(folder, name), 'utf8'))).filter((one) => one.iterations === iterations);
-  const cell = (pairing, prior, side, figure) => {
-    const found = done.filter((one) => one.pairing === pairing && one.prior === prior && one.side === side).map(({ figures }) => figures[figure].mean);
-    return found.length === 0 ? 'not run' : found.map((value) => value.toPrecision(3)).join('; ');
-  };
-  const rows = [...new Set(done.map(({ prior, pairing }) => `${prior} ${pairing}`))].sort().map((key) => {
-    const [prior, pairing] = key.split(' ');
-    return `| ${pairing} | ${prior} | ${['frechetDistance', 'precision', 'recall'].flatMap((figure) => ['ours', 'pytorch'].map((side) => cell(pairing, prior, side, figure))).join(' | ')} |`;
-  });
+  if (done.length === 0) throw new Error(`${folder} has no run of ${iterations} iterations with ${count} samples: run this without --write first.`);
+  const of = (pairing, prior, side) => done.filter((one) => one.pairing === pairing && one.prior === prior && one.side === side).sort((a, b) => Number(a.seed) - Number(b.seed));
+  const cell = (runs, figure) => (runs.length === 0 ? 'not run' : runs.map(({ figures: { [figure]: { mean } } }) => (mean < 1000 ? mean.toPrecision(3) : mean.toFixed(0))).join('; '));
+  const keys = values.priors.split(',').flatMap((prior) => values.pairings.split(',').map((pairing) => [pairing, prior])).filter(([pairing, prior]) => sides.some((side) => of(pairing, prior, side).length > 0));
+  const rows = keys.map(([pairing, prior]) => `| ${pairing} | ${prior} | ${['frechetDistance', 'precision', 'recall'].flatMap((figure) => sides.map((side) => cell(of(pairing, prior, side), figure))).join(' | ')} |`);
+  await writeFileAtomic('docs/images/quality.png', await sheet(keys.map(([pairing, prior]) => sides.map((side) => of(pairing, prior, side)[0]))));
   const hashes = new Set(done.map(({ manifest }) => manifest.extractor.sha256.slice(0, 12)));
-  const text = `| pairing | prior | Fréchet distance, ours | PyTorch | precision, ours | PyTorch | recall, ours | PyTorch |\n|---|---|---|---|---|---|---|---|\n${rows.join('\n')}\n\n${iterations} iterations, ${count} samples against the 10,000 images of the test set, a value for each seed; extractor ${[...hashes].join(', ')}.`;
+  const text = `| pairing | prior | Fréchet distance, ours | PyTorch | precision, ours | PyTorch | recall, ours | PyTorch |\n|---|---|---|---|---|---|---|---|\n${rows.join('\n')}\n\n`
+    + `${iterations} iterations, ${count} samples against the 10,000 images of the test set, a value for each seed; extractor ${[...hashes].join(', ')}. The samples of the first seed, in the order of the table, ours on the left, PyTorch's on the right:\n\n`
+    + '![Samples of every pairing and prior, ours and PyTorch\'s](images/quality.png)';
   const [start, end] = ['<!-- quality -->', '<!-- /quality -->'];
   const page = readFileSync('docs/evaluation.md', 'utf8');
   const [before, rest] = page.split(start);
   await writeFileAtomic('docs/evaluation.md', `${before}${start}\n${text}\n${end}${rest.split(end)[1]}`);
+}
+
+/** Pictures of runs under each other, ours on the left; a gap where one is missing. */
+async function sheet(rows) {
+  const files = rows.map((row) => row.map((run) => run && join(folder, `${run.side}-${run.pairing}-${run.prior}-${run.iterations}-${run.seed}.png`)));
+  const { width, height } = await sharp(files.flat().find((file) => file !== undefined)).metadata();
+  const gap = 8;
+  const placed = files.flatMap((row, i) => row.flatMap((input, j) => (input ? [{ input, left: j * (width + 2 * gap), top: i * (height + gap) }] : [])));
+  return sharp({ create: { width: 2 * (width + gap), height: rows.length * (height + gap) - gap, channels: 3, background: 'white' } }).composite(placed).png({ palette: true, colours: 32 }).toBuffer();
 }
 process.exit(0);
