@@ -8,7 +8,7 @@ import { UnknownTypeError, type GraphBuilder } from '../ir/builder.js';
 import { usedBy } from '../ir/model.js';
 import type { DataType, Graph, Node, Value } from '../ir/types.js';
 import { showShape } from '../ops/operator.js';
-import type { Contribution, Deferred, Rule, RuleContext } from './rule.js';
+import { fullLike, type Contribution, type Deferred, type Rule, type RuleContext } from './rule.js';
 import { manyOutputs, nonDifferentiable, ruleOf } from './rules/table.js';
 
 const differentiableTypes: ReadonlySet<DataType | undefined> = new Set(['float32', 'float64', 'float16', 'bfloat16', undefined]);
@@ -17,14 +17,16 @@ const differentiableTypes: ReadonlySet<DataType | undefined> = new Set(['float32
  * Vector-Jacobian products.
  * @param seeds pairs of a value and the gradient that flows into it (same shape)
  * @param wrt values whose gradients are wanted
+ * @param zeros whether a value from which no differentiable path leads has the gradient zero
  * @returns one gradient per `wrt`
- * @throws {UnsupportedError} for an operator without a rule, or when no differentiable path leads from `wrt` to the seeds
+ * @throws {UnsupportedError} for an operator without a rule, or, unless `zeros`, when no differentiable path leads from `wrt` to the seeds
  */
-export function backpropagate(builder: GraphBuilder, seeds: readonly (readonly [Value, Value])[], wrt: readonly Value[]): Value[] {
-  const gradients = propagate(builder, ancestors(builder.graph, seeds.map(([value]) => value)), seeds, wrt);
+export function backpropagate(builder: GraphBuilder, seeds: readonly (readonly [Value, Value])[], wrt: readonly Value[], zeros = false): Value[] {
+  const gradients = propagate(builder, ancestors(builder.graph, seeds.map(([value]) => value)), seeds, wrt, zeros);
   return wrt.map((value, index) => {
     const gradient = gradients[index];
     if (!gradient) {
+      if (zeros) return fullLike({ builder }, value, 0);
       throw new UnsupportedError(`No differentiable path leads from ${JSON.stringify(value.name)} to ${seeds.map(([output]) => JSON.stringify(output.name)).join(', ')}: its gradient would be zero everywhere.`);
     }
     return gradient;
@@ -32,7 +34,7 @@ export function backpropagate(builder: GraphBuilder, seeds: readonly (readonly [
 }
 
 /** Walks `candidates`, which stand in graph order, backwards; null for a value that no gradient reaches. */
-function propagate(builder: GraphBuilder, candidates: readonly Node[], seeds: readonly (readonly [Value, Value])[], wrt: readonly Value[]): (Value | null)[] {
+function propagate(builder: GraphBuilder, candidates: readonly Node[], seeds: readonly (readonly [Value, Value])[], wrt: readonly Value[], zeros: boolean): (Value | null)[] {
   const forward = dependents(candidates, wrt);
   const nodes = candidates.filter((node) => [...usedBy(node)].some((value) => forward.has(value)));
   const pending = new Map<Value, Contribution[]>();
@@ -49,6 +51,7 @@ function propagate(builder: GraphBuilder, candidates: readonly Node[], seeds: re
     const gradient = outputGradients.find((value) => value !== null);
     if (!gradient) continue;
     const where = `${node.domain ? `${node.domain}.` : ''}${node.opType} node ${JSON.stringify(node.name)}`;
+    if (zeros && node.domain === '' && nonDifferentiable.has(node.opType)) continue;
     const rule = node.domain === '' ? ruleOf(node.opType) : undefined;
     if (!rule) throw new UnsupportedError(`${where}: ${explain(node)}`);
     const extra = outputGradients.findIndex((value, index) => index > 0 && value !== null);
@@ -63,7 +66,7 @@ function propagate(builder: GraphBuilder, candidates: readonly Node[], seeds: re
       const received = outputs.flatMap((output, index): [Value, Value][] => (outputGradients[index] ? [[output, outputGradients[index]]] : []));
       // Once each: the gradient of a value that stands in two places is already the sum.
       const wanted = [...new Set(inputs)].filter((input) => forward.has(input));
-      const found = new Map(propagate(builder, builder.graph.nodes.slice(start), received, wanted).map((value, index) => [wanted[index], value]));
+      const found = new Map(propagate(builder, builder.graph.nodes.slice(start), received, wanted, zeros).map((value, index) => [wanted[index], value]));
       return inputs.map((input, index) => (inputs.indexOf(input) === index ? (found.get(input) ?? null) : null));
     };
     const contributions = applyRule(rule, { node, builder, where, outputGradients, gradient, wants, expand });

@@ -13,6 +13,8 @@ export interface GradientOptions {
   readonly wrt?: string | readonly string[];
   /** Adds an input `seed_<output>` of the output's shape that is multiplied with the output before summing. @default false */
   readonly seed?: boolean;
+  /** An input that no differentiable path leads from has the gradient zero, instead of being an error. @default false */
+  readonly zeros?: boolean;
 }
 
 /**
@@ -30,11 +32,11 @@ export function gradient(model: Model, options: GradientOptions = {}): Model {
   const original = new Set(graph.nodes);
   const constants = new Set(graph.initializers.keys());
   const output = pick(graph.outputs, options.of, 'output');
-  const candidates = graph.inputs.filter((input) => !graph.initializers.has(input) && input.dtype?.startsWith('float'));
+  const candidates = graph.inputs.filter((input) => !graph.initializers.has(input) && /^float(16|32|64)$/.test(input.dtype ?? ''));
   const names = typeof options.wrt === 'string' ? [options.wrt] : options.wrt;
   const wrt = names ? names.map((name) => pick(graph.inputs, name, 'input')) : [pick(candidates, undefined, 'input')];
   const seed = options.seed ? builder.input(`seed_${output.name}`, dtypeOf(output), shapeOf(output)) : ones(builder, output);
-  const gradients = backpropagate(builder, [[output, seed]], wrt);
+  const gradients = backpropagate(builder, [[output, seed]], wrt, options.zeros);
   wrt.forEach((input, index) => builder.output(`grad_${input.name}`, gradients[index]!));
   // Rules may leave nodes behind that nobody uses; what the model had stays, used or not.
   removeUnused(graph, (item) => !(original as ReadonlySet<unknown>).has(item) && !(constants as ReadonlySet<unknown>).has(item));

@@ -1,6 +1,6 @@
 /** The form of a vector-Jacobian rule, and the few helpers that many rules share. */
 import { UnsupportedError } from '../errors.js';
-import { dtypeOf, shapeOf, type GraphBuilder } from '../ir/builder.js';
+import { dtypeOf, shapeOf, type AttributeValues, type GraphBuilder } from '../ir/builder.js';
 import { floats } from '../ir/constant.js';
 import type { Node, Shape, Value } from '../ir/types.js';
 import { product } from '../ops/symbolic.js';
@@ -52,6 +52,10 @@ export function requiredOutput(context: RuleContext, index = 0): Value {
   if (!value) throw new UnsupportedError(`${context.where}: lacks its output ${index}.`);
   return value;
 }
+
+/** The attributes of a node, for another like it. */
+export const attributesOf = (node: Node): AttributeValues =>
+  Object.fromEntries([...node.attributes].flatMap(([name, attribute]) => (attribute.type === 'opaque' ? [] : [[name, attribute.value]])));
 
 /** Sums a gradient over the axes along which `target` was broadcast. */
 export function unbroadcast(context: RuleContext, gradient: Value, target: Value): Value {

@@ -7,7 +7,7 @@ import { constantOfNode } from '../ops/tensor-attribute.js';
 import { operatorOf } from '../ops/table.js';
 import { contentLimit, settle, type AttributeKind } from '../ops/operator.js';
 import { emittedOpset } from './model.js';
-import { elementCount, floats, int64, numbersOf, type Constant } from './constant.js';
+import { elementCount, floats, int64, isReadable, numbersOf, type Constant } from './constant.js';
 import type { Attribute, DataType, Graph, Node, Shape, Value } from './types.js';
 
 /** Attributes as plain JavaScript; the operator's definition decides how each is stored. */
@@ -136,7 +136,7 @@ export class GraphBuilder {
   constantNumbers(value: Value): number[] | undefined {
     if (value.content?.every((dim) => typeof dim === 'number')) return value.content as number[];
     const constant = this.constantOf(value);
-    return constant && constant.data instanceof Uint8Array && constant.dtype !== 'string' ? numbersOf(constant) : undefined;
+    return constant && constant.data instanceof Uint8Array && isReadable(constant.dtype) ? numbersOf(constant) : undefined;
   }
 
   /** The constant that a value always is: an initializer that is no input, or what a Constant node holds. */

@@ -5,11 +5,15 @@
 import { GraphError } from '../errors.js';
 import type { DataType, Dim } from './types.js';
 
-/** Bytes per element; strings have none. */
+/** Bytes per element; strings have none. Elements of fewer than 8 bits share their bytes. */
 export const elementBytes: Readonly<Record<DataType, number>> = {
   float32: 4, uint8: 1, int8: 1, uint16: 2, int16: 2, int32: 4, int64: 8, string: 0, bool: 1, float16: 2, float64: 8,
-  uint32: 4, uint64: 8, bfloat16: 2,
+  uint32: 4, uint64: 8, bfloat16: 2, complex64: 8, complex128: 16, float8e4m3fn: 1, float8e4m3fnuz: 1, float8e5m2: 1,
+  float8e5m2fnuz: 1, float8e8m0: 1, uint4: 0.5, int4: 0.5, float4e2m1: 0.5, uint2: 0.25, int2: 0.25,
 };
+
+/** Bytes of a tensor of this type and shape. */
+export const byteSize = (dtype: DataType, dims: readonly Dim[]): number => Math.ceil(elementCount(dims) * elementBytes[dtype]);
 
 /** Where the bytes of a constant lie outside the model file. */
 export interface ExternalData {
@@ -61,7 +65,10 @@ export function floats(dtype: DataType, values: readonly number[], dims: readonl
   }
 }
 
-/** Reads a constant's numbers; int64 beyond 2⁵³ are rounded. @throws {GraphError} for strings and unread external data */
+/** Types whose elements {@link numbersOf} reads. */
+export const isReadable = (dtype: DataType): boolean => dtype !== 'string' && !/^(complex|float8|float4|u?int[24]$)/.test(dtype);
+
+/** Reads a constant's numbers; int64 beyond 2⁵³ are rounded. @throws {GraphError} for types that are not readable and unread external data */
 export function numbersOf(constant: Constant): number[] {
   const { data, dtype } = constant;
   if (!(data instanceof Uint8Array)) throw new GraphError(`The elements of this ${dtype} constant are not in memory.`);
@@ -80,13 +87,15 @@ export function numbersOf(constant: Constant): number[] {
     case 'uint8': case 'bool': return Array.from(new Uint8Array(copy));
     case 'float16': return Array.from(new Uint16Array(copy), fromFloat16Bits);
     case 'bfloat16': return Array.from(new Uint16Array(copy), (bits) => fromFloat32Bits(bits << 16));
-    case 'string': throw new GraphError('A string constant has no numbers.');
+    case 'string': case 'complex64': case 'complex128': case 'float8e4m3fn': case 'float8e4m3fnuz': case 'float8e5m2': case 'float8e5m2fnuz': case 'float8e8m0':
+    case 'uint4': case 'int4': case 'float4e2m1': case 'uint2': case 'int2':
+      throw new GraphError(`A constant of type ${dtype} has no numbers that could be read.`);
     default: throw new GraphError(`Unknown element type ${String(dtype satisfies never)}.`);
   }
 }
 
 function checked(constant: Constant): Constant {
-  const expected = elementCount(constant.dims) * elementBytes[constant.dtype];
+  const expected = byteSize(constant.dtype, constant.dims);
   const found = (constant.data as Uint8Array).byteLength;
   if (found !== expected) {
     throw new GraphError(`A ${constant.dtype} constant of shape [${constant.dims.join(', ')}] needs ${expected} bytes, got ${found}.`);

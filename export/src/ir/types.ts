@@ -4,7 +4,7 @@
  */
 import type { Constant } from './constant.js';
 
-/** Element types that we compute with, and their codes in TensorProto.DataType. */
+/** Element types and their codes in TensorProto.DataType. Those of fewer than 8 bits are packed; of them and of complex numbers no element is ever looked at. */
 export const dataTypeCodes = {
   float32: 1,
   uint8: 2,
@@ -20,6 +20,18 @@ export const dataTypeCodes = {
   uint32: 12,
   uint64: 13,
   bfloat16: 16,
+  complex64: 14,
+  complex128: 15,
+  float8e4m3fn: 17,
+  float8e4m3fnuz: 18,
+  float8e5m2: 19,
+  float8e5m2fnuz: 20,
+  uint4: 21,
+  int4: 22,
+  float4e2m1: 23,
+  float8e8m0: 24,
+  uint2: 25,
+  int2: 26,
 } as const;
 /** Element type of a tensor. */
 export type DataType = keyof typeof dataTypeCodes;

@@ -6,7 +6,7 @@ import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import { RatioflowError } from '@ratioflow/sdk';
 import { GraphError, ModelFormatError, UnsupportedError } from '../errors.js';
 import { contentOf } from '../ir/builder.js';
-import { elementBytes, elementCount, type Constant, type ExternalData } from '../ir/constant.js';
+import { byteSize, type Constant, type ExternalData } from '../ir/constant.js';
 import type { Attribute, DataType, Dim, Graph, Model, Node, Value } from '../ir/types.js';
 import { elementTypeNames, type DataTypeCode } from '../ops/data-type.js';
 import { operatorOf } from '../ops/table.js';
@@ -192,7 +192,7 @@ function constantOf(proto: TensorProto, external: ExternalReader | undefined): C
   const name = JSON.stringify(proto.name);
   if (!dtype) throw new UnsupportedError(`Tensor ${name} has the element type ${proto.dataType}, which is not supported.`);
   const dims = proto.dims.map(Number);
-  const bytes = elementCount(dims) * elementBytes[dtype];
+  const bytes = byteSize(dtype, dims);
   if (dims.some((dim) => !Number.isSafeInteger(dim) || dim < 0) || !Number.isSafeInteger(bytes)) throw new ModelFormatError(`Tensor ${name} has the shape [${dims.join(', ')}].`);
   if (proto.dataLocation === 1) {
     const place = externalOf(proto, bytes);
@@ -231,7 +231,11 @@ function typedData(proto: TensorProto, dtype: DataType): Uint8Array {
     case 'uint32': return view(Uint32Array.from(proto.uint64Data, Number));
     case 'int32': return view(Int32Array.from(proto.int32Data));
     case 'int16': case 'uint16': case 'float16': case 'bfloat16': return view(Uint16Array.from(proto.int32Data));
-    case 'int8': case 'uint8': case 'bool': return view(Uint8Array.from(proto.int32Data));
+    // One byte of packed elements in each number.
+    case 'int8': case 'uint8': case 'bool': case 'float8e4m3fn': case 'float8e4m3fnuz': case 'float8e5m2': case 'float8e5m2fnuz': case 'float8e8m0':
+    case 'uint4': case 'int4': case 'float4e2m1': case 'uint2': case 'int2': return view(Uint8Array.from(proto.int32Data));
+    case 'complex64': return view(Float32Array.from(proto.floatData));
+    case 'complex128': return view(Float64Array.from(proto.doubleData));
     case 'string': throw new GraphError('A string tensor has no numbers.');
     default: return dtype satisfies never;
   }

@@ -1,6 +1,7 @@
 /** Attention and what belongs to it (opset 23), and the losses that PyTorch's exporters write as one operator. */
+import type { Node } from '../ir/types.js';
 import { inputOf, intOf, stringOf, type Operator, type OutputType } from './operator.js';
-import { product, sum, type MaybeDim } from './symbolic.js';
+import { product, quotient, sum, type MaybeDim } from './symbolic.js';
 
 const likeFirst = (inputs: [number, number], attributes: Operator['attributes']): Operator => ({
   inputs, attributes, infer: (node) => [{ dtype: inputOf(node, 0).dtype, shape: inputOf(node, 0).shape }],
@@ -13,6 +14,15 @@ const loss = (outputs: 1 | 2): Operator => ({
     const x = inputOf(node, 0);
     const shape = stringOf(node, 'reduction', 'mean') === 'none' ? x.shape?.filter((_, axis) => axis !== 1) : [];
     return [{ dtype: x.dtype, shape }, { dtype: x.dtype, shape: x.shape }].slice(0, outputs);
+  },
+});
+
+/** The output in the shape of `like`, but for the width, and the state. */
+const withState = (attributes: Operator['attributes'], inputs: [number, number], state: (node: Node) => OutputType, width: (node: Node) => MaybeDim): Operator => ({
+  inputs, attributes,
+  infer: (node) => {
+    const { dtype, shape } = inputOf(node, 0);
+    return [{ dtype, shape: shape?.length === 3 ? [shape[0], shape[1], width(node)] : undefined }, state(node)];
   },
 });
 
@@ -43,6 +53,16 @@ export const attentionOperators: Readonly<Record<string, Operator>> = {
     },
   },
   RotaryEmbedding: likeFirst([3, 4], { interleaved: 'int', num_heads: 'int', rotary_embedding_dim: 'int' }),
+  LinearAttention: withState({ chunk_size: 'int', kv_num_heads: 'int', q_num_heads: 'int', scale: 'float', update_rule: 'string' }, [3, 6], (node) => {
+    const [q, v, past] = [inputOf(node, 0), inputOf(node, 2), node.inputs[3]];
+    const count = intOf(node, 'kv_num_heads', 1);
+    const shape = past?.shape ?? (q.shape && v.shape && [q.shape[0], count, quotient(q.shape[2], intOf(node, 'q_num_heads', 1)), quotient(v.shape[2], count)]);
+    return { dtype: past?.dtype ?? q.dtype, shape };
+  }, (node) => product([quotient(inputOf(node, 2).shape?.[2], intOf(node, 'kv_num_heads', 1)), intOf(node, 'q_num_heads', 1)])),
+  CausalConvWithState: withState({ activation: 'string' }, [2, 4], (node) => {
+    const [{ dtype, shape }, weight] = [inputOf(node, 0), inputOf(node, 1)];
+    return { dtype, shape: shape && [shape[0], shape[1], sum(weight.shape?.[2], 1, -1)] };
+  }, (node) => inputOf(node, 0).shape?.[2]),
   NegativeLogLikelihoodLoss: loss(1),
   SoftmaxCrossEntropyLoss: loss(2),
 };

@@ -133,6 +133,14 @@ export const elementwiseOperators: Readonly<Record<string, Operator>> = {
   Swish: unary({ alpha: 'float' }),
   SwiGLU: unary({ alpha: 'float' }, undefined, [2, 2]),
   BitShift: { ...variadic([2, 2]), attributes: { direction: 'string' } },
+  DequantizeLinear: {
+    inputs: [2, 3],
+    attributes: { axis: 'int', block_size: 'int', output_dtype: 'int' },
+    infer: (node) => {
+      const dtype = elementTypeNames[intOf(node, 'output_dtype', 0) as DataTypeCode] as DataType | undefined;
+      return [{ dtype: dtype ?? inputOf(node, 1).dtype, shape: inputOf(node, 0).shape }];
+    },
+  },
   Dropout: {
     inputs: [1, 3],
     attributes: { seed: 'int' },

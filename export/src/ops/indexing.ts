@@ -40,6 +40,17 @@ export const indexingOperators: Readonly<Record<string, Operator>> = {
   Scatter: likeFirst([3, 3], { axis: 'int' }),
   ScatterElements: likeFirst([3, 3], { axis: 'int', reduction: 'string' }),
   ScatterND: likeFirst([3, 3], { reduction: 'string' }),
+  TensorScatter: likeFirst([2, 3], { axis: 'int', mode: 'string' }),
+  Unique: {
+    inputs: [1, 1],
+    attributes: { axis: 'int', sorted: 'int' },
+    infer: (node, where) => {
+      const x = inputOf(node, 0);
+      const at = x.shape && node.attributes.has('axis') ? normalizeAxis(intOf(node, 'axis', 0), x.shape.length, where) : undefined;
+      const list = { dtype: 'int64' as const, shape: [undefined] };
+      return [{ dtype: x.dtype, shape: node.attributes.has('axis') ? x.shape?.map((dim, axis) => (axis === at ? undefined : dim)) : [undefined] }, list, list, list];
+    },
+  },
   ReverseSequence: likeFirst([2, 2], { batch_axis: 'int', time_axis: 'int' }),
   Trilu: likeFirst([1, 2], { upper: 'int' }),
   EyeLike: { ...likeFirst([1, 1], { dtype: 'int', k: 'int' }), infer: (node) => [{ dtype: node.attributes.has('dtype') ? undefined : inputOf(node, 0).dtype, shape: inputOf(node, 0).shape }] },

@@ -19,7 +19,11 @@ const reduction: Operator = {
     if (!shape) return [{ dtype, shape: undefined }];
     const keep = intOf(node, 'keepdims', 1) === 1;
     const axes = reducedAxes(node, shape.length, where);
-    if (!axes) return [{ dtype, shape: keep ? shape.map(() => undefined) : undefined }];
+    if (!axes) {
+      const count = node.inputs[1]?.shape?.[0];
+      const rest = typeof count === 'number' && count > 0 ? Array.from({ length: Math.max(0, shape.length - count) }, () => undefined) : undefined;
+      return [{ dtype, shape: keep ? shape.map(() => undefined) : rest }];
+    }
     return [{ dtype, shape: keep ? shape.map((dim, axis) => (axes.includes(axis) ? 1 : dim)) : shape.filter((_, axis) => !axes.includes(axis)) }];
   },
 };

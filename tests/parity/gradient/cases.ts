@@ -1,5 +1,5 @@
 /** Small networks around one operator each, for the tests of rules: what ONNX Runtime runs in float64, and what it does not. */
-import type { GraphBuilder, Shape, Value } from '@ratioflow/export';
+import type { Constant, GraphBuilder, Shape, Value } from '@ratioflow/export';
 import type { Network } from './support.js';
 
 type Attributes = Parameters<GraphBuilder['op']>[2];
@@ -11,6 +11,12 @@ const operator = (opType: string, shapes: readonly Shape[], attributes: Attribut
 export const network = (shapes: readonly Shape[], make: (builder: GraphBuilder, ...inputs: Value[]) => Value, range: { low?: number; high?: number } = {}): Network => ({
   inputs: shapes.map((shape) => ({ shape, ...range })), make: (builder, inputs) => make(builder, ...inputs),
 });
+/** Integers that no shape inference sees through. */
+const atRunTime = (b: GraphBuilder, x: Value, values: readonly number[]): Value => {
+  const zero = b.op('Cast', [b.op('ReduceMin', [b.op('Abs', [b.op('Sign', [b.op('Sub', [x, x])])])], { keepdims: 0 })], { to: 7 });
+  return b.op('Add', [b.ints(values), zero]);
+};
+const floats64 = (values: readonly number[]): Constant => ({ dtype: 'float64', dims: [values.length], data: new Uint8Array(Float64Array.from(values).buffer) });
 const image: Shape = ['N', 2, 6, 5];
 
 export const cases: readonly (readonly [string, Network])[] = [
@@ -51,6 +57,10 @@ export const cases: readonly (readonly [string, Network])[] = [
   ['ReduceL2', network([['N', 3, 4]], (b, x) => b.op('ReduceL2', [b.op('Cast', [x], { to: 11 }), b.ints([1])]))],
   ['ReduceLogSumExp', network([['N', 4]], (b, x) => b.op('ReduceLogSumExp', [x, b.ints([1])]))],
   ['ReduceSumSquare', network([['N', 4]], (b, x) => b.op('ReduceSumSquare', [x, b.ints([1])]))],
+  ...['ReduceSum', 'ReduceMean', 'ReduceMax', 'ReduceProd', 'ReduceL1', 'ReduceLogSumExp'].flatMap((opType) => [0, 1].map((keepdims) => [
+    `${opType} over axes known at run time, ${keepdims ? 'kept' : 'dropped'}`, network([['N', 3, 4]], (b, x) => b.op(opType, [x, atRunTime(b, x, [0, -1])], { keepdims })),
+  ] as const)),
+  ['ReduceMean over no axes at run time', network([['N', 3]], (b, x) => b.op('ReduceMean', [x, b.op('Slice', [atRunTime(b, x, [1]), b.ints([0]), b.ints([0])])], { noop_with_empty_axes: 1 }))],
   ['CumSum', network([['N', 4]], (b, x) => b.op('Mul', [b.op('CumSum', [x, b.ints([1])], { exclusive: 1 }), x]))],
   ['Reshape', network([['N', 6, 2]], (b, x) => b.op('Reshape', [x, b.ints([-1, 4, 3])]))],
   ['Transpose', operator('Transpose', [['N', 3, 2]], { perm: [2, 0, 1] })],
@@ -60,6 +70,11 @@ export const cases: readonly (readonly [string, Network])[] = [
   ['Slice', network([['N', 9]], (b, x) => b.op('Slice', [x, b.ints([1]), b.ints([8]), b.ints([1]), b.ints([3])]))],
   ['Slice backwards', network([['N', 9]], (b, x) => b.op('Slice', [x, b.ints([-2]), b.ints([-(2 ** 31)]), b.ints([1]), b.ints([-2])]))],
   ['Slice of N', network([['N', 3]], (b, x) => b.op('Slice', [x, b.ints([-1]), b.ints([2 ** 31]), b.ints([0])]))],
+  ['Slice of N with steps', network([['N', 3]], (b, x) => b.op('Slice', [x, b.ints([1]), b.ints([2 ** 31]), b.ints([0]), b.ints([2])]))],
+  ['Slice backwards over axes known at run time', network([['N', 5, 4]], (b, x) => b.op('Slice', [x, b.ints([3, 0]), b.ints([0, 4]), atRunTime(b, x, [1, -1]), atRunTime(b, x, [-2, 3])]))],
+  ['Tile at run time', network([['N', 3]], (b, x) => b.op('Tile', [x, atRunTime(b, x, [2, 3])]))],
+  ['Unique', network([['N', 4]], (b, x) => b.op('Unique', [x], { sorted: 1 }))],
+  ['Unique rows', network([['N', 4]], (b, x) => b.op('Unique', [x], { sorted: 0, axis: 0 }))],
   ['Tile', network([['N', 3]], (b, x) => b.op('Tile', [x, b.ints([2, 3])]))],
   ['Expand', network([['N', 1, 3]], (b, x) => b.op('Expand', [x, b.ints([1, 4, 1])]))],
   ...['constant', 'reflect', 'edge'].map((mode) => [`Pad ${mode}`, network([['N', 4, 3]], (b, x) => b.op('Pad', [x, b.ints([0, 1, 2, 0, 2, 1])], { mode }))] as const),
@@ -78,8 +93,11 @@ export const cases: readonly (readonly [string, Network])[] = [
   ['Trilu', network([['N', 3, 4]], (b, x) => b.op('Trilu', [x], { upper: 0 }))],
   ['MaxPool', operator('MaxPool', [image], { kernel_shape: [2, 2], strides: [2, 2], pads: [0, 0, 0, 0] })],
   ['MaxPool, overlapping', operator('MaxPool', [image], { kernel_shape: [3, 3], strides: [2, 2], pads: [1, 1, 1, 1] })],
+  ['MaxPool with column-major indices', operator('MaxPool', [image], { kernel_shape: [3, 2], strides: [2, 1], pads: [0, 0, 0, 0], storage_order: 1 })],
   ['DepthToSpace', operator('DepthToSpace', [['N', 8, 2, 3]], { blocksize: 2, mode: 'CRD' })],
   ['SpaceToDepth', operator('SpaceToDepth', [['N', 2, 4, 6]], { blocksize: 2 })],
+  // ONNX Runtime writes running statistics that something reads over the tensors that were fed, so that only the first output is read here.
+  ['BatchNormalization by the batch', network([['N', 2, 3, 2], [2], [2]], (b, x, scale, bias) => b.ops('BatchNormalization', [x, scale, bias, b.constant(floats64([0, 0])), b.constant(floats64([1, 1]))], { training_mode: 1, epsilon: 1e-3 }, 3)[0]!)],
   ['LayerNormalization', operator('LayerNormalization', [['N', 3, 5], [5], [5]], { axis: -1, epsilon: 1e-3 })],
   ['BatchNormalization', operator('BatchNormalization', [image, [2], [2], [2], [2]], { epsilon: 1e-3 }, { low: 0.5, high: 2 })],
   ['normalisation by hand', network([['N', 3, 4]], (b, x) => {
@@ -117,6 +135,20 @@ export const singleCases: readonly (readonly [string, Network])[] = [
     const batch = b.op('Concat', [b.op('Slice', [b.op('Shape', [x]), b.ints([0]), b.ints([1])]), b.ints([1, 1, 1])], { axis: 0 });
     return wide(b, b.op('GridSample', [narrow(b, x), b.op('Expand', [grid, batch])], { padding_mode: padding, align_corners: 0 }));
   })] as const),
+  ['OneHot values', network([[2]], (b, values) => wide(b, b.op('OneHot', [b.ints([2, 0, 1]), b.constant({ dtype: 'int64', dims: [], data: new Uint8Array(BigInt64Array.of(4n).buffer) }), narrow(b, values)], { axis: 0 })))],
+  ...[undefined, 1].map((axis) => [`DequantizeLinear ${axis === undefined ? 'of one scale' : 'by channel'}`, network([axis === undefined ? [] : [3]], (b, scale) => wide(b, b.op('DequantizeLinear', [
+    b.constant({ dtype: 'int8', dims: [2, 3, 2], data: Uint8Array.from({ length: 12 }, (_, i) => i * 21) }), narrow(b, scale),
+    b.constant(axis === undefined ? { dtype: 'int8', dims: [], data: Uint8Array.of(7) } : { dtype: 'int8', dims: [3], data: Uint8Array.of(7, 0, 250) }),
+  ], { axis: axis ?? 1 })))] as const),
+  ...(['nearest', 'linear', 'cubic'] as const).map((mode) => [`Resize of any extent, ${mode}`, network([['N', 2, 'H', 'W']], (b, x) => wide(b, b.op('Resize', [
+    narrow(b, x), null, b.constant({ dtype: 'float32', dims: [4], data: new Uint8Array(Float32Array.of(1, 1, 1.5, 2.5).buffer) }),
+  ], { mode, coordinate_transformation_mode: 'half_pixel' })))] as const),
+  ['Resize to sizes known at run time', network([['N', 2, 4, 3]], (b, x) => wide(b, b.op('Resize', [
+    narrow(b, x), null, null, b.op('Add', [b.op('Shape', [x]), atRunTime(b, x, [0, 0, 3, 4])]),
+  ], { mode: 'linear', coordinate_transformation_mode: 'align_corners' })))],
+  ['Resize of a region', network([['N', 2, 5, 6]], (b, x) => wide(b, b.op('Resize', [
+    narrow(b, x), b.constant({ dtype: 'float32', dims: [8], data: new Uint8Array(Float32Array.of(0, 0, 0.1, -0.2, 1, 1, 0.8, 1.3).buffer) }), null, b.op('Concat', [b.op('Slice', [b.op('Shape', [x]), b.ints([0]), b.ints([2])]), b.ints([4, 7])], { axis: 0 }),
+  ], { mode: 'linear', coordinate_transformation_mode: 'tf_crop_and_resize' })))],
   ['DFT', network([['N', 5, 1]], (b, x) => wide(b, b.op('DFT', [narrow(b, x)], { axis: 1, onesided: 1 })))],
   ['DFT, inverse', network([['N', 3, 6, 2]], (b, x) => wide(b, b.op('DFT', [narrow(b, x), b.constant({ dtype: 'int64', dims: [], data: new Uint8Array(BigInt64Array.of(8n).buffer) })], { axis: 2, inverse: 1 })))],
   ['CenterCropPad', network([['N', 5, 4]], (b, x) => wide(b, b.op('CenterCropPad', [narrow(b, x), b.ints([2, 7])], { axes: [1, 2] })))],

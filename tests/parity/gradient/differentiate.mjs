@@ -1,7 +1,7 @@
 /**
  * Differentiates many models in one process, for the Python scripts beside this file.
  * Usage: node differentiate.mjs jobs.json → writes a gradient model per job and results.json beside the jobs.
- * A job: { model, out, of?, wrt?, seed? }; a result: { ok, seconds, rss } or { error, kind }; rss: by how many MB
+ * A job: { model, out, of?, wrt?, seed?, zeros? }; a result: { ok, seconds, rss } or { error, kind }; rss: by how many MB
  * the process has grown at its peak since before the first job.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -23,7 +23,7 @@ const before = peak();
 const results = jobs.map((job) => {
   const begin = performance.now();
   try {
-    const model = gradient(readModel(readFileSync(job.model)), { of: job.of, wrt: job.wrt, seed: job.seed });
+    const model = gradient(readModel(readFileSync(job.model)), { of: job.of, wrt: job.wrt, seed: job.seed, zeros: job.zeros });
     writeFileSync(job.out, writeModel(model));
     return { ok: true, seconds: (performance.now() - begin) / 1000, rss: before === null ? null : peak() - before };
   } catch (error) {

@@ -80,7 +80,7 @@ describe('the onnx package', () => {
   });
 
   it.skipIf(!withOnnx)('agrees with the gradients of its operator cases', { timeout: 300_000 }, async () => {
-    const { status, lines } = await runScript(withOnnx!, 'onnx_node_suite.py', ['--only', '^test_(resize_.*sizes|resize_upsample|(max|average|lp)pool_[12]d|layer_normalization_[34]d|instance|lrn|hardswish|gelu_tanh|celu|reflect|scatter_elements|slice|cumsum_2d|reduce_prod|attention_23_fullymasked)']);
+    const { status, lines } = await runScript(withOnnx!, 'onnx_node_suite.py', ['--only', '^test_(resize_.*sizes|resize_upsample|(max|average|lp)pool_[12]d|layer_normalization_[34]d|instance|lrn|hardswish|gelu_tanh|celu|reflect|scatter_elements|slice|cumsum_2d|reduce_prod|reduce_max_.*random|attention_23_fullymasked|linear_attention_(gated_delta|decode)|causal_conv|tensorscatter|dequantizelinear|affine_grid_2d|training_dropout|batchnorm_.*training|round|hardmax)']);
     expect(lines.filter((line) => /^(wrong|failed|gradient does not run)/.test(line))).toEqual([]);
     expect(status).toBe(0);
     expect((JSON.parse(lines.at(-1)!) as { pass: number }).pass).toBeGreaterThan(100);

@@ -56,6 +56,19 @@ describe('old opsets', () => {
   });
 });
 
+describe('dropout in training mode', () => {
+  it('lets the gradient through where its own mask let the values through', async () => {
+    const item = network([['N', 50]], (b, x) => b.op('Dropout', [x, b.scalar(0.25, x), b.constant({ dtype: 'bool', dims: [], data: Uint8Array.of(1) })], { seed: 7 }));
+    const session = await Session.open(gradient(modelOf(item), { seed: true }));
+    const random = randomOf(3);
+    const [x, u] = [randomTensor(random, [4, 50], 0.5, 1), randomTensor(random, [4, 50])];
+    const { y, grad_x: found } = await session.run({ x0: x, seed_y: u }).then(({ y, grad_x0 }) => ({ y: y!, grad_x: grad_x0! }));
+    await session.close();
+    expect(y.data.filter((value) => value === 0).length).toBeGreaterThan(10);
+    y.data.forEach((value, i) => { expect(found.data[i]).toBeCloseTo((value / x.data[i]!) * u.data[i]!, 12); });
+  });
+});
+
 describe('a row of attention that is masked altogether', () => {
   it('has the gradient zero, where Softmax makes no number of it', async () => {
     const item = network([['N', 3, 3]], (b, x) => {

@@ -1,7 +1,6 @@
 /** Activation functions. Where the slope can be told from the output, it is: engines can then fuse what comes before. */
-import { UnsupportedError } from '../../errors.js';
-import type { GraphBuilder } from '../../ir/builder.js';
-import type { Value } from '../../ir/types.js';
+import { dtypeOf, type GraphBuilder } from '../../ir/builder.js';
+import { dataTypeCodes, type Value } from '../../ir/types.js';
 import { floatOf, intOf, stringOf } from '../../ops/operator.js';
 import { largeFactor, requiredInput, requiredOutput, unbroadcast, type Rule, type RuleContext } from '../rule.js';
 
@@ -148,10 +147,18 @@ export const activationRules: Readonly<Record<string, Rule>> = {
   Gelu: slope((c, x, _, { node }) => (stringOf(node, 'approximate', 'none') === 'tanh' ? tanhGeluSlope(c, x) : geluSlope(c, x))),
   Shrink: slope(({ of, greater, where }, x, _, { node }) => where(greater(of('Abs', x), floatOf(node, 'lambd', 0.5)), 1, 0)),
   Dropout: (context) => {
-    const { node, builder, where } = context;
-    const training = node.inputs[2];
-    if (training && builder.constantNumbers(training)?.[0] !== 0) throw new UnsupportedError(`${where}: dropout in training mode cannot be differentiated. Export the model in evaluation mode.`);
-    return [context.gradient];
+    // y = x · mask / (1 − ratio) in training mode, with the mask that this very node drew.
+    const { node, builder, gradient } = context;
+    const [ratio, training] = [node.inputs[1] ?? builder.scalar(0.5, 'float32'), node.inputs[2]];
+    const mode = training ? builder.constantNumbers(training)?.[0] : 0;
+    if (mode === 0) return [gradient];
+    const mask = node.outputs[1] ?? builder.value(`${node.outputs[0]!.name}_mask`, { dtype: 'bool', shape: node.outputs[0]!.shape });
+    if (!node.outputs[1]) node.outputs = [node.outputs[0]!, mask];
+    const one = builder.scalar(1, ratio);
+    const kept = builder.op('Reciprocal', [builder.op('Sub', [one, ratio])]);
+    const factor = mode === undefined ? builder.op('Where', [training!, kept, one]) : kept;
+    const typed = dtypeOf(factor) === dtypeOf(gradient) ? factor : builder.op('Cast', [factor], { to: dataTypeCodes[dtypeOf(gradient)] });
+    return [builder.op('Where', [mask, builder.op('Mul', [gradient, typed]), builder.scalar(0, gradient)])];
   },
   Softmax: (context) => {
     // dx = y ⊙ (g − Σ g ⊙ y)

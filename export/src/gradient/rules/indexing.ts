@@ -1,11 +1,12 @@
 /** Picking and placing elements by index. */
 import { UnsupportedError } from '../../errors.js';
 import { dtypeOf, shapeOf } from '../../ir/builder.js';
-import { float32, int64 } from '../../ir/constant.js';
+import { float32 } from '../../ir/constant.js';
 import { dataTypeCodes, type Value } from '../../ir/types.js';
 import { intOf, knownInts, normalizeAxis, stringOf } from '../../ops/operator.js';
 import { product } from '../../ops/symbolic.js';
 import { applyAlong, checkMatrixSize, extentVector, fullLike, requiredInput, requiredOutput, reshapeTo, shapeVector, type Rule, type RuleContext } from '../rule.js';
+import { countTo } from './moving.js';
 import { padTo } from './padding.js';
 
 /** Sums at repeated indices need ScatterElements with a reduction. */
@@ -48,9 +49,7 @@ export const indexingRules: Readonly<Record<string, Rule>> = {
     if (batch < 0 || batch >= rank) throw new UnsupportedError(`${where}: batch_dims is ${batch} for indices of rank ${rank}.`);
     // ScatterND has no batch_dims: the place in the batch comes before the indices.
     const places = Array.from({ length: batch }, (_, axis) => {
-      const count = builder.op('Reshape', [extentVector(context, indices, axis), builder.ints([])]);
-      const range = builder.op('Range', [builder.constant(int64([0], [])), count, builder.constant(int64([1], []))]);
-      const column = builder.op('Reshape', [range, builder.ints(Array.from({ length: rank }, (_, at) => (at === axis ? -1 : 1)))]);
+      const column = builder.op('Reshape', [countTo(context, extentVector(context, indices, axis)), builder.ints(Array.from({ length: rank }, (_, at) => (at === axis ? -1 : 1)))]);
       const extents = builder.op('Concat', [builder.op('Slice', [builder.op('Shape', [indices]), builder.ints([0]), builder.ints([rank - 1])]), builder.ints([1])], { axis: 0 });
       return builder.op('Expand', [column, extents]);
     });
@@ -63,6 +62,42 @@ export const indexingRules: Readonly<Record<string, Rule>> = {
     const kept = (): Value => builder.op('Reshape', [builder.op('NonZero', [requiredInput(context, 1)]), builder.ints([-1])]);
     const axis = node.attributes.has('axis') ? intOf(node, 'axis', 0) : undefined;
     return context.expand(() => builder.op('Gather', [axis === undefined ? builder.op('Reshape', [x, builder.ints([-1])]) : x, kept()], { axis: axis ?? 0 }), [x]);
+  },
+  Unique: (context) => {
+    // Every element of Y stands for its first occurrence. The node that is there says where that is.
+    const { builder, node } = context;
+    const x = requiredInput(context, 0);
+    const first = node.outputs[1] ?? builder.value(`${node.outputs[0]!.name}_first`, { dtype: 'int64', shape: [`?${node.outputs[0]!.name}.count`] });
+    if (!node.outputs[1]) node.outputs = [node.outputs[0]!, first, ...node.outputs.slice(2)];
+    const axis = node.attributes.has('axis') ? intOf(node, 'axis', 0) : undefined;
+    return context.expand(() => builder.op('Gather', [axis === undefined ? builder.op('Reshape', [x, builder.ints([-1])]) : x, first], { axis: axis ?? 0 }), [x]);
+  },
+  OneHot: (context) => {
+    // The values for "off" and "on" receive the gradients of where they were put.
+    const { builder, node, gradient } = context;
+    if (!context.wants(2)) return [];
+    const [indices, depth, values] = [requiredInput(context, 0), requiredInput(context, 1), requiredInput(context, 2)];
+    const on = builder.op('OneHot', [indices, depth, builder.constant(float32([0, 1]))], { axis: intOf(node, 'axis', -1) });
+    const total = (value: Value): Value => builder.op('Reshape', [builder.op('ReduceSum', [value], { keepdims: 0 }), builder.ints([1])]);
+    const chosen = total(builder.op('Mul', [gradient, dtypeOf(values) === 'float32' ? on : builder.op('Cast', [on], { to: dataTypeCodes[dtypeOf(values)] })]));
+    return [null, null, builder.op('Concat', [builder.op('Sub', [total(gradient), chosen]), chosen], { axis: 0 })];
+  },
+  TensorScatter: (context) => {
+    // As ScatterElements at consecutive places along one axis, which begin elsewhere for every sample.
+    const { builder, node, where, gradient } = context;
+    const [cache, update] = [requiredInput(context, 0), requiredInput(context, 1)];
+    const rank = shapeOf(cache).length;
+    const axis = normalizeAxis(intOf(node, 'axis', -2), rank, where);
+    const along = (value: Value, at: number): Value => builder.op('Reshape', [value, builder.ints(Array.from({ length: rank }, (_, i) => (i === at ? -1 : 1)))]);
+    const begin = node.inputs[2];
+    const steps = along(countTo(context, extentVector(context, update, axis)), axis);
+    const places = begin ? builder.op('Add', [steps, along(begin, 0)]) : steps;
+    const wrapped = stringOf(node, 'mode', 'linear') === 'circular' ? builder.op('Mod', [places, extentVector(context, cache, axis)]) : places;
+    const full = builder.op('Expand', [wrapped, shapeVector(context, update)]);
+    return [
+      context.wants(0) ? builder.op('ScatterElements', [gradient, full, fullLike(context, update, 0)], { axis }) : null,
+      context.wants(1) ? Object.assign(builder.op('GatherElements', [gradient, full], { axis }), { shape: update.shape }) : null,
+    ];
   },
   ScatterElements: scatterRule('ScatterElements', 'GatherElements'),
   ScatterND: scatterRule('ScatterND', 'GatherND'),

@@ -57,14 +57,35 @@ function affineNormalization(context: RuleContext, axes: readonly number[], epsi
   ];
 }
 
+/** Batch normalisation in training mode: by the statistics of the batch, which the running ones take in. */
+function batchStatistics(context: RuleContext): (Value | null)[] {
+  const { builder, node } = context;
+  const [x, scale, bias, mean, variance] = [0, 1, 2, 3, 4].map((index) => requiredInput(context, index)) as [Value, Value, Value, Value, Value];
+  const axes = [...shapeOf(x).keys()].filter((axis) => axis !== 1);
+  const perChannel = (value: Value): Value => cast(context, builder.op('Reshape', [value, builder.ints([-1, ...shapeOf(x).slice(2).map(() => 1)])]), dtypeOf(x));
+  const momentum = floatOf(node, 'momentum', 0.9);
+  const running = (before: Value, found: Value): Value => builder.op('Add', [
+    builder.op('Mul', [before, builder.scalar(momentum, before)]),
+    builder.op('Mul', [cast(context, builder.op('Reshape', [found, builder.ints([-1])]), dtypeOf(before)), builder.scalar(1 - momentum, before)]),
+  ]);
+  return context.expand(() => {
+    const average = reduceKeeping(context, 'ReduceMean', x, axes);
+    const centre = builder.op('Sub', [x, average]);
+    const spread = reduceKeeping(context, 'ReduceMean', builder.op('Mul', [centre, centre]), axes);
+    const hat = builder.op('Div', [centre, builder.op('Sqrt', [builder.op('Add', [spread, builder.scalar(floatOf(node, 'epsilon', 1e-5), x)])])]);
+    return [builder.op('Add', [builder.op('Mul', [hat, perChannel(scale)]), perChannel(bias)]), running(mean, average), running(variance, spread)];
+  }, [x, scale, bias, mean, variance]);
+}
+
 const from = (x: Value, first: number): number[] => shapeOf(x).map((_, axis) => axis).slice(first);
 
 export const normalizationRules: Readonly<Record<string, Rule>> = {
   BatchNormalization: (context) => {
     const { builder, node, where, gradient } = context;
-    if (intOf(node, 'training_mode', 0) === 1 || node.outputs.slice(1).some((output) => output)) {
-      throw new UnsupportedError(`${where}: batch normalisation in training mode cannot be differentiated. Export the model in evaluation mode.`);
+    if (builder.opset < 14 && node.outputs.slice(1).some((output) => output)) {
+      throw new UnsupportedError(`${where}: batch normalisation in training mode cannot be differentiated before opset 14. Export the model in evaluation mode.`);
     }
+    if (intOf(node, 'training_mode', 0) === 1) return batchStatistics(context);
     const [x, scale, bias, mean, variance] = [0, 1, 2, 3, 4].map((index) => requiredInput(context, index)) as [Value, Value, Value, Value, Value];
     const ones = shapeOf(x).slice(2).map(() => 1);
     const type = dtypeOf(variance);

@@ -9,7 +9,7 @@ import { dataTypeCodes, type Value } from '../../ir/types.js';
 import type { Window } from '../../ops/convolution.js';
 import { intOf } from '../../ops/operator.js';
 import { poolExtent, poolWindow } from '../../ops/pooling.js';
-import { applyAlong, checkMatrixSize, fullLike, requiredInput, requiredOutput, type Rule, type RuleContext } from '../rule.js';
+import { applyAlong, attributesOf, checkMatrixSize, fullLike, requiredInput, requiredOutput, type Rule, type RuleContext } from '../rule.js';
 import { inverseCount, spread } from './reductions.js';
 
 const spatialAxes = (x: Value): number[] => shapeOf(x).map((_, axis) => axis).slice(2);
@@ -79,7 +79,8 @@ const averagePool: Rule = (context) => {
 const maxPool: Rule = (context) => {
   const { builder, node, where, gradient } = context;
   const x = requiredInput(context, 0);
-  if (intOf(node, 'storage_order', 0) !== 0) throw new UnsupportedError(`${where}: storage_order 1 cannot be differentiated.`);
+  // Column-major indices serve nobody here: the same maxima are searched again for row-major ones.
+  if (intOf(node, 'storage_order', 0) !== 0) return context.expand(() => builder.op('MaxPool', [x], { ...attributesOf(node), storage_order: 0 }), [x]);
   const spatial = shapeOf(x).slice(2);
   const kernel = node.attributes.get('kernel_shape');
   const window = poolWindow({ ...node, attributes: new Map([...node.attributes].filter(([name]) => name !== 'auto_pad')) }, spatial, where);

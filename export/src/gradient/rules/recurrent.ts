@@ -7,7 +7,7 @@ import { floatOf, intOf, stringOf } from '../../ops/operator.js';
 import { requiredInput, type Rule, type RuleContext } from '../rule.js';
 
 /** Every step adds some tens of nodes; sequences beyond this make graphs that no engine loads gladly. */
-const longest = 512;
+export const longestSequence = 512;
 
 interface State {
   readonly h: Value | null;
@@ -92,7 +92,7 @@ function unroll(context: RuleContext, cellOf: CellOf, gates: number, defaults: r
   const swap = (value: Value, perm: readonly number[]): Value => (batchFirst ? builder.op('Transpose', [value], { perm }) : value);
   const x = swap(requiredInput(context, 0), [1, 0, 2]);
   const [steps] = shapeOf(x);
-  if (typeof steps !== 'number' || steps > longest) throw new UnsupportedError(`${where}: the number of time steps must be static and at most ${longest} to be unrolled, got ${String(steps)}.`);
+  if (typeof steps !== 'number' || steps > longestSequence) throw new UnsupportedError(`${where}: the number of time steps must be static and at most ${longestSequence} to be unrolled, got ${String(steps)}.`);
   const direction = stringOf(node, 'direction', 'forward');
   const count = direction === 'bidirectional' ? 2 : 1;
   const hidden = shapeOf(requiredInput(context, 2))[2];

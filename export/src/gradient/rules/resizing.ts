@@ -1,10 +1,11 @@
 /** Resizing: a matrix per axis, made as the operator's definition has it, and its transpose as the adjoint. */
 import { UnsupportedError } from '../../errors.js';
 import { dtypeOf, shapeOf } from '../../ir/builder.js';
-import type { Node, Value } from '../../ir/types.js';
+import { floats } from '../../ir/constant.js';
+import { dataTypeCodes, type DataType, type Node, type Value } from '../../ir/types.js';
 import { floatOf, intOf, stringOf } from '../../ops/operator.js';
 import { resizedAxes } from '../../ops/resizing.js';
-import { applyAlong, checkMatrixSize, requiredInput, requiredOutput, type Rule, type RuleContext } from '../rule.js';
+import { applyAlong, attributesOf, checkMatrixSize, extentVector, requiredInput, requiredOutput, type Rule, type RuleContext } from '../rule.js';
 
 interface Sampling {
   readonly mode: string;
@@ -93,22 +94,50 @@ const resize: Rule = (context) => {
   const axes = resizedAxes(node, shape.length, where);
   const given = node.inputs[2]?.shape?.[0] === 0 ? null : node.inputs[2];
   const scales = given ? builder.constantNumbers(given) : undefined;
-  if (given && !scales) throw new UnsupportedError(`${where}: its scales must be constants.`);
   if (stringOf(node, 'keep_aspect_ratio_policy', 'stretch') !== 'stretch') throw new UnsupportedError(`${where}: keep_aspect_ratio_policy cannot be differentiated.`);
+  if (given && !scales) return [axes.reduce<Value>((value, axis, at) => alongAtRunTime(context, value, axis, at, given), context.gradient)];
   const pooled = poolInstead(context, axes, scales, sampling);
   if (pooled) return [pooled];
   return [axes.reduce<Value>((value, axis, at) => {
     const [from, to, scale] = [shape[axis]!, resized[axis]!, scales?.[at]];
     if (scale === 1 || (from === to && scale === undefined)) return value;
-    if (typeof from !== 'number' || typeof to !== 'number') throw new UnsupportedError(`${where}: resizing of symbolic extents (axis ${axis}: ${from} to ${to}) cannot be differentiated.`);
-    // Whether the corners are those of the rounded or of the exact extent is where engines differ.
-    if (sampling.coordinates === 'align_corners' && scale !== undefined && !Number.isInteger(from * scale)) {
-      throw new UnsupportedError(`${where}: align_corners with a scale of ${scale}, which makes no whole number of ${from}, cannot be differentiated. Give sizes instead.`);
-    }
+    // Whether corners are those of the rounded or of the exact extent is where engines differ: theirs is the answer.
+    const disputed = sampling.coordinates === 'align_corners' && scale !== undefined && typeof from === 'number' && !Number.isInteger(from * scale);
+    if (typeof from !== 'number' || typeof to !== 'number' || disputed || sampling.coordinates === 'tf_crop_and_resize') return alongAtRunTime(context, value, axis, at, given ?? null);
     checkMatrixSize(context, from, to);
     return applyAlong(context, value, axis, samplingMatrix(from, to, scale ?? to / from, sampling, where));
   }, context.gradient)];
 };
+
+/**
+ * Resizing is linear along each axis: what the running graph makes of the unit vectors of an axis is the matrix that
+ * resizes it, whatever the extents and scales turn out to be.
+ */
+function alongAtRunTime(context: RuleContext, value: Value, axis: number, at: number, scales: Value | null): Value {
+  const { builder: b, node, where } = context;
+  const [x, y] = [requiredInput(context, 0), requiredOutput(context)];
+  const shape = shapeOf(x);
+  const count = resizedAxes(node, shape.length, where).length;
+  const [from, one] = [extentVector(context, x, axis), b.ints([1])];
+  const single = (list: Value, index: number): Value => b.op('Slice', [list, b.ints([index]), b.ints([index + 1])]);
+  const typed = (dtype: DataType, numbers: readonly number[]): Value => b.constant(floats(dtype, numbers));
+  // Engines have the identity matrix in these types alone.
+  const type = dtypeOf(x) === 'float64' ? 'float64' : 'float32';
+  const square = b.op('EyeLike', [b.op('ConstantOfShape', [b.op('Concat', [from, from], { axis: 0 })], { value: floats(type, [0], [1]) })]);
+  const units = b.op('Reshape', [dtypeOf(x) === type ? square : b.op('Cast', [square], { to: dataTypeCodes[dtypeOf(x)] }), b.op('Concat', [from, one, from, one], { axis: 0 })]);
+  const roi = stringOf(node, 'coordinate_transformation_mode', 'half_pixel') === 'tf_crop_and_resize' ? node.inputs[1] : null;
+  const region = roi && b.op('Concat', [typed(dtypeOf(roi), [0, 0]), single(roi, at), typed(dtypeOf(roi), [0, 1, 1]), single(roi, at + count), typed(dtypeOf(roi), [1])], { axis: 0 });
+  const attributes = { ...attributesOf(node), axes: undefined, keep_aspect_ratio_policy: undefined, extrapolation_value: undefined };
+  const factors = scales && b.op('Concat', [typed('float32', [1, 1]), single(scales, at), typed('float32', [1])], { axis: 0 });
+  const sizes = scales ? null : b.op('Concat', [from, one, extentVector(context, y, axis), one], { axis: 0 });
+  const resized = b.op('Resize', [units, region ?? null, factors, sizes], attributes);
+  const matrix = b.op('Reshape', [resized, b.op('Concat', [from, b.ints([-1])], { axis: 0 })]);
+  const order = [...shape.keys()].filter((other) => other !== axis);
+  const last = b.op('Transpose', [value], { perm: [...order, axis] });
+  const product = b.op('MatMul', [last, b.op('Transpose', [matrix], { perm: [1, 0] })]);
+  const back = [...shape.keys()].map((other) => (other === axis ? shape.length - 1 : order.indexOf(other)));
+  return Object.assign(b.op('Transpose', [product], { perm: back }), { shape: shapeOf(value).with(axis, shape[axis]!) });
+}
 
 /** Enlarging by whole factors repeats every element: the adjoint is an average over blocks, times their size. */
 function poolInstead({ builder, node, where, gradient }: RuleContext, axes: readonly number[], scales: readonly number[] | undefined, sampling: Sampling): Value | undefined {

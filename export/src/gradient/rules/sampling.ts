@@ -112,10 +112,10 @@ const gridSample: Rule = (context) => {
 };
 
 const affineGrid: Rule = (context) => {
-  const { builder, node, where } = context;
+  const { builder, node } = context;
   const [theta, y] = [requiredInput(context, 0), requiredOutput(context)];
   const size = requiredInput(context, 1).content?.slice(2) ?? knownInts(node.inputs[1])?.slice(2);
-  if (!size?.every((extent) => typeof extent === 'number')) throw new UnsupportedError(`${where}: its spatial size must be constant.`);
+  if (!size?.every((extent) => typeof extent === 'number')) return affineGridOfAnySize(context);
   const corners = intOf(node, 'align_corners', 0) === 1;
   const at = (i: number, extent: number): number => (corners ? (extent === 1 ? 0 : -1 + (2 * i) / (extent - 1)) : -1 + (2 * i + 1) / extent);
   const points = size.reduce<number[][]>((list, extent) => list.flatMap((point) => Array.from({ length: extent }, (_, i) => [at(i, extent), ...point])), [[]]);
@@ -126,5 +126,20 @@ const affineGrid: Rule = (context) => {
     return Object.assign(builder.op('Reshape', [product, builder.ints([0, ...size, size.length])]), { shape: y.shape });
   }, [theta]);
 };
+
+/** The grid of the identity is the base of all others. */
+function affineGridOfAnySize(context: RuleContext): (Value | null)[] {
+  const { builder, node } = context;
+  const [theta, size, y] = [requiredInput(context, 0), requiredInput(context, 1), requiredOutput(context)];
+  const rank = shapeOf(y).length - 2;
+  const identity = builder.constant(floats(dtypeOf(theta), Array.from({ length: rank * (rank + 1) }, (_, i) => Number(Math.floor(i / (rank + 1)) === i % (rank + 1))), [1, rank, rank + 1]), 'identity');
+  return context.expand(() => {
+    const extents = builder.op('Concat', [builder.ints([1]), builder.op('Slice', [size, builder.ints([1]), builder.ints([rank + 2])])], { axis: 0 });
+    const points = builder.op('Reshape', [builder.op('AffineGrid', [identity, extents], { align_corners: intOf(node, 'align_corners', 0) }), builder.ints([-1, rank])]);
+    const base = builder.op('Pad', [points, builder.ints([0, 0, 0, 1]), builder.scalar(1, theta)]);
+    const product = builder.op('MatMul', [base, builder.op('Transpose', [theta], { perm: [0, 2, 1] })]);
+    return Object.assign(builder.op('Reshape', [product, builder.op('Shape', [y])]), { shape: y.shape });
+  }, [theta]);
+}
 
 export const samplingRules: Readonly<Record<string, Rule>> = { GridSample: gridSample, AffineGrid: affineGrid };

@@ -5,6 +5,7 @@ import type { Dim, Value } from '../../ir/types.js';
 import { intOf, intsOf, knownInts, normalizeAxis, stringOf } from '../../ops/operator.js';
 import { sliceRange } from '../../ops/shaping.js';
 import { checkMatrixSize, extentVector, fullLike, requiredInput, reshapeTo, unbroadcast, type Rule, type RuleContext } from '../rule.js';
+import { backToPlaces } from './moving.js';
 import { constantPadGradient, mirroredPadGradient, padTo } from './padding.js';
 
 /** The gradient takes the shape of the input back. */
@@ -22,8 +23,7 @@ export const shapingRules: Readonly<Record<string, Rule>> = {
   Unsqueeze: reshapeBack,
   Expand: (context) => [unbroadcast(context, context.gradient, requiredInput(context, 0))],
   Transpose: (context) => {
-    const rank = shapeOf(requiredInput(context, 0)).length;
-    const perm = intsOf(context.node, 'perm') ?? Array.from({ length: rank }, (_, axis) => rank - 1 - axis);
+    const perm = intsOf(context.node, 'perm') ?? [...shapeOf(requiredInput(context, 0)).keys()].reverse();
     return [context.builder.op('Transpose', [context.gradient], { perm: perm.map((_, axis) => perm.indexOf(axis)) })];
   },
   Concat: (context) => {
@@ -55,10 +55,14 @@ export const shapingRules: Readonly<Record<string, Rule>> = {
   Slice: sliceRule,
   Tile: (context) => {
     // [r₀·d₀, …] → [r₀, d₀, …], summed over the repeats.
-    const { builder, where, gradient } = context;
+    const { builder, gradient } = context;
     const x = requiredInput(context, 0);
     const repeats = knownInts(requiredInput(context, 1));
-    if (!repeats) throw new UnsupportedError(`${where}: its repeats must be constants.`);
+    if (!repeats) {
+      const pairs = [context.node.inputs[1]!, builder.op('Shape', [x])].map((value) => builder.op('Unsqueeze', [value, builder.ints([1])]));
+      const apart = builder.op('Reshape', [gradient, builder.op('Reshape', [builder.op('Concat', pairs, { axis: 1 }), builder.ints([-1])])]);
+      return [Object.assign(builder.op('ReduceSum', [apart, builder.ints(shapeOf(x).map((_, axis) => 2 * axis))], { keepdims: 0 }), { shape: shapeOf(x) })];
+    }
     const split = shapeOf(x).flatMap((dim, axis): Dim[] => (repeats[axis] === 1 ? [dim] : [repeats[axis]!, dim]));
     let at = 0;
     const summed = repeats.flatMap((repeat) => {
@@ -87,10 +91,11 @@ function sliceRule(context: RuleContext): Value[] {
   const shape = shapeOf(x);
   const starts = requiredInput(context, 1);
   const count = knownInts(starts)?.length ?? starts.shape?.[0];
-  if (typeof count !== 'number') throw new UnsupportedError(`${where}: on how many axes it slices is not known before it runs.`);
+  const anywhere = (): Value[] => [backToPlaces(context, (places) => builder.op('Slice', [places, ...node.inputs.slice(1)]))];
+  if (typeof count !== 'number') return anywhere();
   const axes = node.inputs[3] ? knownInts(node.inputs[3]) : Array.from({ length: count }, (_, i) => i);
   const steps = node.inputs[4] ? knownInts(node.inputs[4]) : Array.from({ length: count }, () => 1);
-  if (!axes || !steps) throw new UnsupportedError(`${where}: its axes and steps must be constants.`);
+  if (!axes || !steps) return anywhere();
   const [from, to] = [knownInts(starts), knownInts(node.inputs[2])];
   let result = gradient;
   const dynamic: { axis: number; at: number }[] = [];
@@ -100,7 +105,7 @@ function sliceRule(context: RuleContext): Value[] {
     const axis = normalizeAxis(given, shape.length, where);
     const [extent, step] = [shape[axis]!, steps[at]!];
     if (typeof extent !== 'number' || !from || !to) {
-      if (step !== 1) throw new UnsupportedError(`${where}: a step of ${step} along the symbolic extent ${extent} cannot be differentiated.`);
+      if (step !== 1) return anywhere();
       dynamic.push({ axis, at });
       continue;
     }

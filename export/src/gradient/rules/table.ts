@@ -10,12 +10,14 @@ import { linearAlgebraRules } from './linear-algebra.js';
 import { lossRules } from './losses.js';
 import { normalizationRules } from './normalization.js';
 import { poolingRules } from './pooling.js';
+import { quantizationRules } from './quantization.js';
 import { recurrentRules } from './recurrent.js';
 import { reductionRules } from './reductions.js';
 import { resizingRules } from './resizing.js';
 import { samplingRules } from './sampling.js';
 import { selectionRules } from './selection.js';
 import { shapingRules } from './shaping.js';
+import { stateSpaceRules } from './state-space.js';
 import { transposedConvolutionRules } from './transposed-convolution.js';
 import { unfoldingRules } from './unfolding.js';
 import { visionRules } from './vision.js';
@@ -41,16 +43,18 @@ const rules = new Map<string, Rule>(Object.entries({
   ...lossRules,
   ...fourierRules,
   ...visionRules,
+  ...quantizationRules,
+  ...stateSpaceRules,
 }));
 
 /** Operators whose outputs are not differentiable functions of any input. */
 export const nonDifferentiable: ReadonlySet<string> = new Set([
   'And', 'ArgMax', 'ArgMin', 'Bernoulli', 'Equal', 'EyeLike', 'Greater', 'GreaterOrEqual', 'Hardmax', 'IsInf', 'IsNaN', 'Less', 'LessOrEqual',
-  'Multinomial', 'NonZero', 'Not', 'OneHot', 'Or', 'QuantizeLinear', 'RandomNormalLike', 'RandomUniformLike', 'Shape', 'Size', 'Xor',
+  'Multinomial', 'NonZero', 'Not', 'Or', 'QuantizeLinear', 'RandomNormalLike', 'RandomUniformLike', 'Shape', 'Size', 'Xor',
 ]);
 
 /** Operators whose rules take gradients of outputs after the first. */
-export const manyOutputs: ReadonlySet<string> = new Set(['Attention', 'GRU', 'LSTM', 'RNN', 'SoftmaxCrossEntropyLoss', 'Split']);
+export const manyOutputs: ReadonlySet<string> = new Set(['Attention', 'BatchNormalization', 'CausalConvWithState', 'GRU', 'LinearAttention', 'LSTM', 'RNN', 'SoftmaxCrossEntropyLoss', 'Split']);
 
 export function ruleOf(opType: string): Rule | undefined {
   return rules.get(opType);

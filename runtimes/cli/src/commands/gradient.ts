@@ -8,6 +8,7 @@ interface Options {
   readonly of?: string;
   readonly wrt: string[];
   readonly seed?: boolean;
+  readonly zeros?: boolean;
 }
 
 const collect = (value: string, list: string[]): string[] => [...list, value];
@@ -19,13 +20,14 @@ export const gradientCommand = (context: Context): Command => new Command('gradi
   .option('--of <output>', 'output to differentiate (default: the only one)')
   .option('--wrt <input>', 'input to differentiate with respect to; may be repeated (default: the only floating-point one)', collect, [])
   .option('--seed', 'add an input seed_<output> that the output is multiplied with before summing: a vector-Jacobian product')
+  .option('--zeros', 'answer zero for an input that no differentiable path leads from, instead of refusing')
   .action(async (path: string, options: Options) => {
     const { gradient, readModelFile, writeModel } = await import('@ratioflow/export');
     const { writeFileAtomic } = await import('@ratioflow/node');
     // Weights outside the model stay there, whatever their size; for another folder they are read, and written into the model.
     const beside = dirname(resolve(options.out)) === dirname(resolve(path));
     const model = await readModelFile(path, beside ? { keepBeyond: 65536 } : {});
-    const differentiated = gradient(model, { ...(options.of !== undefined && { of: options.of }), ...(options.wrt.length > 0 && { wrt: options.wrt }), ...(options.seed && { seed: true }) });
+    const differentiated = gradient(model, { ...(options.of !== undefined && { of: options.of }), ...(options.wrt.length > 0 && { wrt: options.wrt }), ...(options.seed && { seed: true }), ...(options.zeros && { zeros: true }) });
     await writeFileAtomic(options.out, writeModel(differentiated));
     context.print(`${options.out}: ${differentiated.graph.outputs.map(({ name, shape }) => `${name} [${shape?.join(', ') ?? '?'}]`).join(', ')}`);
   });
