@@ -3,6 +3,7 @@ import { GraphError, UnsupportedError } from '../errors.js';
 import { dtypeOf, GraphBuilder, shapeOf } from '../ir/builder.js';
 import { removeUnused } from '../ir/model.js';
 import type { Model, Value } from '../ir/types.js';
+import { oldestRaised } from '../onnx/raise-opset.js';
 import { backpropagate } from './backpropagate.js';
 
 /** Options of {@link gradient}. */
@@ -26,7 +27,7 @@ export function gradient(model: Model, options: GradientOptions = {}): Model {
   const { graph } = model;
   const opset = model.opsets.get('') ?? 0;
   if (opset < oldestOpset) {
-    throw new UnsupportedError(`The model is of opset ${opset}; gradients are made for opset ${oldestOpset} and later. Convert it first (onnx.version_converter, or export it again).`);
+    throw new UnsupportedError(`The model is of opset ${opset}; gradients are made for opset ${opset < oldestRaised ? oldestRaised : oldestOpset} and later. Convert it first (onnx.version_converter, or export it again).`);
   }
   const builder = new GraphBuilder(graph.name, graph, undefined, opset);
   const original = new Set(graph.nodes);
@@ -43,7 +44,7 @@ export function gradient(model: Model, options: GradientOptions = {}): Model {
   return model;
 }
 
-/** Nodes that rules emit are valid from this version of ai.onnx on. */
+/** Nodes that rules emit are valid from this version of ai.onnx on; reading a file raises older ones to it. */
 const oldestOpset = 13;
 
 /** A tensor of ones shaped like `value`: one elementwise operator, no integer arithmetic on shapes. */

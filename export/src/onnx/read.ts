@@ -15,13 +15,15 @@ import { anonymous } from '../ops/symbolic.js';
 import { attributeTypeCodes } from './attribute-types.js';
 import { branchOf, type Branch } from './fold-branches.js';
 import { inlineFunctions } from './functions.js';
+import { oldestRaised, raised, raisedIrVersion, raisedOpset } from './raise-opset.js';
 import { AttributeProtoSchema, ModelProtoSchema, type AttributeProto, type GraphProto, type ModelProto, type NodeProto, type TensorProto, type ValueInfoProto } from './generated/onnx_pb.js';
 
 /** Gives the bytes of a tensor that lies outside the model, or undefined to leave it there. */
 export type ExternalReader = (name: string, data: ExternalData) => Uint8Array | undefined;
 
 /**
- * Parses a model and inlines its local functions.
+ * Parses a model and inlines its local functions. Operators of opsets 7 to 12 become those of opset 13; before IR version 4, initializers
+ * listed among the inputs are constants.
  * @param external reads external data; absent: all stays where it is
  * @throws {ModelFormatError} for bytes that are no model, {GraphError} for graphs that contradict themselves
  */
@@ -41,16 +43,30 @@ export function readModel(bytes: Uint8Array, external?: ExternalReader): Model {
   }
 }
 
+/** What holds for all graphs of a model that is read. */
+interface Reading {
+  readonly external: ExternalReader | undefined;
+  /** The version of ai.onnx that its nodes are raised from. */
+  readonly raisedFrom: number | undefined;
+  /** Whether initializers are constants although they are listed among the inputs, as they had to be before IR version 4. */
+  readonly listsConstants: boolean;
+}
+
 function modelOf(proto: ModelProto, size: number, external: ExternalReader | undefined): Model {
   if (!proto.graph) throw new ModelFormatError(`These ${size} bytes hold no graph: is this an ONNX model file?`);
   inlineFunctions(proto);
+  const opsets = new Map(proto.opsetImport.map((entry) => [entry.domain === 'ai.onnx' ? '' : entry.domain, Number(entry.version)]));
+  const [opset, irVersion] = [opsets.get('') ?? 0, Number(proto.irVersion)];
+  const raisedFrom = opset >= oldestRaised && opset < raisedOpset ? opset : undefined;
+  const listsConstants = irVersion < 4;
+  if (raisedFrom !== undefined) opsets.set('', raisedOpset);
   return {
-    irVersion: Number(proto.irVersion),
-    opsets: new Map(proto.opsetImport.map((entry) => [entry.domain === 'ai.onnx' ? '' : entry.domain, Number(entry.version)])),
+    irVersion: Math.max(irVersion, raisedFrom !== undefined ? raisedIrVersion : listsConstants ? 4 : 0),
+    opsets,
     producer: { name: proto.producerName, version: proto.producerVersion },
     docString: proto.docString,
     metadata: new Map(proto.metadataProps.map((entry) => [entry.key, entry.value])),
-    graph: readGraph(proto.graph, new Map(), external),
+    graph: readGraph(proto.graph, new Map(), { external, raisedFrom, listsConstants }),
     remainder: { functions: proto.functions, domain: proto.domain, modelVersion: proto.modelVersion, ...unknownOf(proto) },
   };
 }
@@ -58,7 +74,8 @@ function modelOf(proto: ModelProto, size: number, external: ExternalReader | und
 /** Fields that our part of the schema does not name. */
 const unknownOf = (message: { $unknown?: unknown }): { $unknown?: unknown } => (message.$unknown ? { $unknown: message.$unknown } : {});
 
-function readGraph(proto: GraphProto, outer: ReadonlyMap<string, Value>, external: ExternalReader | undefined): Graph {
+function readGraph(proto: GraphProto, outer: ReadonlyMap<string, Value>, reading: Reading): Graph {
+  const { external, raisedFrom } = reading;
   const scope = new Map(outer);
   const own = new Set<string>();
   const declare = (value: Value, maker?: string): Value => {
@@ -68,12 +85,14 @@ function readGraph(proto: GraphProto, outer: ReadonlyMap<string, Value>, externa
     return value;
   };
   const initializers = new Map<Value, Constant>();
-  const inputs: Value[] = proto.input.map((info) => declare(valueOf(info)));
+  const constants = new Map(reading.listsConstants ? proto.initializer.map(({ name }) => [name, proto.input.find((info) => info.name === name)]) : []);
+  const inputs: Value[] = proto.input.filter(({ name }) => !constants.has(name)).map((info) => declare(valueOf(info)));
   const addInitializer = (tensor: TensorProto): void => {
     const constant = constantOf(tensor, external);
     // An initializer may also be declared as an input: then it is that input's default.
     const value = inputs.find((input) => input.name === tensor.name) ?? declare({ name: tensor.name, dtype: constant.dtype, shape: constant.dims });
-    checkDeclaration(`Tensor ${JSON.stringify(tensor.name)}`, { dtype: constant.dtype, shape: constant.dims }, value);
+    const listed = constants.get(tensor.name);
+    checkDeclaration(`Tensor ${JSON.stringify(tensor.name)}`, { dtype: constant.dtype, shape: constant.dims }, listed ? valueOf(listed) : value);
     const content = inputs.includes(value) ? undefined : contentOf(constant);
     if (content) value.content = content;
     initializers.set(value, constant);
@@ -86,15 +105,18 @@ function readGraph(proto: GraphProto, outer: ReadonlyMap<string, Value>, externa
   const pending = proto.node.toReversed();
   // What is declared of the result of an If speaks of both branches.
   const eitherBranch = new Set<string>();
+  const done = new Set<NodeProto>();
   for (let node = pending.pop(); node; node = pending.pop()) {
-    const branch = takenBranch(node, scope, names);
+    const taken = takenBranch(node, scope, names);
+    const branch = taken ?? (raisedFrom === undefined || done.has(node) ? undefined : raised(node, raisedFrom, (name) => scope.get(name), names));
     if (branch) {
-      for (const output of node.output) eitherBranch.add(output);
+      if (taken) for (const output of node.output) eitherBranch.add(output);
+      else for (const item of branch.nodes) done.add(item);
       for (const info of branch.types) annotations.set(info.name, info);
       branch.initializers.forEach(addInitializer);
       pending.push(...branch.nodes.toReversed());
     } else {
-      const made = readNode(node, nodes.length, scope, declare, annotations, external);
+      const made = readNode(node, nodes.length, scope, declare, annotations, reading);
       nodes.push(made);
       for (const value of made.outputs) {
         const declared = value && !eitherBranch.has(value.name) ? annotations.get(value.name) : undefined;
@@ -133,7 +155,7 @@ function takenBranch(node: NodeProto, scope: ReadonlyMap<string, Value>, names: 
 
 function readNode(
   proto: NodeProto, index: number, scope: ReadonlyMap<string, Value>, declare: (value: Value, maker?: string) => Value, annotations: ReadonlyMap<string, ValueInfoProto>,
-  external: ExternalReader | undefined,
+  reading: Reading,
 ): Node {
   const name = proto.name || `${proto.opType}_${index}`;
   const where = `${proto.opType} node ${JSON.stringify(name)}`;
@@ -144,7 +166,7 @@ function readNode(
     return value;
   });
   const domain = proto.domain === 'ai.onnx' ? '' : proto.domain;
-  const attributes = new Map(proto.attribute.map((attribute) => [attribute.name, attributeOf(attribute, scope, external)]));
+  const attributes = new Map(proto.attribute.map((attribute) => [attribute.name, attributeOf(attribute, scope, reading)]));
   const node: Node = { name, opType: proto.opType, domain, inputs, outputs: [], attributes };
   if (proto.docString || proto.$unknown || proto.overload) node.remainder = { docString: proto.docString, overload: proto.overload, ...unknownOf(proto) };
   const inferred = domain === '' ? operatorOf(proto.opType)?.infer(node, where, proto.output.length) : undefined;
@@ -168,7 +190,7 @@ function valueOf(info: ValueInfoProto): Value {
   return { name: info.name, dtype: elementTypeNames[type.value.elemType as DataTypeCode], shape };
 }
 
-function attributeOf(proto: AttributeProto, scope: ReadonlyMap<string, Value>, external: ExternalReader | undefined): Attribute {
+function attributeOf(proto: AttributeProto, scope: ReadonlyMap<string, Value>, reading: Reading): Attribute {
   const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
   switch (proto.type) {
     case attributeTypeCodes.float: return { type: 'float', value: proto.f };
@@ -178,10 +200,10 @@ function attributeOf(proto: AttributeProto, scope: ReadonlyMap<string, Value>, e
     case attributeTypeCodes.ints: return { type: 'ints', value: proto.ints.map(Number) };
     case attributeTypeCodes.strings: return { type: 'strings', value: proto.strings.map(text) };
     case attributeTypeCodes.tensor:
-      if (proto.t) return { type: 'tensor', value: constantOf(proto.t, external) };
+      if (proto.t) return { type: 'tensor', value: constantOf(proto.t, reading.external) };
       break;
     case attributeTypeCodes.graph:
-      if (proto.g) return { type: 'graph', value: readGraph(proto.g, scope, external) };
+      if (proto.g) return { type: 'graph', value: readGraph(proto.g, scope, reading) };
       break;
   }
   return { type: 'opaque', value: toBinary(AttributeProtoSchema, proto) };

@@ -141,6 +141,11 @@ export const elementwiseOperators: Readonly<Record<string, Operator>> = {
       return [{ dtype: dtype ?? inputOf(node, 1).dtype, shape: inputOf(node, 0).shape }];
     },
   },
+  DynamicQuantizeLinear: {
+    inputs: [1, 1],
+    attributes: {},
+    infer: (node) => [{ dtype: 'uint8', shape: inputOf(node, 0).shape }, { dtype: inputOf(node, 0).dtype, shape: [] }, { dtype: 'uint8', shape: [] }],
+  },
   Dropout: {
     inputs: [1, 3],
     attributes: { seed: 'int' },

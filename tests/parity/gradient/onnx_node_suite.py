@@ -28,7 +28,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, numpy_helper
 from onnx.reference import ReferenceEvaluator
-from onnx.reference.ops import op_affine_grid, op_causal_conv_with_state, op_erf, op_grid_sample, op_linear_attention
+from onnx.reference.ops import op_affine_grid, op_causal_conv_with_state, op_dynamic_quantize_linear, op_erf, op_grid_sample, op_linear_attention
 from page import write_section
 from peers import PACKAGES, PEERS, Refused, limited
 
@@ -65,6 +65,7 @@ def compute_in_double(module, function):
 
 op_linear_attention.LinearAttention._run = compute_in_double(op_linear_attention, op_linear_attention.LinearAttention._run)
 op_causal_conv_with_state.CausalConvWithState._run = compute_in_double(op_causal_conv_with_state, op_causal_conv_with_state.CausalConvWithState._run)
+op_dynamic_quantize_linear.DynamicQuantizeLinear._run = compute_in_double(op_dynamic_quantize_linear, op_dynamic_quantize_linear.DynamicQuantizeLinear._run)
 op_affine_grid.apply_affine_transform = compute_in_double(op_affine_grid, op_affine_grid.apply_affine_transform)
 
 
@@ -116,9 +117,9 @@ def widened(model):
     wide.CopyFrom(model)
     widen_graph(wide.graph)
     for node in wide.graph.node:
-        if node.op_type == "Resize" and len(node.input) > 2:
+        if scales := scales_of(node):
             for value in wide.graph.input:
-                if value.name == node.input[2]:
+                if value.name == scales:
                     value.type.tensor_type.elem_type = TensorProto.FLOAT
         if node.op_type == "GroupNormalization":
             kept = [attribute for attribute in node.attribute if attribute.name != "stash_type"]
@@ -130,6 +131,12 @@ def widened(model):
     for function in wide.functions:
         widen_nodes(function.node)
     return wide
+
+
+def scales_of(node):
+    """The name of the scales of a Resize or Upsample node, which are in single precision whatever is resized."""
+    at = {"Resize": 2, "Upsample": 1}.get(node.op_type, len(node.input))
+    return node.input[at] if at < len(node.input) else ""
 
 
 def is_float(value):
@@ -149,8 +156,8 @@ def feeds_of(case, random):
                 array = array + random.uniform(0, 1e-2, array.shape) * np.where(np.isfinite(array), 1, 0)
         feeds[info.name] = np.asarray(array)
     for node in case.model.graph.node:
-        if node.op_type == "Resize" and len(node.input) > 2 and node.input[2]:
-            feeds[node.input[2]] = np.asarray(numpy_or_array(case, node.input[2]), dtype=np.float32)
+        if scales := scales_of(node):
+            feeds[scales] = np.asarray(numpy_or_array(case, scales), dtype=np.float32)
     return feeds
 
 

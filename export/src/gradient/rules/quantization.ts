@@ -32,4 +32,15 @@ const dequantizeLinear: Rule = (context) => {
   return [null, dscale ?? null, null];
 };
 
-export const quantizationRules: Readonly<Record<string, Rule>> = { DequantizeLinear: dequantizeLinear };
+/** Of what it makes, the scale (max(x, 0) − min(x, 0)) / 255 alone is no integer. */
+const dynamicQuantizeLinear: Rule = (context) => {
+  const { builder } = context;
+  const x = requiredInput(context, 0);
+  const zero = builder.scalar(0, x);
+  return context.expand(() => {
+    const [high, low] = [builder.op('Max', [builder.op('ReduceMax', [x], { keepdims: 0 }), zero]), builder.op('Min', [builder.op('ReduceMin', [x], { keepdims: 0 }), zero])];
+    return [x, builder.op('Div', [builder.op('Sub', [high, low]), builder.scalar(255, x)])];
+  }, [x]);
+};
+
+export const quantizationRules: Readonly<Record<string, Rule>> = { DequantizeLinear: dequantizeLinear, DynamicQuantizeLinear: dynamicQuantizeLinear };
