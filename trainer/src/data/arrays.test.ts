@@ -70,5 +70,8 @@ it('.npy: bytes as images with labels, floats as they are', async () => {
   await expect(openNpySet({ path: await save('double.npy', [4, 2], new Float64Array(8)) })).rejects.toThrow(/neither uint8 nor float32/);
   await expect(openNpySet({ path: images, labels: await save('few.npy', [2], Int32Array.of(0, 1)) })).rejects.toThrow(/few\.npy: .*one label for each of 6/);
   await expect(openNpySet({ path: images, labels: await save('far.npy', [6], Int32Array.of(0, 1, 2, 0, 1, 300)) })).rejects.toThrow(/label 300 of sample 5 is out of range/);
+  await expect(openNpySet({ path: await save('last.npy', [2, 8, 8, 3], new Uint8Array(384)) })).rejects.toThrow(/\[8, 8, 3\] look as if their channels came last.*transpose\(0, 3, 1, 2\)/);
+  const bright = Float32Array.from({ length: 2 * 64 }, (_, i) => (i === 70 ? 255 : 0.5));
+  await expect(openNpySet({ path: await save('bright.npy', [2, 1, 8, 8], bright) })).rejects.toThrow(/sample 1 holds 255; images have values in \[−1, 1\]/);
   await expect(openNpySet({ path: join(folder, 'none.npy') })).rejects.toThrow(/none\.npy cannot be read/);
 });

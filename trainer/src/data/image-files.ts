@@ -30,8 +30,11 @@ export async function openImageFiles(path: string): Promise<ImageFiles> {
   });
   if (found.isDirectory()) return folder(path);
   const stamp = `${basename(path)} ${found.size} ${found.mtimeMs}`;
-  const damaged = (cause: unknown): FormatError =>
-    new FormatError(`${path}: the archive cannot be read (${(cause as Error).message}). It is truncated or damaged: fetch it again.`, { cause });
+  const damaged = (cause: unknown): FormatError => {
+    const { message } = cause as Error;
+    const remedy = /relative path|absolute path|invalid characters/.test(message) ? 'No archive should name a file so: pack the images anew' : 'It is truncated or damaged: fetch it again';
+    return new FormatError(`${path}: the archive cannot be read (${message.replace(/\.$/, '')}). ${remedy}.`, { cause });
+  };
   if (/\.zip$/i.test(path)) return { stamp, files: () => guarded(zip(path), damaged) };
   if (/\.(tar|tar\.gz|tgz)$/i.test(path)) return { stamp, files: () => guarded(tar(path), damaged) };
   throw new ArgumentError(`${JSON.stringify(path)} is neither a folder nor a .zip, .tar, .tar.gz or .tgz archive of images.`);

@@ -129,6 +129,20 @@ it('makes grey images of one channel', async () => {
   expect(bytes[3 * 64]).toBe(expected[10 * 20 + 10]);
 });
 
+it('says of grey images that they need no colours, and of small ones that they grow', async () => {
+  const grey = join(folder, 'grey');
+  await mkdir(grey);
+  for (const k of [0, 3]) await writeFile(join(grey, `${k}.png`), await sharp(await picture(k)).toColourspace('b-w').png().toBuffer());
+  // Twice: found while decoding, and in the record of that.
+  for (let time = 0; time < 2; time++) await expect(openImageFolder({ path: grey, size: 8, cache })).rejects.toThrow(/every image is grey.*Set data\.channels to 1/);
+  expect(await openImageFolder({ path: grey, size: 8, channels: 3, cache })).toMatchObject({ size: 2, sampleShape: [3, 8, 8] });
+  expect(await openImageFolder({ path: grey, size: 8, channels: 1, cache })).toMatchObject({ size: 2, sampleShape: [1, 8, 8] });
+  await writeFile(join(grey, '4.png'), await picture(4, 6));
+  const messages: string[] = [];
+  expect(await openImageFolder({ path: grey, size: 8, cache, onMessage: (message) => messages.push(message) })).toMatchObject({ size: 3 });
+  expect(messages).toEqual([`${grey}: 1 of 3 images are smaller than 8×8 and were enlarged.`]);
+});
+
 describe('what cannot be read', () => {
   it('is left out by name, or stops the run by option', async () => {
     const bad = join(folder, 'bad');
@@ -152,6 +166,10 @@ describe('what cannot be read', () => {
     await expect(openImageFolder({ path: join(folder, 'empty'), size: 8, cache })).rejects.toThrow(/empty holds no readable image/);
     await expect(openImageFolder({ path: join(folder, 'nowhere'), size: 8, cache })).rejects.toThrow(/nowhere" cannot be read/);
     await expect(openImageFolder({ path: join(folder, 'set', 'notes.txt'), size: 8, cache })).rejects.toThrow('neither a folder nor a .zip');
+    const outside = new AdmZip();
+    outside.addFile('up/0.png', await picture(0));
+    await writeFile(join(folder, 'outside.zip'), Buffer.from(outside.toBuffer().toString('latin1').replaceAll('up/0.png', '../0.png'), 'latin1'));
+    await expect(openImageFolder({ path: join(folder, 'outside.zip'), size: 8, cache })).rejects.toThrow(/invalid relative path: \.\.\/0\.png\)\. No archive should name a file so/);
     for (const what of ['set.zip', 'set.tgz']) {
       await truncate(join(folder, what), 700);
       await expect(openImageFolder({ path: join(folder, what), size: 8, cache })).rejects.toThrow(/archive cannot be read .*fetch it again/);

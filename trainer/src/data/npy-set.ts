@@ -24,6 +24,9 @@ export async function openNpySet({ path, labels: labelFile, flip = false, classe
   if (![1, 3].includes(sampleShape.length) || !shape.every((extent) => extent > 0)) {
     throw new FormatError(`${path}: an array of shape [${shape.join(', ')}]; samples are [N, C, H, W] or [N, D].`);
   }
+  if (sampleShape.length === 3 && [1, 3].includes(sampleShape[2]!) && sampleShape[0]! > 4) {
+    throw new FormatError(`${path}: images of shape [${sampleShape.join(', ')}] look as if their channels came last; samples are [N, C, H, W]. In NumPy: np.ascontiguousarray(array.transpose(0, 3, 1, 2)).`);
+  }
   const labels = labelFile === undefined ? null : await readLabels(labelFile, shape[0]!);
   if (data instanceof Uint8Array) {
     if (sampleShape.length !== 3) throw new FormatError(`${path}: uint8 of shape [${shape.join(', ')}]; bytes are taken as images [N, C, H, W]. Store points as float32.`);
@@ -34,6 +37,8 @@ export async function openNpySet({ path, labels: labelFile, flip = false, classe
   const bad = data.findIndex((value) => !Number.isFinite(value));
   const length = sampleLength(sampleShape);
   if (bad >= 0) throw new FormatError(`${path}: sample ${Math.floor(bad / length)} holds ${data[bad]!}. Remove samples that are not finite.`);
+  const outside = sampleShape.length === 3 ? data.findIndex((value) => Math.abs(value) > 1.5) : -1;
+  if (outside >= 0) throw new FormatError(`${path}: sample ${Math.floor(outside / length)} holds ${data[outside]!}; images have values in [−1, 1]: save bytes as uint8, or map them by v / 127.5 − 1.`);
   const size = shape[0]!;
   return {
     name: path,

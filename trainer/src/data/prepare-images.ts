@@ -21,7 +21,7 @@ export interface ImageForm {
   readonly centreCrop?: number | undefined;
   /** Side to which images are resized; samples are then cut out at random places. @default `size` */
   readonly resize?: number | undefined;
-  /** 1: grey, 3: RGB. @default 3 */
+  /** 1: grey, 3: RGB. @default 3, unless every image is grey */
   readonly channels?: 1 | 3 | undefined;
 }
 
@@ -43,10 +43,14 @@ export interface PreparedImages {
   readonly names: readonly string[];
   /** `name: reason` of every file that was left out. */
   readonly unreadable: readonly string[];
+  /** How many images are grey, and how many smaller than the samples. */
+  readonly grey: number;
+  readonly enlarged: number;
 }
+type Contents = Pick<PreparedImages, 'names' | 'unreadable' | 'grey' | 'enlarged'>;
 
-/** To be raised when the bytes that come out change. */
-const version = 1;
+/** To be raised when the bytes that come out change, or what is recorded of them. */
+const version = 2;
 const reportEvery = 10_000;
 
 /** @throws {ArgumentError} for a collection without images, {FormatError} for a damaged archive, or by option an unreadable image */
@@ -58,7 +62,7 @@ export async function prepareImages(path: string, options: PrepareOptions): Prom
   const folder = options.cache ?? defaultImageCache();
   const [file, record] = [join(folder, `${key}.bytes`), join(folder, `${key}.json`)];
   const shape = [channels, ...extent] as const;
-  const recorded = await readFile(record, 'utf8').then((text) => JSON.parse(text) as { names: string[]; unreadable: string[] }, () => null);
+  const recorded = await readFile(record, 'utf8').then((text) => JSON.parse(text) as Contents, () => null);
   const stored = await stat(file).then(({ size }) => size, () => -1);
   const known = recorded?.names.length === stored / sampleLength(shape) ? recorded : null;
   const prepared = known ? { file, shape, ...known } : { file, shape, ...(await firstPass(path, collection.files(), file, options)) };
@@ -68,24 +72,32 @@ export async function prepareImages(path: string, options: PrepareOptions): Prom
     onMessage?.(`${path}: ${prepared.unreadable.length} unreadable images left out: ${prepared.unreadable.slice(0, 5).join('; ')}${prepared.unreadable.length > 5 ? `; … (all in ${record})` : ''}.`);
   }
   if (prepared.names.length === 0) throw new ArgumentError(`${path} holds no readable image (.jpg, .jpeg, .png, .webp).`);
-  if (!known) await writeFileAtomic(record, JSON.stringify({ names: prepared.names, unreadable: prepared.unreadable }));
+  const { names, unreadable, grey, enlarged } = prepared;
+  if (!known) await writeFileAtomic(record, JSON.stringify({ names, unreadable, grey, enlarged } satisfies Contents));
+  if (grey === names.length && options.channels === undefined) {
+    throw new ArgumentError(`${path}: every image is grey, where samples have three colours. Set data.channels to 1 for grey samples, or to 3 for three equal channels.`);
+  }
+  if (enlarged > 0) onMessage?.(`${path}: ${enlarged} of ${names.length} images are smaller than ${extent.join('×')} and were enlarged.`);
   await useOfCache(folder, key);
   return prepared;
 }
 
-async function firstPass(path: string, files: AsyncGenerator<ImageFile>, file: string, options: PrepareOptions): Promise<{ names: string[]; unreadable: string[] }> {
+async function firstPass(path: string, files: AsyncGenerator<ImageFile>, file: string, options: PrepareOptions): Promise<Contents> {
   const { onUnreadable = 'skip', signal, onMessage } = options;
   const [names, unreadable]: [string[], string[]] = [[], []];
+  let [grey, enlarged] = [0, 0];
   await mkdir(join(file, '..'), { recursive: true });
   const temporary = `${file}.${process.pid}.tmp`;
   const output = await open(temporary, 'w');
   // Decoded in parallel, written in order.
-  const queue: Promise<{ name: string; result: Buffer | Error }>[] = [];
+  const queue: Promise<{ name: string; result: DecodedImage | Error }>[] = [];
   const settle = async (): Promise<void> => {
     const { name, result } = await queue.shift()!;
-    if (Buffer.isBuffer(result)) {
-      await output.appendFile(result);
+    if (!(result instanceof Error)) {
+      await output.appendFile(result.bytes);
       names.push(name);
+      grey += Number(result.grey);
+      enlarged += Number(result.enlarged);
     } else {
       unreadable.push(`${name}: ${result.message.split('\n')[0]!.replace(/\.$/, '')}`);
       if (onUnreadable === 'stop') throw new FormatError(`${path}: unreadable image ${unreadable[0]!}. Remove or replace it${typeof options.size === 'number' ? ', or set data.onUnreadable to skip' : ''}.`);
@@ -110,16 +122,23 @@ async function firstPass(path: string, files: AsyncGenerator<ImageFile>, file: s
     if ((error as { code?: string }).code === 'ENOSPC') throw new ArgumentError(`${file}: the disk is full. Make room, or name another folder in data.cache.`, { cause: error });
     throw error;
   }
-  return { names, unreadable };
+  return { names, unreadable, grey, enlarged };
+}
+
+interface DecodedImage {
+  readonly bytes: Buffer;
+  readonly grey: boolean;
+  readonly enlarged: boolean;
 }
 
 /** One image as bytes [C, S, S]: turned upright, cut, resized (bilinear, over the area that a pixel covers), without its transparency. */
-export async function decodeImage(bytes: Buffer, form: ImageForm): Promise<Buffer> {
+async function decodeImage(bytes: Buffer, form: ImageForm): Promise<DecodedImage> {
   const { size, centreCrop, channels = 3 } = form;
   const [height, width] = extentOf(form);
   let image = sharp(bytes, { failOn: 'error' }).autoOrient();
+  const { autoOrient: found, channels: coloursFound } = await image.metadata();
+  const [foundHeight, foundWidth] = centreCrop === undefined ? [found.height, found.width] : [centreCrop, centreCrop];
   if (typeof size !== 'number' || centreCrop !== undefined) {
-    const { autoOrient: found } = await image.metadata();
     if (typeof size !== 'number' && (found.width !== width || found.height !== height)) throw new Error(`${found.width} × ${found.height} pixels; needed: ${width} × ${height}`);
     if (centreCrop !== undefined) {
       if (found.width < centreCrop || found.height < centreCrop) throw new Error(`${found.width}×${found.height} is smaller than data.centreCrop = ${centreCrop}`);
@@ -134,7 +153,7 @@ export async function decodeImage(bytes: Buffer, form: ImageForm): Promise<Buffe
   for (let pixel = 0; pixel < pixels; pixel++) {
     for (let channel = 0; channel < channels; channel++) planar[channel * pixels + pixel] = data[pixel * info.channels + Math.min(channel, info.channels - 1)]!;
   }
-  return planar;
+  return { bytes: planar, grey: coloursFound < 3, enlarged: foundHeight < height || foundWidth < width };
 }
 
 /** Height and width of the stored images. */

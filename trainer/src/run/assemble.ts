@@ -45,6 +45,7 @@ export async function assemble(config: TrainingConfig, runtime: Runtime, { prior
   if (source && source.sampleShape.join() !== dataset.sampleShape.join()) {
     throw new ConfigError(`source has samples [${source.sampleShape.join(', ')}], data has [${dataset.sampleShape.join(', ')}]: both must be of one size and colour.`);
   }
+  if (source) checkSize(config.training.batch, source);
   const pairing = pairingOf(config.pairing);
   const state = knownPrior?.kind.startsWith(config.prior.kind) ? knownPrior : (await priorState(config, dataset, tensorflow, onMessage));
   const prior = createPrior(state, dataset.sampleShape);
