@@ -41,7 +41,7 @@ export function trialBatch(batch: number, macsPerSample: number): number {
 }
 
 /** Milliseconds of a piece of work. */
-export async function timed(work: () => unknown, signal: AbortSignal | undefined): Promise<number> {
+async function timed(work: () => unknown, signal: AbortSignal | undefined): Promise<number> {
   signal?.throwIfAborted();
   const start = performance.now();
   await work();
@@ -73,10 +73,10 @@ export async function tryOut(config: TrainingConfig, sampleShape: readonly numbe
   try {
     let [refresh, flowStep] = [0, 0];
     if (bridge) {
-      const flow = (count: number): Promise<number> => timed(() => bridge.run(x0, { count: batch, steps: count, seed: 1n, signal }), signal);
+      const flow = (count: number): Promise<Float32Array> => bridge.run(x0, { count: batch, steps: count, seed: 1n, signal });
       refresh = await timedWarm(() => bridge.refresh(), signal);
       await flow(1);
-      flowStep = (await flow(steps)) / steps;
+      flowStep = (await timedWarm(() => flow(steps), signal)) / steps;
     }
     let t = 0;
     const learningStep = await timedWarm(() => learner.step(data, x0, learningRate, t++), signal);
