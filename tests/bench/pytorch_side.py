@@ -1,9 +1,10 @@
 """The PyTorch side of the benchmarks: one JSON request per line on stdin, one reply per line on stdout.
 
 {"do": "facts"}; {"do": "memory"}: the largest resident size; {"do": "train", "case": "toy" | "digits" | "resnet32",
-"steps"?: n}: milliseconds of one training iteration (Algorithm 1), of n bridging steps instead of the configured number;
-{"do": "sample", "case": ..., "batch": n}: milliseconds of K + kappa flow steps of a batch (Algorithm 2). Eager PyTorch,
-no graph kept through the flow; the networks and the flow are those that the tests compare ours with.
+"steps"?: n, "official"?: true}: milliseconds of one training iteration (Algorithm 1), of n bridging steps instead of the configured number;
+{"do": "sample", "case": ..., "batch": n, "steps"?: n, "official"?: true}: milliseconds of K + kappa flow steps of a batch
+(Algorithm 2), or of so many. Eager PyTorch; `official` keeps each step's graph until the next one has its own and changes x in place,
+as the official code does, otherwise no graph is kept. The networks and the flow are those that the tests compare ours with.
 """
 
 import json
@@ -34,11 +35,22 @@ class Setting:
             x = x.detach() - self.eta * gradient + 0.01 * torch.randn_like(gradient)
         return x
 
-    def train(self, steps):
+    def official_flow(self, x, steps):
+        x.requires_grad_()
+        for _ in range(steps):
+            output = self.network(x)
+            (gradient,) = torch.autograd.grad(output.sum(), x, retain_graph=True)
+            x.data -= self.eta * gradient + 0.01 * torch.randn_like(x)
+        return x.detach()
+
+    def flow_of(self, official):
+        return self.official_flow if official else self.flow
+
+    def train(self, steps, official):
         data = self.data(self.batch)
         if self.dequantisation:
             data = data + self.dequantisation * torch.randn_like(data)
-        samples = self.flow(self.prior(self.batch), steps)
+        samples = self.flow_of(official)(self.prior(self.batch), steps)
         loss = loss_of("lr-kl", self.network(data), self.network(samples))
         self.optimizer.zero_grad()
         loss.backward()
@@ -49,8 +61,8 @@ class Setting:
                     average.mul_(self.ema).add_(parameter, alpha=1 - self.ema)
         loss.item()
 
-    def sample(self, batch):
-        self.flow(self.prior(batch), self.steps + self.refinement).clamp(-1, 1)
+    def sample(self, batch, steps, official):
+        self.flow_of(official)(self.prior(batch), steps).clamp(-1, 1)
 
 
 class Toy(Setting):
@@ -109,7 +121,11 @@ def answer(request):
             return {"bytes": next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))}
     chosen = setting(request["case"])
     start = time.perf_counter()
-    chosen.train(request.get("steps", chosen.steps)) if request["do"] == "train" else chosen.sample(request["batch"])
+    official = request.get("official", False)
+    if request["do"] == "train":
+        chosen.train(request.get("steps", chosen.steps), official)
+    else:
+        chosen.sample(request["batch"], request.get("steps", chosen.steps + chosen.refinement), official)
     return {"milliseconds": (time.perf_counter() - start) * 1000}
 
 

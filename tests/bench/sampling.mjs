@@ -3,12 +3,15 @@
  * beforehand for the bare sessions alone; and the SDK against eager PyTorch, side by side in one run on the CPU. The estimators are untrained: their speed is the same.
  * `npx tsc -b && node tests/bench/sampling.mjs --python <python with torch> [--rounds 10] [--dry]`; writes docs/benchmarks.md.
  */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createRuntime } from '../../runtimes/node/dist/index.js';
+import { bundleSource, createRuntime } from '../../runtimes/node/dist/index.js';
 import { fillFlowNormals, fillNormals, normals, openBundle, purposes } from '../../sdk/dist/index.js';
 import { loadConfig } from '../../trainer/dist/config/load.js';
 import { assemble } from '../../trainer/dist/run/assemble.js';
 import { bundleOf } from '../../trainer/dist/run/run-bundle.js';
+import { writeUntrainedBundle } from './untrained-bundle.mjs';
 import { alternate, charged, interleave, machine, milliseconds, options, percent, ratio, startPytorch, table, timed, writeSection } from './side-by-side.mjs';
 
 const { python, rounds, dry } = options(10);
@@ -16,8 +19,8 @@ const pytorch = await startPytorch(python);
 if (!pytorch) console.log(`${python} has no torch: sampling is not compared with PyTorch.`);
 
 /** Bare sessions of the same two graphs, made by the same runtime: x₀ from z, and one run of the sampler; `making` makes the noise for it. */
-async function bareSampler(files, runtime, { eta, nu, K, kappa, sampleShape }, batch) {
-  const load = (name) => runtime.load({ name, model: files.get(name), externalData: (path) => Promise.resolve(files.get(path)) });
+async function bareSampler({ read }, runtime, { eta, nu, K, kappa, sampleShape }, batch) {
+  const load = async (name) => runtime.load({ name, model: await read(name), externalData: read });
   const [prior, sampler] = [await load('prior.onnx'), await load('sampler.onnx')];
   const elements = sampleShape.reduce((a, b) => a * b, 1);
   const noise = new Float32Array((K + kappa) * batch * elements);
@@ -37,18 +40,32 @@ async function bareSampler(files, runtime, { eta, nu, K, kappa, sampleShape }, b
   };
 }
 
-const overhead = [];
-const comparison = [];
-for (const { name, config: file, batches } of [
-  { name: 'toy', config: 'swiss-roll', batches: { overhead: [64, 1024], pytorch: [64, 1024] } },
-  { name: 'digits', config: 'digits', batches: { overhead: [8, 64], pytorch: [1, 64] } },
-]) {
-  const config = await loadConfig(join(import.meta.dirname, `../../trainer/configs/${file}.yaml`));
+/** The bundle of a shipped configuration before any training. */
+async function configured(name) {
+  const config = await loadConfig(join(import.meta.dirname, `../../trainer/configs/${name}.yaml`));
   const runtime = createRuntime();
   const assembly = await assemble(config, runtime);
   const files = await bundleOf(assembly, 0, runtime);
   await assembly.dispose();
-  const source = { location: name, read: (path) => Promise.resolve(files.get(path)) };
+  return { location: name, read: (path) => Promise.resolve(files.get(path)) };
+}
+
+/** CIFAR-10's network, whose steps take so long that few of them are timed. */
+async function resnet32() {
+  const folder = await mkdtemp(join(tmpdir(), 'ratioflow-bench-'));
+  await writeUntrainedBundle(folder, 'resnet32', [3, 32, 32], { K: 4, kappa: 0 });
+  return Object.assign(await bundleSource(folder), { remove: () => rm(folder, { recursive: true }) });
+}
+
+const overhead = [];
+const comparison = [];
+for (const { name, bundle, batches } of [
+  { name: 'toy', bundle: () => configured('swiss-roll'), batches: { overhead: [64, 1024], pytorch: [64, 1024] } },
+  { name: 'digits', bundle: () => configured('digits'), batches: { overhead: [8, 64], pytorch: [1, 64] } },
+  { name: 'resnet32', bundle: resnet32, batches: { overhead: [8], pytorch: [1, 32] } },
+]) {
+  const runtime = createRuntime();
+  const source = await bundle();
   const model = await openBundle(source, runtime);
   const { K, kappa } = model.manifest;
   const title = (batch) => `${name}, ${K + kappa} steps, batch ${batch}`;
@@ -57,7 +74,7 @@ for (const { name, config: file, batches } of [
   const single = createRuntime({ threads: 1 });
   const one = await openBundle(source, single);
   for (const batch of batches.overhead) {
-    const bare = await bareSampler(files, single, model.manifest, batch);
+    const bare = await bareSampler(source, single, model.manifest, batch);
     const sampling = () => charged(() => one.sample({ count: batch, batch, seed: 1 }));
     const making = await alternate(rounds, [sampling, () => charged(bare.making)]);
     const given = await alternate(rounds, [sampling, () => charged(bare.run)]);
@@ -67,15 +84,17 @@ for (const { name, config: file, batches } of [
   }
   await one.dispose();
   for (const batch of pytorch ? batches.pytorch : []) {
-    const result = await interleave(rounds, [sdk(batch), async () => (await pytorch.ask({ do: 'sample', case: name, batch })).milliseconds]);
-    comparison.push([title(batch), milliseconds(result.a), milliseconds(result.b), ratio(result.ratio)]);
+    const theirs = (official) => async () => (await pytorch.ask({ do: 'sample', case: name, batch, steps: K + kappa, official })).milliseconds;
+    const [kept, lean] = [await interleave(rounds, [sdk(batch), theirs(true)]), await interleave(rounds, [sdk(batch), theirs(false)])];
+    comparison.push([title(batch), milliseconds(kept.a), milliseconds(kept.b), ratio(kept.ratio), milliseconds(lean.b), ratio(lean.ratio)]);
     console.log(comparison.at(-1).join(' | '));
   }
   await model.dispose();
+  await source.remove?.();
 }
 pytorch?.close();
 const text = `${table(['sampling', 'SDK, processor ms', 'bare sessions, processor ms', 'overhead min / median / max', 'with noise made beforehand for the bare'], overhead)}
-${comparison.length > 0 ? `\n${table(['sampling', 'SDK, ms', 'PyTorch, ms', 'ratio min / median / max'], comparison)}\n` : ''}
+${comparison.length > 0 ? `\n${table(['sampling', 'SDK, ms', 'PyTorch as the official code, ms', 'ratio min / median / max', 'PyTorch, no graph kept, ms', 'ratio min / median / max'], comparison)}\n` : ''}
 ${rounds} interleaved rounds. ${machine(pytorch)}.`;
 console.log(`\n${text}`);
 if (!dry) await writeSection('sampling', text);

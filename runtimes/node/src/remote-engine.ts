@@ -24,7 +24,7 @@ interface Remote {
 interface Pending { readonly resolve: (value: Answers[keyof Answers]) => void; readonly reject: (reason: Error) => void; readonly timer: NodeJS.Timeout | undefined }
 
 /** Without a session and without work, a remote ends after this many milliseconds: the next model often follows at once. */
-const idleMilliseconds = 250;
+const idleMilliseconds = 1000;
 
 /** What a process may take before it is ended. */
 export interface Limits {

@@ -22,9 +22,11 @@ export interface RuntimeOptions {
   readonly threads?: number;
   /**
    * Whether a large batch may be computed in parts on the CPU, one for each thread (at most 8), side by side in engines of
-   * their own: faster than all threads in one engine, for a copy of the weights per part. Not in a worker process. @default true
+   * their own: faster than all threads in one engine, for a copy of the weights per part. Not in a worker process. `'always'`:
+   * every batch that has a sample for each part, and no engine with all threads beside them, for programs of large batches
+   * only. @default true
    */
-  readonly split?: boolean;
+  readonly split?: boolean | 'always';
   /**
    * Where the engine computes. `false`: on the calling thread, which then does nothing else. `'thread'` or `true`: on a
    * worker thread, so that the event loop stays free. `'process'`: in a process of its own, which even a crash of the
@@ -54,10 +56,10 @@ export function createRuntime({ providers = ['cpu'], threads, split = true, work
   for (const [name, limit] of Object.entries({ timeout, memoryLimit })) {
     if (limit !== undefined && worker !== 'process') throw new ArgumentError(`${name} is given without worker: "process"; only a process can be ended in the middle of a call.`);
   }
-  if (typeof split !== 'boolean') throw new ArgumentError(`split is ${JSON.stringify(split)}; allowed: true, false.`);
+  if (!([true, false, 'always'] as readonly unknown[]).includes(split)) throw new ArgumentError(`split is ${JSON.stringify(split)}; allowed: true, false, "always".`);
   const engine = worker === false ? localEngine : createRemoteEngine(worker === 'process' ? 'process' : 'thread', { timeout, memoryLimit });
   const defaults = { ...(threads !== undefined && { threads }), ...(cuda && { cuda }) };
-  return runtimeOn(engine, wanted, defaults, split && worker !== 'process' ? createSplitter(engine) : undefined);
+  return runtimeOn(engine, wanted, defaults, split !== false && worker !== 'process' ? createSplitter(engine, split === 'always' && wanted[0] === 'cpu') : undefined);
 }
 
 /** The runtime's preferences on any engine. */
@@ -71,8 +73,8 @@ export function runtimeOn(engine: Engine, wanted: readonly ProviderName[], defau
       checkInteger('threads', options.threads, 1, 1024);
       usable ??= usableProviders(engine, wanted, defaults, warnings);
       const chosen = { ...defaults, ...options };
-      const session = await create(engine, await resolveExternalData(graph), graph.check, await usable, chosen, warnings);
-      return splitter?.(session, graph, chosen, warnings) ?? session;
+      const whole = async (settings: EngineOptions): Promise<EngineSession> => create(engine, await resolveExternalData(graph), graph.check, await usable!, settings, warnings);
+      return splitter ? splitter(whole, graph, chosen, warnings) : whole(chosen);
     },
   };
 }

@@ -2,10 +2,14 @@
 import { readFile } from 'node:fs/promises';
 import { RuntimeError } from '@ratioflow/sdk';
 import type { GraphSource, Session, Tensor, TensorData } from '@ratioflow/sdk';
+import { resolveExternalData } from '@ratioflow/sdk/engine';
 import { describe, expect, it } from 'vitest';
+import { localEngine } from './engine.js';
+import type { EngineOptions, EngineSession } from './engine.js';
 import { createRuntime } from './runtime.js';
 import type { RuntimeOptions } from './runtime.js';
 import { splitSession } from './split-session.js';
+import { createSplitter } from './splitter.js';
 
 const file = async (name: string): Promise<Uint8Array> => new Uint8Array(await readFile(new URL(`testing/${name}`, import.meta.url)));
 const source = async (name: string): Promise<GraphSource> => ({ name, model: await file(name), externalData: file });
@@ -71,6 +75,18 @@ describe('splitSession', () => {
     expect(team.sizes).toEqual([]);
   });
 
+  it('keeps no whole session beside parts that are there from the start, whatever the size', async () => {
+    const team = spy(2);
+    const first = { ...team.parts[0]!, batchAxes };
+    const session = splitSession(first, { count: 2, now: true, load: () => Promise.resolve([first, team.parts[1]!]), failed: () => expect.unreachable() });
+    await session.run(feeds(3, 2));
+    expect(team.sizes.splice(0).sort()).toEqual([1, 2]);
+    await session.run(feeds(1, 2));
+    expect(team.sizes).toEqual([1]);
+    await session.dispose();
+    expect(team.disposed()).toBe(2);
+  });
+
   it('goes on with one engine when the others cannot be had, and says so once', async () => {
     const whole = spy(1);
     const problems: unknown[] = [];
@@ -105,13 +121,15 @@ describe.each([false, true])('a runtime of several threads, worker %s', (worker)
     await expect(session.run({ x: { shape: [rows, 2], data: wave(2 * rows) } })).rejects.toThrow('The session of affine.onnx has been disposed of.');
   });
 
-  it('steps a flow as one engine does', async () => {
-    const [whole, split] = [await open('loop.onnx', { threads: 3, split: false }), await open('loop.onnx', { threads: 3 })];
-    const feeds = { x0: { shape: [9000, 2], data: wave(18_000) }, noise: { shape: [4, 9000, 2], data: wave(72_000) }, eta: { shape: [], data: Float32Array.of(0.3) } };
-    const [found, expected] = [await split.run(feeds), await whole.run(feeds)];
-    expect(found['x_K']!.shape).toEqual([9000, 2]);
-    expect(same(found['x_K']!.data, expected['x_K']!.data)).toBe(true);
-    await Promise.all([whole.dispose(), split.dispose()]);
+  it.each([true, 'always'] as const)('steps a flow as one engine does, split %s', async (split) => {
+    const [whole, parts] = [await open('loop.onnx', { threads: 3, split: false }), await open('loop.onnx', { threads: 3, split })];
+    for (const n of [9000, 2, 1]) {
+      const feeds = { x0: { shape: [n, 2], data: wave(2 * n) }, noise: { shape: [4, n, 2], data: wave(8 * n) }, eta: { shape: [], data: Float32Array.of(0.3) } };
+      const [found, expected] = [await parts.run(feeds), await whole.run(feeds)];
+      expect(found['x_K']!.shape).toEqual([n, 2]);
+      expect(same(found['x_K']!.data, expected['x_K']!.data)).toBe(true);
+    }
+    await Promise.all([whole.dispose(), parts.dispose()]);
   });
 });
 
@@ -124,6 +142,25 @@ it('warns when the weights have gone since, and still computes', async () => {
   await session.dispose();
 });
 
+it('has all threads for a graph that cannot be split', async () => {
+  const session = await localEngine.load('cpu', await resolveExternalData(await source('affine.onnx')), {});
+  const asked: (number | undefined)[] = [];
+  let disposed = 0;
+  const whole = ({ threads }: EngineOptions): Promise<EngineSession> => {
+    asked.push(threads);
+    return Promise.resolve({
+      ...session, batchAxes: undefined,
+      dispose: () => {
+        disposed++;
+        return Promise.resolve();
+      },
+    });
+  };
+  await createSplitter(localEngine, true)(whole, await source('affine.onnx'), { threads: 6 }, []);
+  expect([asked, disposed]).toEqual([[1, 6], 1]);
+  await session.dispose();
+});
+
 it('refuses a split that is none', () => {
-  expect(() => createRuntime({ split: 2 as never })).toThrow('split is 2; allowed: true, false.');
+  expect(() => createRuntime({ split: 2 as never })).toThrow('split is 2; allowed: true, false, "always".');
 });

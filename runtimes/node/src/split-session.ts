@@ -12,6 +12,9 @@ const leastElements = 2 ** 14;
 /** The engines of the parts, loaded when a batch is first large enough. */
 export interface Parts {
   readonly count: number;
+  /** Loaded at once, for every batch with a sample for each of them. */
+  readonly now?: boolean;
+  /** The whole session may be one of them. */
   load(): Promise<readonly Session[]>;
   /** Told when they cannot be loaded; the whole session does the work then. */
   failed(cause: unknown): void;
@@ -19,7 +22,6 @@ export interface Parts {
 
 /** The session that runs small batches on `whole` and large ones in parts; it owns all of them. */
 export function splitSession(whole: EngineSession, parts: Parts): Session {
-  let loading: Promise<readonly Session[]> | undefined;
   let disposed = false;
   const load = async (): Promise<readonly Session[]> => {
     try {
@@ -29,10 +31,12 @@ export function splitSession(whole: EngineSession, parts: Parts): Session {
       return [];
     }
   };
+  let loading = parts.now === true ? load() : undefined;
+  const least = parts.now === true ? 0 : parts.count * leastElements;
   return {
     ...whole,
     run: async (feeds, outputs) => {
-      const batch = disposed ? 0 : batchSize(feeds, whole.batchAxes ?? {}, parts.count * leastElements);
+      const batch = disposed ? 0 : batchSize(feeds, whole.batchAxes ?? {}, least);
       const sessions = batch < parts.count ? [] : await (loading ??= load());
       if (sessions.length === 0) return whole.run(feeds, outputs);
       const boundary = (part: number): number => Math.round((part * batch) / sessions.length);
@@ -42,7 +46,7 @@ export function splitSession(whole: EngineSession, parts: Parts): Session {
     dispose: async () => {
       disposed = true;
       const sessions = await (loading ?? []);
-      await settleAll([whole, ...sessions].map((session) => session.dispose()));
+      await settleAll([...new Set([whole, ...sessions])].map((session) => session.dispose()));
     },
   };
 }

@@ -11,28 +11,51 @@ import { settleAll, splitSession } from './split-session.js';
 /** Every part has the weights for itself. */
 const mostParts = 8;
 
-/** The session that also computes in parts, undefined where there is nothing to gain. */
-export type Splitter = (whole: EngineSession, graph: GraphSource, options: EngineOptions, warnings: string[]) => Session | undefined;
+/** Makes the session that also computes in parts, or where there is nothing to gain the whole one. */
+export type Splitter = (whole: (options: EngineOptions) => Promise<EngineSession>, graph: GraphSource, options: EngineOptions, warnings: string[]) => Promise<Session>;
 
-/** @param engine computes the first part, which is small batches' too; every other part has a worker thread of its own */
-export function createSplitter(engine: Engine): Splitter {
+/**
+ * @param engine computes the first part, which is small batches' too; every other part has a worker thread of its own
+ * @param ahead whether every batch is split: the parts are loaded at once, side by side, and the first of them is the whole
+ */
+export function createSplitter(engine: Engine, ahead: boolean): Splitter {
   const engines = [engine];
-  return (whole, graph, options, warnings) => {
+  return async (whole, graph, options, warnings) => {
     const threads = options.threads ?? availableParallelism();
     const count = Math.min(threads, mostParts);
-    if (count < 2 || whole.provider !== 'cpu' || whole.batchAxes === undefined) return undefined;
-    return splitSession(whole, {
+    if (count < 2) return whole(options);
+    while (engines.length < count) engines.push(createRemoteEngine('thread', { timeout: undefined, memoryLimit: undefined }));
+    const ofPart = { ...options, threads: Math.floor(threads / count) };
+    const load = async (parts: readonly Engine[]): Promise<readonly Session[]> => {
+      // Read once more rather than kept: most graphs never meet a large batch.
+      const resolved = await resolveExternalData(graph);
+      return settleAll(parts.map((part) => part.load('cpu', resolved, ofPart)), giveBack);
+    };
+    const others = ahead ? settled(load(engines.slice(1, count))) : undefined;
+    const first = await whole(others ? ofPart : options).catch(async (cause: unknown) => {
+      await others?.dispose();
+      throw cause;
+    });
+    if (first.provider !== 'cpu' || first.batchAxes === undefined) {
+      if (!others) return first;
+      await Promise.all([first.dispose(), others.dispose()]);
+      return whole(options);
+    }
+    return splitSession(first, {
       count,
-      load: async () => {
-        while (engines.length < count) engines.push(createRemoteEngine('thread', { timeout: undefined, memoryLimit: undefined }));
-        // Read once more rather than kept: most graphs never meet a large batch.
-        const resolved = await resolveExternalData(graph);
-        return settleAll(
-          engines.slice(0, count).map((part) => part.load('cpu', resolved, { ...options, threads: Math.floor(threads / count) })),
-          (loaded) => loaded.dispose(),
-        );
-      },
+      ...(others ? { now: true, load: async () => [first, ...await others.result] } : { load: () => load(engines.slice(0, count)) }),
       failed: (cause) => warnings.push(`${graph.name} computes large batches on one engine, slower than in parts: ${messageOf(cause)}`),
     });
   };
+}
+
+const giveBack = (session: Session): Promise<void> => session.dispose();
+
+/** Work that goes on beside other work: its failure waits until somebody asks for the result. */
+function settled(result: Promise<readonly Session[]>): { result: Promise<readonly Session[]>; dispose(): Promise<void> } {
+  const sessions = result.catch((): readonly Session[] => []);
+  const dispose = async (): Promise<void> => {
+    await Promise.all((await sessions).map(giveBack));
+  };
+  return { result, dispose };
 }

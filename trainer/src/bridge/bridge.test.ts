@@ -128,6 +128,8 @@ describe.each(cases)('$name', ({ name, sampleShape, count, K, eta, tolerance }) 
     const present = formula('lr-kl', x0, 3, 4n);
     expect(relativeError(old, present)).toBeGreaterThan(100 * tolerance);
     expect(relativeError(await bridge.run(x0, { count, steps: 3, seed: 4n }), old)).toBeLessThan(tolerance);
+    await bridge.rest();
+    expect(relativeError(await bridge.run(x0, { count, steps: 3, seed: 4n }), old)).toBeLessThan(tolerance);
     await bridge.refresh();
     expect(relativeError(await bridge.run(x0, { count, steps: 3, seed: 4n }), present)).toBeLessThan(tolerance);
     await bridge.dispose();

@@ -29,5 +29,7 @@ export interface Bridge {
    * @returns x after the last step
    */
   run(x0: Float32Array, request: FlowRequest): Promise<Float32Array>;
+  /** Gives back what it holds only for runs, until the next one: learning, which follows, needs the memory. */
+  rest(): Promise<void>;
   dispose(): Promise<void>;
 }

@@ -12,11 +12,13 @@ import type { Bridge, FlowRequest, FlowSettings } from './bridge.js';
 const chunksPerFlow = 4;
 const largestChunk = 1 << 22;
 
-/** A session that has the present weights, and what to feed it beside x0 and noise. */
-interface LiveWeights {
-  readonly session: Session;
-  readonly feeds: Readonly<Record<string, Tensor>>;
-  update(): Promise<LiveWeights>;
+/** The sampler graph with weights that were the present ones at the last `refresh`. */
+interface LiveSampler {
+  refresh(): Promise<void>;
+  /** A session, and what to feed it beside x0 and noise. */
+  ready(): Promise<{ readonly session: Session; readonly feeds: Readonly<Record<string, Tensor>> }>;
+  rest(): Promise<void>;
+  dispose(): Promise<void>;
 }
 
 export async function onnxBridge(
@@ -26,16 +28,17 @@ export async function onnxBridge(
   const elements = sampleShape.reduce((a, b) => a * b, 1);
   const { model, parameters } = await convertLayersModel(network, { converters });
   const read = (): Float32Array[] => readParameters(network, parameters);
-  let live = model.graph.nodes.some((node) => node.opType === 'Conv')
-    ? await weightsAsConstants(model, parameters, pairing, runtime, read)
+  const live = model.graph.nodes.some((node) => node.opType === 'Conv')
+    ? weightsAsConstants(model, parameters, pairing, runtime, read)
     : await weightsAsInputs(model, parameters, pairing, runtime, read);
+  await live.refresh();
   const scalar = (value: number): Tensor => ({ shape: [], data: Float32Array.of(value) });
 
   return {
     engine: 'onnxruntime',
-    refresh: async () => {
-      live = await live.update();
-    },
+    refresh: () => live.refresh(),
+    rest: () => live.rest(),
+    dispose: () => live.dispose(),
     async run(x0, { count, steps, seed, signal }: FlowRequest) {
       const size = count * elements;
       const chunk = Math.max(1, Math.min(Math.ceil(steps / chunksPerFlow), Math.floor(largestChunk / size)));
@@ -44,16 +47,17 @@ export async function onnxBridge(
         fillFlowNormals(noise, { seed, step: k, steps: noise.length / size }, { count, elements });
         return noise;
       };
+      const { session, feeds } = await live.ready();
       let x = x0;
       let noise = steps > 0 ? noiseFrom(0) : new Float32Array(0);
       for (let k = 0; k < steps; k += chunk) {
         signal?.throwIfAborted();
-        const running = live.session.run({
+        const running = session.run({
           x0: { shape: [count, ...sampleShape], data: x },
           noise: { shape: [noise.length / size, count, ...sampleShape], data: noise },
           eta: scalar(eta),
           nu: scalar(nu),
-          ...live.feeds,
+          ...feeds,
         });
         // While the engine works, where it works in a thread of its own.
         if (k + chunk < steps) noise = noiseFrom(k + chunk);
@@ -61,22 +65,25 @@ export async function onnxBridge(
       }
       return steps > 0 ? x : x0.slice();
     },
-    dispose: () => live.session.dispose(),
   };
 }
 
-async function weightsAsInputs(model: Model, parameters: readonly Parameter[], pairing: Pairing, runtime: Runtime, read: () => Float32Array[]): Promise<LiveWeights> {
-  const bytes = writeModel(liveSamplerGraph(estimatorOf(model), pairing, parameters.map(({ value }) => value)));
-  const session = await load(bytes, runtime);
-  const update = (): Promise<LiveWeights> => {
-    const arrays = read();
-    const feeds = Object.fromEntries(parameters.map(({ value }, index) => [value.name, { shape: value.shape as readonly number[], data: arrays[index]! }]));
-    return Promise.resolve({ session, feeds, update });
+async function weightsAsInputs(model: Model, parameters: readonly Parameter[], pairing: Pairing, runtime: Runtime, read: () => Float32Array[]): Promise<LiveSampler> {
+  const session = await load(writeModel(liveSamplerGraph(estimatorOf(model), pairing, parameters.map(({ value }) => value))), runtime);
+  let feeds: Record<string, Tensor> = {};
+  return {
+    refresh: () => {
+      const arrays = read();
+      feeds = Object.fromEntries(parameters.map(({ value }, index) => [value.name, { shape: value.shape as readonly number[], data: arrays[index]! }]));
+      return Promise.resolve();
+    },
+    ready: () => Promise.resolve({ session, feeds }),
+    rest: () => Promise.resolve(),
+    dispose: () => session.dispose(),
   };
-  return update();
 }
 
-async function weightsAsConstants(model: Model, parameters: readonly Parameter[], pairing: Pairing, runtime: Runtime, read: () => Float32Array[]): Promise<LiveWeights> {
+function weightsAsConstants(model: Model, parameters: readonly Parameter[], pairing: Pairing, runtime: Runtime, read: () => Float32Array[]): LiveSampler {
   // The products share the estimator's constants, so new elements in the same buffers reach the graph.
   const buffers = parameters.map(({ value }) => {
     const { data } = model.graph.initializers.get(value)!;
@@ -84,13 +91,22 @@ async function weightsAsConstants(model: Model, parameters: readonly Parameter[]
     return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
   });
   const graph = samplerGraph(estimatorOf(model), pairing);
-  const update = async (previous?: Session): Promise<LiveWeights> => {
-    read().forEach((array, index) => buffers[index]!.set(array));
-    await previous?.dispose();
-    const session = await load(writeModel(graph), runtime);
-    return { session, feeds: {}, update: () => update(session) };
+  let session: Session | undefined;
+  const rest = async (): Promise<void> => {
+    await session?.dispose();
+    session = undefined;
   };
-  return update();
+  const ready = async (): Promise<{ session: Session; feeds: Record<string, never> }> => ({ session: session ??= await load(writeModel(graph), runtime), feeds: {} });
+  return {
+    refresh: async () => {
+      read().forEach((array, index) => buffers[index]!.set(array));
+      await rest();
+      await ready();
+    },
+    ready,
+    rest,
+    dispose: rest,
+  };
 }
 
 const load = (model: Uint8Array, runtime: Runtime): Promise<Session> => runtime.load({ name: 'live sampler', model });

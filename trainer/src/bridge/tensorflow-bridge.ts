@@ -35,6 +35,7 @@ export function tensorflowBridge(
         x.dispose();
       }
     },
+    rest: () => Promise.resolve(),
     dispose: () => Promise.resolve(),
   };
 }

@@ -54,6 +54,7 @@ export async function* train(parts: TrainingParts, from: number, to: number, sig
     const flowStart = performance.now();
     await bridge.refresh();
     const samples = await bridge.run(x0, { count, steps: flow.K, seed: iterationSeed, signal });
+    await bridge.rest();
     const flowMilliseconds = performance.now() - flowStart;
     const learningRate = stepFactor * learningRateAt(t, training.learningRate, training.decayAt, training.decayFactor);
     const metrics = learner.step(data, samples, learningRate, t);
