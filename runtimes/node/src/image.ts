@@ -32,7 +32,7 @@ export interface Raster { readonly width: number; readonly height: number; reado
  */
 export async function encodePng(images: Tensor, options: PictureOptions = {}): Promise<Uint8Array> {
   const { width, height, channels, pixels } = rasterOf(images, options);
-  return sharp(pixels, { raw: { width, height, channels } }).png({ compressionLevel: 9 }).toBuffer();
+  return sharp(pixels, { raw: { width, height, channels } }).toColourspace(channels === 1 ? 'b-w' : 'srgb').png({ compressionLevel: 9 }).toBuffer();
 }
 
 /** Writes `encodePng` to a file, complete or not at all. */
@@ -40,28 +40,51 @@ export async function savePng(path: string, images: Tensor, options: PictureOpti
   await writeFileAtomic(path, await encodePng(images, options));
 }
 
+/** How `readPixels` reads. */
+export interface PixelOptions {
+  /** 1: grey; 3: red, green, blue. */
+  readonly channels: 1 | 3;
+  /** The image in messages. */
+  readonly name: string;
+  /** What is needed, for the message about colours. */
+  readonly needed: string;
+  /** Whether transparent pixels keep their colours, as in pytorch-fid, instead of being laid over black. @default false */
+  readonly opaque?: boolean;
+}
+
+/** Bytes [C, H, W] of an image of any size. */
+export interface Pixels { readonly shape: readonly [number, number, number]; readonly data: Uint8Array }
+
 /**
- * The pixels of an image file, bytes [C, H, W]; transparency is laid over black, grey becomes equal red, green and blue where C = 3.
- * @throws {ArgumentError} naming the file when it cannot be decoded, has another size, or has colours where C = 1
+ * The pixels of an image file or its bytes, turned upright as its metadata say; grey becomes equal red, green and blue where C = 3.
+ * @throws {ArgumentError} naming the image when it cannot be decoded, or has colours where C = 1
  */
-export async function readImage(path: string, [channels, rows, columns]: readonly [number, number, number]): Promise<Uint8Array> {
-  if (channels !== 1 && channels !== 3) throw new ArgumentError(`Images have 1 or 3 channels; samples of [${channels}, ${rows}, ${columns}] cannot be read from ${path}.`);
-  const decoded = await sharp(path, { failOn: 'error' }).rotate().flatten().toColourspace('srgb').raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true }).catch((cause: unknown) => {
-    throw new ArgumentError(`${path} is no image that can be read: ${(cause as Error).message}`, { cause });
+export async function readPixels(image: string | Uint8Array, { channels, name, needed, opaque = false }: PixelOptions): Promise<Pixels> {
+  const upright = sharp(image, { failOn: 'error' }).autoOrient();
+  const decoded = await (opaque ? upright.removeAlpha() : upright.flatten()).toColourspace('srgb').raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true }).catch((cause: unknown) => {
+    throw new ArgumentError(`${name} is no image that can be read: ${(cause as Error).message}`, { cause });
   });
   const { info, data } = decoded;
-  if (info.width !== columns || info.height !== rows) {
-    throw new ArgumentError(`${path} has ${info.width} × ${info.height} pixels; needed: ${columns} × ${rows}. Resize or crop the images first.`);
-  }
-  const pixels = rows * columns;
+  const pixels = info.width * info.height;
   const planes = new Uint8Array(channels * pixels);
   for (let i = 0; i < pixels; i++) {
     const [red, green, blue] = [0, 1, 2].map((c) => data[i * info.channels + Math.min(c, info.channels - 1)]!) as [number, number, number];
     if (channels === 3) [planes[i], planes[pixels + i], planes[2 * pixels + i]] = [red, green, blue];
-    else if (Math.max(red, green, blue) - Math.min(red, green, blue) > greyTolerance) throw new ArgumentError(`${path} has colours; needed: grey images [1, ${rows}, ${columns}]. Convert the images first.`);
+    else if (Math.max(red, green, blue) - Math.min(red, green, blue) > greyTolerance) throw new ArgumentError(`${name} has colours; needed: ${needed}. Convert the images first.`);
     else planes[i] = Math.round((red + green + blue) / 3);
   }
-  return planes;
+  return { shape: [channels, info.height, info.width], data: planes };
+}
+
+/**
+ * The pixels of an image file of a known size, bytes [C, H, W].
+ * @throws {ArgumentError} as `readPixels`; for another size
+ */
+export async function readImage(path: string, [channels, rows, columns]: readonly [number, number, number]): Promise<Uint8Array> {
+  if (channels !== 1 && channels !== 3) throw new ArgumentError(`Images have 1 or 3 channels; samples of [${channels}, ${rows}, ${columns}] cannot be read from ${path}.`);
+  const { shape, data } = await readPixels(path, { channels, name: path, needed: `grey images [1, ${rows}, ${columns}]` });
+  if (shape[1] !== rows || shape[2] !== columns) throw new ArgumentError(`${path} has ${shape[2]} × ${shape[1]} pixels; needed: ${columns} × ${rows}. Resize or crop the images first.`);
+  return data;
 }
 
 /** Levels by which the channels of a grey pixel may differ: what JPEG does to one. */

@@ -145,7 +145,12 @@ function fileSource(name: string, files: readonly string[], sampleShape: readonl
     stamp: async () => (await Promise.all(files.map(fileStamp))).join('\n'),
     read: async (first, count) => {
       const bytes = new Uint8Array(count * length);
-      await Promise.all(files.slice(first, first + count).map(async (file, i) => bytes.set(await readImage(file, sampleShape as [number, number, number]), i * length)));
+      const read = await Promise.allSettled(files.slice(first, first + count).map((file) => readImage(file, sampleShape as [number, number, number])));
+      // Of several files that do not fit, always the first is named.
+      for (const [i, one] of read.entries()) {
+        if (one.status === 'rejected') throw one.reason;
+        bytes.set(one.value, i * length);
+      }
       return { shape: [count, ...sampleShape], data: valuesOfBytes(bytes) };
     },
     close: () => Promise.resolve(),

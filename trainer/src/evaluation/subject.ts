@@ -2,11 +2,11 @@
 import { createHash } from 'node:crypto';
 import { access, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { bundleSource, open, type ProviderName } from '@ratioflow/node';
-import { ArgumentError, FormatError, type FloatTensor, type SampleOptions, type Seed } from '@ratioflow/sdk';
+import { bundleSource, open, readPixels, type ProviderName } from '@ratioflow/node';
+import { ArgumentError, type FloatTensor, type SampleOptions, type Seed } from '@ratioflow/sdk';
 import sharp from 'sharp';
 import { sampleLength, type Dataset } from '../data/dataset.js';
-import { byteValues } from '../data/image-array.js';
+import { valuesOfBytes } from '../data/image-array.js';
 import { openImageFiles, type ImageFile } from '../data/image-files.js';
 import { openDataset, type DatasetConfig } from '../data/open.js';
 import { arraySource, namedSet, sourceOfSet, type SampleSource } from '../data/sample-source.js';
@@ -48,7 +48,7 @@ const stretch = 256;
 /**
  * @param text a bundle (folder, zip, URL), `.npy`, a folder or archive of images, or a data set: `mnist`, `mnist:test`, or the
  *   `data` block of a configuration in braces (`{name: cifar10, folder: …}`)
- * @throws {ArgumentError | BundleError | FormatError} naming it
+ * @throws {ArgumentError | BundleError} naming it
  */
 export async function openSubject(text: string, options: SubjectOptions): Promise<Subject> {
   if (/^[a-z][a-z0-9+.-]+:\/\//i.test(text) || await access(join(text, 'manifest.json')).then(() => true, () => false)) return bundle(text, options);
@@ -156,7 +156,9 @@ async function imageFiles(path: string, { channels }: SubjectOptions): Promise<S
   const { value: firstFile } = await look.next() as { value?: ImageFile };
   await look.return(undefined);
   if (!firstFile) return null;
-  const { channels: own } = await sharp(firstFile.bytes).metadata();
+  const { channels: own } = await sharp(firstFile.bytes).metadata().catch((cause: unknown) => {
+    throw new ArgumentError(`${path}: ${firstFile.name} is no image that can be read: ${(cause as Error).message}`, { cause });
+  });
   const wanted = channels ?? (own >= 3 ? 3 : 1);
   return {
     kind: 'images', name: path, facts: {}, size: null,
@@ -175,31 +177,14 @@ async function imageFiles(path: string, { channels }: SubjectOptions): Promise<S
         signal?.throwIfAborted();
         if (index++ < first) continue;
         if (index > first + count) break;
-        const image = await decode(path, file, wanted);
+        const image = await readPixels(file.bytes, { channels: wanted, name: `${path}: ${file.name}`, needed: 'grey images of 1 channel, which the extractor takes', opaque: true });
         shape ??= image.shape;
         if (image.shape.join() !== shape.join()) throw new ArgumentError(`${path}: ${file.name} has ${image.shape[2]} × ${image.shape[1]} pixels, the images before it ${shape[2]} × ${shape[1]}: bring all to one size.`);
-        held.push(image.data);
+        held.push(valuesOfBytes(image.data));
         if (held.length === stretch) yield flush();
       }
       if (held.length > 0) yield flush();
     },
     close: () => Promise.resolve(),
-  };
-}
-
-/** [C, H, W] in [−1, 1], without transparency, as pytorch-fid reads files. */
-async function decode(path: string, { name, bytes }: ImageFile, channels: 1 | 3): Promise<{ shape: readonly number[]; data: Float32Array }> {
-  const image = sharp(bytes, { failOn: 'error' }).autoOrient();
-  const { channels: own } = await image.metadata().catch((cause: unknown) => {
-    throw new FormatError(`${path}: ${name} is no image that can be read: ${(cause as Error).message}`, { cause });
-  });
-  if (channels === 1 && own >= 3) throw new ArgumentError(`${path}: ${name} has colours; the extractor takes grey images of 1 channel.`);
-  const { data, info } = await image.removeAlpha().toColourspace(channels === 1 ? 'b-w' : 'srgb').raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true }).catch((cause: unknown) => {
-    throw new FormatError(`${path}: ${name} cannot be decoded: ${(cause as Error).message}`, { cause });
-  });
-  const pixels = info.width * info.height;
-  return {
-    shape: [channels, info.height, info.width],
-    data: Float32Array.from({ length: channels * pixels }, (_, at) => byteValues[data[(at % pixels) * info.channels + Math.min(Math.floor(at / pixels), info.channels - 1)]!]!),
   };
 }

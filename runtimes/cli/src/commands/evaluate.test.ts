@@ -1,17 +1,18 @@
 /** `ratioflow evaluate` from files to figures, with an extractor whose one feature, the mean of an image, has a distance in closed form. */
 import { createHash } from 'node:crypto';
-import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { GraphBuilder, newModel, writeModel } from '@ratioflow/export';
 import { open, writeNpy } from '@ratioflow/node';
+import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { writeGaussianBundle } from '../testing/gaussian-bundle.js';
 import { ratioflow } from '../testing/run-command.js';
 
 let folder: string;
 let bundle: string;
-const at = (name: string): string => join(folder, name);
+const at = (...names: string[]): string => join(folder, ...names);
 const count = 40;
 const grey = (images: number, base: number, pixels = 16): Float32Array => Float32Array.from({ length: images * pixels }, (_, i) => base + 0.3 * Math.sin(i * i));
 const data = grey(50, -0.2);
@@ -72,6 +73,18 @@ describe('ratioflow evaluate', () => {
     expect(manifest.reference).toMatchObject({ count: 50, extractor: manifest.extractor.sha256 });
   });
 
+  it('takes the files that sample writes, grey ones and those with equal red, green and blue', async () => {
+    expect((await ratioflow(['sample', bundle, '--count', String(count), '--seed', '6', '-o', `${at('samples')}/`])).code).toBe(0);
+    const files = await readdir(at('samples'));
+    expect([files.length, (await sharp(at('samples', files[0]!)).metadata()).channels]).toEqual([count, 1]);
+    await sharp(at('samples', files[0]!)).toColourspace('srgb').png().toFile(at('rgb.png'));
+    expect((await sharp(at('rgb.png')).metadata()).channels).toBe(3);
+    await rename(at('rgb.png'), at('samples', files[0]!));
+    const { code } = await evaluate(at('samples'), '--reference', at('data.npy'), '--extractor', at('mean.onnx'), '-o', at('files.json'));
+    expect(code).toBe(0);
+    expect((await resultOf(at('files.json'))).figures).toEqual((await resultOf(at('result.json'))).figures);
+  });
+
   it('repeats on the next samples; prints JSON; compares with statistics that it saved', async () => {
     const saved = await evaluate(at('data.npy'), '--extractor', at('mean.yaml'), '--save', at('data.npz'));
     expect([saved.code, saved.out]).toEqual([0, `statistics in ${at('data.npz')}\n`]);
@@ -123,6 +136,8 @@ describe('ratioflow evaluate', () => {
     ['statistics of another extractor', ['data.npy', '--reference', 'raw.npz', '--extractor', 'mean.yaml'], /raw\.npz was made with another extractor \(hash [0-9a-f]{12}\) than .*mean\.yaml \([0-9a-f]{12}\)/],
     ['statistics that are none', ['data.npy', '--reference', 'broken.npz', '--extractor', 'mean.yaml'], /broken\.npz is no \.npz archive that can be read/],
     ['fewer samples than asked for', ['data.npy', '--reference', 'data.npy', '--extractor', 'mean.yaml', '--count', '60'], 'has 50 samples from number 0 on, 60 were asked for'],
+    ['files that are no images', ['damaged.dir', '--reference', 'data.npy', '--extractor', 'mean.onnx'], /damaged: 0\.png is no image that can be read/],
+    ['files in colours', ['colours.dir', '--reference', 'data.npy', '--extractor', 'mean.onnx'], /colours: red\.png has colours; needed: grey images of 1 channel, which the extractor takes/],
     ['what is not there', ['nothing.npy', '--reference', 'data.npy', '--extractor', 'mean.yaml'], /nothing\.npy cannot be read: there is no such file/],
     ['no reference', ['data.npy', '--extractor', 'mean.yaml'], 'Without a reference there is nothing to compare with'],
   ])('refuses %s, naming both sides; nothing is overwritten', async (_, [subject, ...args], message) => {
@@ -130,13 +145,16 @@ describe('ratioflow evaluate', () => {
     await writeExtractor('wide', ['N', 1, 8, 8], 'channels: 1\n');
     for (const name of ['broken.onnx', 'alone.onnx', 'broken.npz']) await writeFile(at(name), 'x');
     await writeFile(at('broken.yaml'), 'channels: 1\n');
+    for (const name of ['damaged', 'colours']) await mkdir(at(name), { recursive: true });
+    await writeFile(at('damaged', '0.png'), 'x');
+    await sharp({ create: { width: 4, height: 4, channels: 3, background: 'red' } }).png().toFile(at('colours', 'red.png'));
     await writeNpy(at('large.npy'), { shape: [9, 1, 8, 8], data: grey(9, 0, 64) });
     await writeNpy(at('colours.npy'), { shape: [9, 3, 4, 4], data: grey(9, 0, 48) });
     await evaluate(at('data.npy'), '--extractor', 'raw', '--save', at('raw.npz'));
     await writeFile(at('kept.json'), 'kept');
     await writeFile(at('kept.npz'), 'kept');
     const before = await readdir(folder);
-    const path = (arg: string): string => (/^[a-z]+\.(npy|npz|onnx|yaml)$/.test(arg) ? at(arg) : arg === 'bundle.dir' ? bundle : arg);
+    const path = (arg: string): string => (/^[a-z]+\.(npy|npz|onnx|yaml)$/.test(arg) ? at(arg) : arg === 'bundle.dir' ? bundle : arg.endsWith('.dir') ? at(arg.slice(0, -4)) : arg);
     const { code, out, err } = await evaluate(path(subject!), ...args.map(path), '-o', at('kept.json'), ...(args.includes('--reference') && !args.includes('--refine-curve') ? ['--save', at('kept.npz')] : []));
     expect([code, out]).toEqual([1, '']);
     expect(err).toMatch(message);
