@@ -12,6 +12,7 @@ import { openEstimator, type OpenedEstimator } from '../estimators/open-estimato
 import { checkSize, openData } from '../run/assemble.js';
 import type { Checkpoint } from '../run/checkpoint.js';
 import { iterate, restore, type IterateOptions } from '../run/iterate.js';
+import { checkRoom } from '../run/run-folder.js';
 import { openRecord, type RunRecord } from '../run/run-record.js';
 import type { Attack } from './attack.js';
 import { classifierRecord, type ClassifierFacts } from './classifier-record.js';
@@ -86,6 +87,7 @@ export async function runClassifier(config: ClassifierConfig, options: IterateOp
     if (latest) record.figures(iteration, { 'test/accuracy': latest.accuracy, ...(latest.underAttack && { 'test/accuracy_under_attack': latest.underAttack.accuracy }) });
   };
   try {
+    if (!checkpoint) await checkRoom(out, config, network.countParams());
     for (const warning of tensorflow.warnings) onMessage?.(warning);
     onMessage?.(`Learning: ${tensorflow.description}. ${names.length} classes: ${names.join(', ')}.`);
     const record = await iterate({

@@ -1,24 +1,44 @@
 /** The folder of a run: made new, or found with its configuration. */
-import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeFileAtomic } from '@ratioflow/node';
 import { stringify } from 'yaml';
+import type { RunConfig } from '../config/schema.js';
 import { ConfigError } from '../errors.js';
+import { sizesOf } from '../plan/network-plan.js';
 
 const configFile = 'config.yaml';
 
-/** @throws {ConfigError} when the folder already holds something */
+/** @throws {ConfigError} when the folder already holds something, or cannot be made */
 export async function makeRunFolder(out: string): Promise<void> {
   const entries = await entriesOf(out);
   if (entries.length > 0) throw new ConfigError(`${out} is not empty (${held(entries)}): choose another folder, or go on with --resume ${out}.`);
-  await mkdir(out, { recursive: true });
+  await make(out);
 }
 
 /** An empty folder for what is no run. @throws {ConfigError} when it already holds something */
 export async function makeFolder(out: string): Promise<void> {
   const entries = await entriesOf(out);
   if (entries.length > 0) throw new ConfigError(`${out} is not empty (${held(entries)}): choose another folder, or remove it.`);
-  await mkdir(out, { recursive: true });
+  await make(out);
+}
+
+const make = (out: string): Promise<unknown> => mkdir(out, { recursive: true }).catch((cause: unknown) => {
+  throw new ConfigError(`${out} cannot be made: ${(cause as Error).message}. Choose another folder.`, { cause });
+});
+
+/**
+ * What would fail hours later: checkpoints, and one more while it is written, must find room.
+ * @param parameters of the network
+ * @throws {ConfigError} when the disk has less room than a new run takes
+ */
+export async function checkRoom(out: string, config: RunConfig, parameters: number): Promise<void> {
+  const { latest } = config.checkpoints.keep;
+  const { checkpointBytes } = sizesOf(config, parameters, 0);
+  const needed = checkpointBytes * (1 + 1 / latest);
+  const { bavail, bsize } = await statfs(out);
+  const megabytes = (bytes: number): string => `${(bytes / 1e6).toPrecision(3)} MB`;
+  if (bavail * bsize < needed) throw new ConfigError(`${out}: the checkpoints of this run take ${megabytes(needed)}, but the disk has ${megabytes(bavail * bsize)} left. Make room, choose another folder, or keep fewer of them (checkpoints.keep).`);
 }
 
 const entriesOf = (out: string): Promise<string[]> => readdir(out).catch(() => []);

@@ -244,6 +244,14 @@ it('a folder that holds something is not overwritten', async () => {
   expect(await readdir(out)).toEqual(['thesis.tex']);
 });
 
+it('a disk without room for the checkpoints, and a folder that cannot be made, are said before the first iteration', async () => {
+  const out = newFolder();
+  await expect(startRun(toy('checkpoints.keep=1000000000000'), { out })).rejects.toThrow(/checkpoints of this run take 2\.04e\+11 MB, but the disk has .* MB left\. Make room, choose another folder, or keep fewer/);
+  expect(await readdir(out)).toEqual([]);
+  await writeFile(join(folder, 'a-file'), '');
+  await expect(startRun(toy(), { out: join(folder, 'a-file', 'run') })).rejects.toThrow(/a-file\/run cannot be made: ENOTDIR.* Choose another folder\./);
+});
+
 it('divergence ends with the iteration, and the last good checkpoint stays', async () => {
   const out = newFolder();
   const attempt = startRun(toy('training.learningRate=1e30', 'checkpoints.every=1'), { out });

@@ -20,7 +20,7 @@ import type { Pace } from './progress.js';
 import { estimatorRecord } from './estimator-record.js';
 import { bundleOf } from './run-bundle.js';
 import { openRecord, type RunRecord } from './run-record.js';
-import { makeRunFolder, readRunConfig } from './run-folder.js';
+import { checkRoom, makeRunFolder, readRunConfig } from './run-folder.js';
 
 /** What a run reports while it goes on. */
 export type TrainingProgress = (IterationMetrics | ClassifierMetrics) & Pace;
@@ -113,6 +113,7 @@ async function runEstimator(config: TrainingConfig, options: RunOptions, checkpo
   try {
     for (const warning of assembly.tensorflow.warnings) onMessage?.(warning);
     onMessage?.(`Learning: ${assembly.tensorflow.description}. Flow: ${assembly.bridge.engine === 'tfjs' ? 'the same' : runtime.name}.`);
+    if (!checkpoint) await checkRoom(out, config, assembly.network.countParams());
     await writePrior(out, assembly.prior.state);
     const log = await iterate({
       config, learner: assembly.learner,
