@@ -129,10 +129,16 @@ describe('a disk that takes no more', () => {
   const mayMount = spawnSync('unshare', ['--mount', '--map-root-user', 'mount', '-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', '/mnt']).status === 0;
   if (!mayMount) console.log('skip: this user may not mount a small file system: a full disk is tested by a limit on file sizes only');
   it.skipIf(!mayMount)('and says that the disk is full', () => {
-    // Three checkpoints of 207 kB fit, a fourth does not.
-    const inside = 'mount -t tmpfs -o size=700k tmpfs /mnt; "$0" "$@"; ls -A /mnt/run/checkpoints';
-    const child = spawnSync('unshare', ['--mount', '--map-root-user', 'bash', '-c', inside, process.execPath, script, config, '/mnt/run', 'checkpoints.keep=9']);
-    const lines = child.stdout.toString().trim().split('\n');
+    const run = (inside: string): string[] => {
+      const args = [script, config, '/mnt/run', 'checkpoints.keep=9', `training.iterations=${last}`];
+      const child = spawnSync('unshare', ['--mount', '--map-root-user', 'bash', '-c', inside, process.execPath, ...args]);
+      return child.stdout.toString().trim().split('\n');
+    };
+    // Before it begins, where not all checkpoints would fit.
+    expect(run('mount -t tmpfs -o size=700k tmpfs /mnt; "$0" "$@"').at(-1)).toMatch(/^error ConfigError: .*the disk has .* MB left\. Make room/);
+    // Two checkpoints, then somebody else takes all but 300 kB: another of 207 kB fits, no more.
+    const fill = 'head -c $(($(df --output=avail -k /mnt | tail -1) - 300))K /dev/zero > /mnt/fill';
+    const lines = run(`mount -t tmpfs -o size=8m tmpfs /mnt; "$0" "$1" "$2" "$3" training.iterations=4 > /dev/null; ${fill}; "$0" "$@"; ls -A /mnt/run/checkpoints`);
     expect(lines.at(-4)).toMatch(/^error RatioflowError: .*00000008\.safetensors cannot be written: the disk is full/);
     expect(lines.slice(-3)).toEqual(['00000002.safetensors', '00000004.safetensors', '00000006.safetensors']);
   });

@@ -33,9 +33,9 @@ export async function attempt(setting: string, signal: AbortSignal | undefined, 
 }
 
 /** Bytes of training. @param activationBytes of the values that learning keeps */
-export function sizesOf({ checkpoints: { keep }, training }: RunConfig, parameters: number, activationBytes: number): Pick<NetworkPlan, 'parameters' | 'weightBytes' | 'activationBytes' | 'checkpointBytes'> {
+export function sizesOf({ checkpoints: { every, keep }, training }: RunConfig, parameters: number, activationBytes: number): Pick<NetworkPlan, 'parameters' | 'weightBytes' | 'activationBytes' | 'checkpointBytes'> {
   const copies = training.ema > 0 ? 4 : 3;
-  const kept = keep.latest + (keep.every === undefined ? 0 : Math.floor(training.iterations / keep.every));
+  const kept = Math.min(keep.latest, Math.ceil(training.iterations / every)) + (keep.every === undefined ? 0 : Math.floor(training.iterations / keep.every));
   return { parameters, weightBytes: 4 * parameters * (copies + 1), activationBytes, checkpointBytes: kept * 4 * parameters * copies };
 }
 

@@ -35,7 +35,7 @@ const make = (out: string): Promise<unknown> => mkdir(out, { recursive: true }).
 export async function checkRoom(out: string, config: RunConfig, parameters: number): Promise<void> {
   const { latest } = config.checkpoints.keep;
   const { checkpointBytes } = sizesOf(config, parameters, 0);
-  const needed = checkpointBytes * (1 + 1 / latest);
+  const needed = checkpointBytes * (1 + 1 / Math.min(latest, Math.ceil(config.training.iterations / config.checkpoints.every)));
   const { bavail, bsize } = await statfs(out);
   const megabytes = (bytes: number): string => `${(bytes / 1e6).toPrecision(3)} MB`;
   if (bavail * bsize < needed) throw new ConfigError(`${out}: the checkpoints of this run take ${megabytes(needed)}, but the disk has ${megabytes(bavail * bsize)} left. Make room, choose another folder, or keep fewer of them (checkpoints.keep).`);

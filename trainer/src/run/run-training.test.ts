@@ -246,7 +246,7 @@ it('a folder that holds something is not overwritten', async () => {
 
 it('a disk without room for the checkpoints, and a folder that cannot be made, are said before the first iteration', async () => {
   const out = newFolder();
-  await expect(startRun(toy('checkpoints.keep=1000000000000'), { out })).rejects.toThrow(/checkpoints of this run take 2\.04e\+11 MB, but the disk has .* MB left\. Make room, choose another folder, or keep fewer/);
+  await expect(startRun(toy('checkpoints={ every: 1, keep: 1000000000000 }', 'training.iterations=1000000000000'), { out })).rejects.toThrow(/checkpoints of this run take 2\.04e\+11 MB, but the disk has .* MB left\. Make room, choose another folder, or keep fewer/);
   expect(await readdir(out)).toEqual([]);
   await writeFile(join(folder, 'a-file'), '');
   await expect(startRun(toy(), { out: join(folder, 'a-file', 'run') })).rejects.toThrow(/a-file\/run cannot be made: ENOTDIR.* Choose another folder\./);
