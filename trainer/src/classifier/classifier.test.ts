@@ -165,7 +165,8 @@ describe('a plan', () => {
     const block = (size: number, inputs: number, outputs: number, shortcut: boolean): number => size * (9 * inputs * outputs + 9 * outputs * outputs + (shortcut ? inputs * outputs : 0));
     const macs = 64 * 9 * 16 + block(16, 16, 16, true) + block(4, 16, 32, true) + block(4, 32, 32, false) + block(1, 32, 32, true) + 3 * 32;
     expect(plain).toMatchObject({ kind: 'classifier', sampleShape: [1, 8, 8], classes: 3, forwardMacs: macs, flopsPerIteration: 2 * 12 * 3 * macs, measured: null });
-    expect(plain.checkpointBytes).toBe(9 * 4 * 4 * plain.parameters);
+    // After iterations 7, 14, 21, 28 and 30: fewer than would be kept.
+    expect(plain.checkpointBytes).toBe(5 * 4 * 4 * plain.parameters);
     const robust = await planClassifier(halves('attack={ radius: 1, steps: 4 }'), { trialSteps: 0 });
     expect(robust.flopsPerIteration).toBe(2 * 12 * (3 + 2 * 4) * macs);
   });
