@@ -1,7 +1,9 @@
 /** @ratioflow/web in a real Chromium, against what onnxruntime-node makes of the same bundles. */
+import { createHash } from 'node:crypto';
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { GraphBuilder, newModel, writeModel } from '@ratioflow/export';
 import { open as openInNode } from '@ratioflow/node';
 import type * as Sdk from '@ratioflow/sdk';
 import type { SampleOptions } from '@ratioflow/sdk';
@@ -206,6 +208,75 @@ describe.skipIf(noChromium !== undefined)('in the browser', () => {
     expect(statistics.provider).toBe('wasm');
     expect(statistics.warnings.join()).toMatch(/(sampler|step)\.onnx does not run on webgpu \(webgpu of onnxruntime-web .* computes .*: wasm is used instead/);
   });
+
+  it('names a tensor that no device can hold, and goes on', async () => {
+    const builder = new GraphBuilder('large');
+    const x = builder.input('x', 'float32', ['N', 1, 8, 8]);
+    // 2 GiB: beyond what a binding of WebGPU may have.
+    const large = builder.op('Expand', [builder.op('ReduceMax', [x], { keepdims: 0 }), builder.ints([2 ** 29])]);
+    builder.output('logRatio', builder.op('ReduceSum', [builder.op('Mul', [x, builder.op('ReduceMax', [large], { keepdims: 0 })]), builder.ints([1, 2, 3])], { keepdims: 0 }));
+    await cp(join(folder, 'image'), join(folder, 'large'), { recursive: true });
+    const graph = writeModel(newModel(builder.graph));
+    await writeFile(join(folder, 'large/ratio.onnx'), graph);
+    const manifest = JSON.parse(await readFile(join(folder, 'large/manifest.json'), 'utf8')) as { files: Record<string, unknown> };
+    manifest.files['ratio.onnx'] = { size: graph.byteLength, sha256: createHash('sha256').update(graph).digest('hex') };
+    await writeFile(join(folder, 'large/manifest.json'), JSON.stringify(manifest));
+    const result = await (await openPage()).evaluate(async () => {
+      const model = await ratioflow.open('/bundles/large', { providers: ['webgpu'], selfTest: false });
+      const settings = { count: 2, K: 2, kappa: 0 };
+      const { samples } = await model.sample(settings);
+      const error = await model.score(samples).then(() => 'nothing', (error: unknown) => `${(error as Error).name}: ${(error as Error).message}`);
+      const again = await model.sample(settings);
+      await model.dispose();
+      return { error, provider: again.statistics.provider, same: again.samples.data.every((value, i) => value === samples.data[i]) };
+    });
+    expect(result).toEqual({ error: expect.stringMatching(/^RuntimeError: ratio\.onnx failed on webgpu: .*(exceeds|limit)/) as string, provider: 'webgpu', same: true });
+  }, 120_000);
+
+  it('names an allocation that fails, gives no result of it, and opens again', async () => {
+    const page = await openPage();
+    const { error, again, before, after } = await page.evaluate(async () => {
+      // What a device says that runs out of memory: the scope around the allocation has the error, calls go on as if all were well.
+      interface Device { createBuffer(descriptor: GPUBufferDescriptor): GPUBuffer; pushErrorScope(filter: GPUErrorFilter): undefined; popErrorScope(): Promise<GPUError | null> }
+      const device = GPUDevice.prototype as unknown as Device;
+      const { createBuffer, pushErrorScope, popErrorScope } = device;
+      const scopes: { readonly filter: GPUErrorFilter; failed: boolean }[] = [];
+      let full = false;
+      device.createBuffer = function create(descriptor) {
+        const scope = scopes.findLast(({ filter }) => filter === 'out-of-memory');
+        if (full && scope !== undefined) scope.failed = true;
+        return createBuffer.call(this, descriptor);
+      };
+      device.pushErrorScope = function push(filter) {
+        scopes.push({ filter, failed: false });
+        return pushErrorScope.call(this, filter);
+      };
+      device.popErrorScope = async function pop() {
+        const scope = scopes.pop();
+        return await popErrorScope.call(this) ?? (scope?.failed === true ? new GPUOutOfMemoryError('no more memory') : null);
+      };
+      const open = (): Promise<Sdk.Model> => ratioflow.open('/bundles/points', { providers: ['webgpu'], worker: false, selfTest: false });
+      const sample = async (model: Sdk.Model): Promise<number[] | string> => model.sample({ count: 3000, batch: 3000, K: 3, kappa: 0 })
+        .then(({ samples, statistics: { provider } }) => (provider === 'webgpu' ? [...samples.data] : provider), (error: unknown) => `${(error as Error).name}: ${(error as Error).message}`);
+      const [one, two] = [await open(), await open()];
+      const before = await sample(one);
+      await one.dispose();
+      await two.sample({ K: 1, kappa: 0 });
+      full = true;
+      const error = await sample(two);
+      full = false;
+      const again = await sample(two);
+      await two.dispose();
+      const three = await open();
+      const after = await sample(three);
+      await three.dispose();
+      return { error, again, before, after };
+    });
+    expect(before).toHaveLength(6000);
+    expect(error).toMatch(/^RuntimeError: \w+\.onnx failed on webgpu: the WebGPU device refused it \(no more memory\): take a smaller batch, or open the model again/);
+    expect(again).toEqual(before);
+    expect(after).toEqual(before);
+  }, 120_000);
 
   describe.each([['in the page', false], ['in a worker', true]] as const)('a device %s', (_, worker) => {
     /** Opens the bundle on a device that the test holds in its hands. */

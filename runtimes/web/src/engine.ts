@@ -24,10 +24,20 @@ export interface Engine {
   readonly exclusive: <T>(task: () => Promise<T>) => Promise<T>;
   /** The graphics device on which sessions are to be made. */
   readonly device: GPUDevice | undefined;
-  /** Passes the task on, unless the device is lost. @throws {RuntimeError} saying so */
-  readonly guarded: <T>(task: () => Promise<T>) => Promise<T>;
+  /**
+   * Passes the task on, unless the device is lost. What the device then refuses of it, an allocation for one, is known later.
+   * @throws {RuntimeError} saying that the device is lost, or what it refused of a task that failed
+   */
+  readonly guarded: <T>(task: () => Promise<T>) => Promise<Guarded<T>>;
   /** Resolves when the device has done what was submitted so far; at once without a device. */
   readonly submitted: () => Promise<unknown>;
+}
+
+/** The value of a task on the device. */
+export interface Guarded<T> {
+  readonly value: T;
+  /** Resolves once the device has accepted all of the task; until then the value may be nonsense. Rejects with a RuntimeError when it did not. */
+  readonly accepted: Promise<void>;
 }
 
 /** WebAssembly file of each build. */
@@ -42,19 +52,21 @@ const engines = new Map<ProviderName, Promise<Engine>>();
 /** Starts the engine for a provider, or gives the one that runs. @throws when the provider is absent */
 export function startEngine(provider: ProviderName, options: EngineOptions): Promise<Engine> {
   let engine = engines.get(provider);
+  const forget = (): void => {
+    if (engines.get(provider) === engine) engines.delete(provider);
+  };
   if (engine === undefined) {
-    engine = start(provider, options);
+    engine = start(provider, options, forget);
     engines.set(provider, engine);
     // A download that failed may be tried again.
-    engine.catch(() => engines.delete(provider));
+    engine.catch(forget);
   }
   return engine;
 }
 
-async function start(provider: ProviderName, { threads, assets }: EngineOptions): Promise<Engine> {
+/** @param onBroken called when the device should serve no further model */
+async function start(provider: ProviderName, { threads, assets }: EngineOptions, onBroken: () => void): Promise<Engine> {
   const device = provider === 'webgpu' ? await requestDevice() : undefined;
-  // The next one to open a model gets a new device.
-  void device?.lost.then(() => engines.delete(provider));
   const ort = provider === 'webgpu' ? await import('onnxruntime-web/webgpu') : await import('onnxruntime-web/wasm');
   ort.env.logLevel = 'error';
   ort.env.wasm.numThreads = threads;
@@ -73,20 +85,48 @@ async function start(provider: ProviderName, { threads, assets }: EngineOptions)
       last = result.catch(() => undefined);
       return result;
     },
-    guarded: device === undefined ? (task) => task() : guard(device),
+    guarded: device === undefined ? async (task) => ({ value: await task(), accepted: Promise.resolve() }) : guard(device, onBroken),
     submitted: () => device?.queue.onSubmittedWorkDone() ?? Promise.resolve(),
   };
 }
 
-/** A device reports its loss beside the calls on it, which may then never answer: this brings the two together, and calls a lost one no more. */
-function guard(device: GPUDevice): Engine['guarded'] {
+/**
+ * A device reports its loss and what it refuses beside the calls on it, which may then never answer, or answer with nonsense:
+ * this brings them together, and calls a lost device no more.
+ */
+function guard(device: GPUDevice, onBroken: () => void): Engine['guarded'] {
   let loss: RuntimeError | undefined;
   const lost = device.lost.then(({ message, reason }): never => {
+    onBroken();
     throw loss = new RuntimeError(`the WebGPU device was lost (${message || reason}): open the model again`);
   });
   lost.catch(() => undefined);
-  return (task) => (loss === undefined ? Promise.race([lost, task()]) : Promise.reject(loss));
+  const refusals = async (): Promise<void> => {
+    // The innermost scope was pushed last. A device that is lost has no scopes any more.
+    const found = await Promise.race([lost, Promise.all(filters.map(() => device.popErrorScope().catch(() => null)))]);
+    const error = found.find((one) => one !== null);
+    if (error === undefined) return;
+    // The engine may keep what the device refused for later use: the next model gets a new device.
+    onBroken();
+    throw new RuntimeError(`the WebGPU device refused it (${error.message || 'out of memory'}): take a smaller batch, or open the model again`, { cause: error });
+  };
+  return async (task) => {
+    if (loss !== undefined) throw loss;
+    for (const filter of filters) device.pushErrorScope(filter);
+    try {
+      const value = await Promise.race([lost, task()]);
+      const accepted = refusals();
+      accepted.catch(() => undefined);
+      return { value, accepted };
+    } catch (error) {
+      // What failed after a refusal failed because of it.
+      await refusals();
+      throw error;
+    }
+  };
 }
+
+const filters = ['internal', 'validation', 'out-of-memory'] as const satisfies readonly GPUErrorFilter[];
 
 let last: Promise<unknown> = Promise.resolve();
 let breath = 0;

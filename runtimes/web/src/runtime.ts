@@ -51,7 +51,7 @@ export function createRuntime({ providers = ['webgpu', 'wasm'], threads, assets 
         throw cause;
       });
       version = engine.ort.env.versions.web ?? '';
-      const session = await engine.exclusive(() => engine.guarded(() => engine.ort.InferenceSession.create(graph.model, {
+      const { value: session, accepted } = await engine.exclusive(() => engine.guarded(() => engine.ort.InferenceSession.create(graph.model, {
         executionProviders: [engine.device === undefined ? provider! : { name: 'webgpu', device: engine.device }],
         externalData: Array.from(graph.externalData, ([path, data]) => ({ path, data })),
         graphOptimizationLevel: options.optimization ?? 'all',
@@ -63,6 +63,7 @@ export function createRuntime({ providers = ['webgpu', 'wasm'], threads, assets 
       }
       const made = wrapSession(graph.name, session, provider!, engine);
       try {
+        await accepted;
         const problem = await check?.(made);
         if (problem === undefined) return made;
         throw new RuntimeError(`${provider!} of onnxruntime-web ${version} computes ${graph.name} wrongly: ${problem}.`);

@@ -5,7 +5,7 @@ import { ArgumentError, RuntimeError } from '@ratioflow/sdk';
 import type { DeviceTensor, Session, Tensor } from '@ratioflow/sdk';
 import { inputTensor, messageOf, outputTensor } from '@ratioflow/sdk/engine';
 import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-web/wasm';
-import type { Engine } from './engine.js';
+import type { Engine, Guarded } from './engine.js';
 import { capabilities } from './providers.js';
 import type { ProviderName } from './providers.js';
 
@@ -13,16 +13,20 @@ import type { ProviderName } from './providers.js';
 export function wrapSession(name: string, session: InferenceSession, provider: ProviderName, { ort, exclusive, guarded, submitted }: Engine): Session {
   let disposed = false;
   let ahead: Promise<unknown> = Promise.resolve();
-  // Where device tensors came from.
-  const own = new WeakMap<DeviceTensor, OrtTensor>();
-  const attempt = <T>(task: () => Promise<T>): Promise<T> => exclusive(async () => {
+  // Where device tensors came from, and whether the device made them.
+  const own = new WeakMap<DeviceTensor, Guarded<OrtTensor>>();
+  const failed = (cause: unknown): never => {
+    throw new RuntimeError(`${name} failed on ${provider}: ${messageOf(cause)}`, { cause });
+  };
+  const start = <T>(task: () => Promise<T>): Promise<Guarded<T>> => exclusive(async () => {
     if (disposed) throw new ArgumentError(`The session of ${name} has been disposed of.`);
-    try {
-      return await guarded(task);
-    } catch (cause) {
-      throw new RuntimeError(`${name} failed on ${provider}: ${messageOf(cause)}`, { cause });
-    }
+    return guarded(task).catch(failed);
   });
+  const attempt = async <T>(task: () => Promise<T>): Promise<T> => {
+    const { value, accepted } = await start(task);
+    await accepted.catch(failed);
+    return value;
+  };
   return {
     provider,
     capabilities: capabilities[provider],
@@ -36,21 +40,39 @@ export function wrapSession(name: string, session: InferenceSession, provider: P
       return read;
     }),
     ...(capabilities[provider].deviceTensors && {
-      runOnDevice: (feeds, output) => attempt(async () => {
-        const inputs = Object.fromEntries(Object.entries(feeds).map(([input, tensor]) => [input, 'data' in tensor ? inputTensor(ort.Tensor, tensor) : own.get(tensor)!]));
-        const tensor = (await session.run(inputs, [output]))[output]!;
-        // At most two runs wait for the device, so that aborting stays prompt and progress true.
-        const before = ahead;
-        ahead = submitted().catch(() => undefined);
-        await before;
+      runOnDevice: async (feeds, output) => {
+        const sources: Promise<void>[] = [];
+        const made = await start(async () => {
+          const inputs = Object.fromEntries(Object.entries(feeds).map(([input, tensor]) => {
+            if ('data' in tensor) return [input, inputTensor(ort.Tensor, tensor)];
+            const { value, accepted } = own.get(tensor)!;
+            sources.push(accepted);
+            return [input, value];
+          }));
+          const { [output]: tensor } = await session.run(inputs, [output]);
+          // At most two runs wait for the device, so that aborting stays prompt and progress true.
+          const before = ahead;
+          ahead = submitted().catch(() => undefined);
+          await before;
+          return tensor!;
+        });
+        try {
+          await Promise.all(sources);
+        } catch (cause) {
+          made.value.dispose();
+          failed(cause);
+        }
         const result: DeviceTensor = {
-          shape: tensor.dims,
-          read: () => attempt(async () => await tensor.getData() as Float32Array),
-          dispose: () => tensor.dispose(),
+          shape: made.value.dims,
+          read: async () => {
+            await made.accepted.catch(failed);
+            return attempt(async () => await made.value.getData() as Float32Array);
+          },
+          dispose: () => made.value.dispose(),
         };
-        own.set(result, tensor);
+        own.set(result, made);
         return result;
-      }),
+      },
     } satisfies Partial<Session>),
     dispose: async () => {
       if (disposed) return;
