@@ -237,7 +237,11 @@ describe.skipIf(noChromium !== undefined)('in the browser', () => {
     const page = await openPage();
     const { error, again, before, after } = await page.evaluate(async () => {
       // What a device says that runs out of memory: the scope around the allocation has the error, calls go on as if all were well.
-      interface Device { createBuffer(descriptor: GPUBufferDescriptor): GPUBuffer; pushErrorScope(filter: GPUErrorFilter): undefined; popErrorScope(): Promise<GPUError | null> }
+      interface Device {
+        createBuffer: (this: GPUDevice, descriptor: GPUBufferDescriptor) => GPUBuffer;
+        pushErrorScope: (this: GPUDevice, filter: GPUErrorFilter) => void;
+        popErrorScope: (this: GPUDevice) => Promise<GPUError | null>;
+      }
       const device = GPUDevice.prototype as unknown as Device;
       const { createBuffer, pushErrorScope, popErrorScope } = device;
       const scopes: { readonly filter: GPUErrorFilter; failed: boolean }[] = [];
@@ -249,7 +253,7 @@ describe.skipIf(noChromium !== undefined)('in the browser', () => {
       };
       device.pushErrorScope = function push(filter) {
         scopes.push({ filter, failed: false });
-        return pushErrorScope.call(this, filter);
+        pushErrorScope.call(this, filter);
       };
       device.popErrorScope = async function pop() {
         const scope = scopes.pop();

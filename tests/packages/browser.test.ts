@@ -52,7 +52,7 @@ describe.skipIf(noChromium !== undefined)('the packed packages, in the browser',
   });
 
   /** Samples in a page at an address as onnxruntime-node does: provider, and whether in a worker. */
-  async function check(url: string, ways: readonly (readonly ['wasm' | 'webgpu', boolean])[] = [['wasm', true], ['wasm', false], ['webgpu', true]]): Promise<void> {
+  async function check(url: string, ways: readonly (readonly ['wasm' | 'webgpu', boolean])[] = [['wasm', true], ['wasm', false], ['webgpu', true]], warnings: readonly string[] = []): Promise<void> {
     const context = await browser.newContext();
     const errors: string[] = [];
     const page = await context.newPage();
@@ -70,7 +70,7 @@ describe.skipIf(noChromium !== undefined)('the packed packages, in the browser',
         await model.dispose();
         return { samples: [...samples.data], statistics, refused };
       }, { provider, worker, settings });
-      expect(result).toMatchObject({ statistics: { provider, warnings: [] }, refused: true });
+      expect(result).toMatchObject({ statistics: { provider, warnings: provider === 'wasm' ? warnings : [] }, refused: true });
       const { samples } = await model.sample(settings);
       expect(samples.data.reduce((most, value, i) => Math.max(most, Math.abs(value - result.samples[i]!)), 0)).toBeLessThan(2e-4);
     }
@@ -79,6 +79,13 @@ describe.skipIf(noChromium !== undefined)('the packed packages, in the browser',
   }
   const serveSite = (site: string): ReturnType<typeof serveFiles> =>
     serveFiles({ '/bundles/': join(folder, 'bundles'), '/': site }, () => ({ ...isolation, 'Content-Security-Policy': policy }));
+
+  /** As docs/web.md says. */
+  async function copyScripts(target: string): Promise<void> {
+    await mkdir(target, { recursive: true });
+    for (const file of await readdir(join(web, 'dist/bundled'))) await copyFile(join(web, 'dist/bundled', file), join(target, file));
+    for (const file of ['ort-wasm-simd-threaded.wasm', 'ort-wasm-simd-threaded.asyncify.wasm']) await copyFile(join(root, 'node_modules/onnxruntime-web/dist', file), join(target, file));
+  }
 
   it('run in a Vite build', async () => {
     await build({ ...config, build: { outDir: join(folder, 'site'), emptyOutDir: true, assetsInlineLimit: 0 } });
@@ -103,11 +110,7 @@ describe.skipIf(noChromium !== undefined)('the packed packages, in the browser',
 
   it('run without a bundler, from the files that docs/web.md puts into a folder', async () => {
     const site = join(folder, 'plain');
-    await mkdir(join(site, 'ratioflow'), { recursive: true });
-    for (const file of await readdir(join(web, 'dist/bundled'))) await copyFile(join(web, 'dist/bundled', file), join(site, 'ratioflow', file));
-    for (const file of ['ort-wasm-simd-threaded.wasm', 'ort-wasm-simd-threaded.asyncify.wasm']) {
-      await copyFile(join(root, 'node_modules/onnxruntime-web/dist', file), join(site, 'ratioflow', file));
-    }
+    await copyScripts(join(site, 'ratioflow'));
     await writeFile(join(site, 'index.html'), html);
     await writeFile(join(site, 'page.js'), `import * as ratioflow from './ratioflow/ratioflow.js';
 import { interpolate } from './ratioflow/applications.js';
@@ -119,6 +122,23 @@ globalThis.ratioflow = { ...ratioflow, interpolate };\n`);
       expect(server.requests.filter((path) => !/^\/(|page\.js|icon\.png|ratioflow\/[\w.-]+\.(js|wasm)|bundles\/points\/[\w./]+)$/.test(path))).toEqual([]);
     } finally {
       await server.close();
+    }
+  });
+
+  it('run without a bundler from another origin, a CDN, in a worker too', async () => {
+    await copyScripts(join(folder, 'cdn'));
+    const cdn = await serveFiles({ '/ratioflow/': join(folder, 'cdn') }, () => ({ 'Access-Control-Allow-Origin': '*', 'Cross-Origin-Resource-Policy': 'cross-origin' }));
+    await mkdir(join(folder, 'distant'));
+    await writeFile(join(folder, 'distant/index.html'), html);
+    await writeFile(join(folder, 'distant/page.js'), `import * as ratioflow from '${cdn.url}/ratioflow/ratioflow.js';\nglobalThis.ratioflow = ratioflow;\n`);
+    const documented = (await readFile(join(root, 'docs/web.md'), 'utf8')).match(/^default-src .*cdn\.example.*$/m)![0].replaceAll('https://cdn.example', cdn.url);
+    const server = await serveFiles({ '/bundles/': join(folder, 'bundles'), '/': join(folder, 'distant') }, () => ({ ...isolation, 'Content-Security-Policy': documented }));
+    try {
+      await check(server.url, undefined, [expect.stringContaining('on one thread: its scripts come from another origin') as string]);
+      expect(server.requests.filter((path) => path.includes('ratioflow'))).toEqual([]);
+      expect(cdn.requests).toContain('/ratioflow/worker.js');
+    } finally {
+      await Promise.all([server.close(), cdn.close()]);
     }
   });
 });

@@ -33,6 +33,9 @@ export interface Engine {
   readonly submitted: () => Promise<unknown>;
 }
 
+/** Whether these scripts come from the page's own origin: workers and threads of another one are not to be had. */
+export const isOwnOrigin = (): boolean => new URL(import.meta.url).origin === location.origin;
+
 /** The value of a task on the device. */
 export interface Guarded<T> {
   readonly value: T;
@@ -70,7 +73,9 @@ async function start(provider: ProviderName, { threads, assets }: EngineOptions,
   const ort = provider === 'webgpu' ? await import('onnxruntime-web/webgpu') : await import('onnxruntime-web/wasm');
   ort.env.logLevel = 'error';
   ort.env.wasm.numThreads = threads;
-  if (assets !== undefined) ort.env.wasm.wasmPaths = { wasm: new URL(wasmFiles[provider], assets) };
+  // On another origin the engine only takes its own modules when it is told where its WebAssembly is.
+  const folder = assets ?? (isOwnOrigin() ? undefined : import.meta.url.replace(/[^/]*$/, ''));
+  if (folder !== undefined) ort.env.wasm.wasmPaths = { wasm: new URL(wasmFiles[provider], folder) };
   return {
     ort, device,
     exclusive: (task) => {

@@ -3,6 +3,7 @@
  */
 import { openBundle, ArgumentError } from '@ratioflow/sdk';
 import type { OpenOptions as ModelOptions, Model } from '@ratioflow/sdk';
+import { isOwnOrigin } from './engine.js';
 import { fileSource } from './file-source.js';
 import type { BundleFiles } from './file-source.js';
 import { checkProviders } from './providers.js';
@@ -57,5 +58,13 @@ export async function open(bundle: string | URL | BundleFiles, options: OpenOpti
   }
 }
 
-// The form that bundlers recognise: they build the worker as well.
-const startWorker = (): Worker => new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'ratioflow' });
+function startWorker(): Worker {
+  // The form that bundlers recognise: they build the worker as well.
+  if (isOwnOrigin()) return new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'ratioflow' });
+  // A browser starts workers of the page's own origin only: a module of that origin, then, which imports the one beside this, as it is on a CDN.
+  const url = import.meta.url.replace(/[^/]*$/, 'worker.js');
+  importing ??= URL.createObjectURL(new Blob([`import ${JSON.stringify(url)};`], { type: 'text/javascript' }));
+  return new Worker(importing, { type: 'module', name: 'ratioflow' });
+}
+
+let importing: string | undefined;

@@ -65,7 +65,7 @@ export async function openRemote(worker: Worker, request: OpenRequest, { onProgr
   };
   worker.onerror = (event) => {
     event.preventDefault();
-    end(new RuntimeError(`The worker of the model failed: ${event.message || 'it cannot be loaded (does a content security policy forbid it in worker-src?)'}.`));
+    end(new RuntimeError(`The worker of the model failed: ${event.message || 'it cannot be loaded (does a content security policy forbid it in worker-src, or another origin keep this one from reading it?)'}.`));
   };
   worker.onmessageerror = () => end(new RuntimeError('A message of the worker of the model cannot be read.'));
 

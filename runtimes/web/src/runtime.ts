@@ -5,7 +5,7 @@ import { ArgumentError, BundleError, RuntimeError } from '@ratioflow/sdk';
 import type { GraphSource, LoadOptions, Runtime, Session } from '@ratioflow/sdk';
 import { messageOf, resolveExternalData } from '@ratioflow/sdk/engine';
 import type { ResolvedGraph } from '@ratioflow/sdk/engine';
-import { startEngine } from './engine.js';
+import { isOwnOrigin, startEngine } from './engine.js';
 import { capabilities, checkProviders } from './providers.js';
 import type { ProviderName } from './providers.js';
 import { wrapSession } from './session.js';
@@ -43,7 +43,7 @@ export function createRuntime({ providers = ['webgpu', 'wasm'], threads, assets 
   let version = '';
   const create = async (graph: ResolvedGraph, check: GraphSource['check'], options: LoadOptions, [provider, ...rest]: readonly ProviderName[]): Promise<Session> => {
     const asked = options.threads ?? threads;
-    const engineThreads = crossOriginIsolated ? asked ?? Math.min(8, Math.ceil(navigator.hardwareConcurrency / 2)) : 1;
+    const engineThreads = crossOriginIsolated && isOwnOrigin() ? asked ?? Math.min(8, Math.ceil(navigator.hardwareConcurrency / 2)) : 1;
     try {
       const engine = await startEngine(provider!, { threads: engineThreads, assets: folder && new URL(folder, location.href).href }).catch((cause: unknown) => {
         // Whatever the graph, nothing runs there: the last provider aside, it is not tried again.
@@ -58,8 +58,9 @@ export function createRuntime({ providers = ['webgpu', 'wasm'], threads, assets 
         logSeverityLevel: 3,
         ...(capabilities[provider!].deviceTensors && { preferredOutputLocation: 'gpu-buffer' as const }),
       })));
-      if (provider === 'wasm' && !crossOriginIsolated && asked !== 1) {
-        warn('WebAssembly runs on one thread: the page is not cross-origin isolated. Serve it with the headers Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp for more.');
+      if (provider === 'wasm' && !(crossOriginIsolated && isOwnOrigin()) && asked !== 1) {
+        warn(isOwnOrigin() ? 'WebAssembly runs on one thread: the page is not cross-origin isolated. Serve it with the headers Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp for more.'
+          : 'WebAssembly runs on one thread: its scripts come from another origin than the page. Serve them from the same one for more.');
       }
       const made = wrapSession(graph.name, session, provider!, engine);
       try {
