@@ -105,7 +105,7 @@ async function installDependencies() {
 async function provideTensorFlow(asked, remembered) {
   const flavour = asked ?? remembered ?? 'cpu';
   try {
-    const { changed, description } = await installTensorFlow({ root, flavour, log });
+    const { changed, description } = await installTensorFlow({ from: join(root, 'trainer'), flavour, log });
     if (changed) log(`TensorFlow is ready: ${description}`);
     if (changed && flavour === 'cpu' && process.arch === 'x64' && existsSync('/dev/nvidia0')) {
       log('an NVIDIA GPU is here: "node setup.mjs --cuda" installs the build of TensorFlow that uses it');

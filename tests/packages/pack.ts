@@ -74,3 +74,8 @@ export async function makeProject(project: string, packages: readonly Packed[]):
   }
   for (const name of ['@types/node', 'undici-types', 'onnxruntime-common']) await link(name);
 }
+
+/** The compiler's complaints about a project. */
+export async function compile(place: string): Promise<string> {
+  return run(process.execPath, [join(root, 'node_modules/typescript/lib/tsc.js'), '-p', place, '--pretty', 'false']).then(() => '', (error: unknown) => (error as { stdout: string }).stdout);
+}

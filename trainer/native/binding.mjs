@@ -5,7 +5,8 @@
  */
 import { createHash } from 'node:crypto';
 import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
 import { withLock } from './lock.mjs';
 import { SetupProblem, findProgram, readJson, run, writeWhole } from './tools.mjs';
 
@@ -23,10 +24,10 @@ const flags = ['-std=c++17', '-O2', '-shared', '-fPIC', '-DNAPI_VERSION=8', '-w'
  * @property {string} headers N-API's headers
  */
 
-/** @returns {BindingPlan} */
-export function planBinding(root, cache, libraries) {
-  const packageFolder = join(root, 'node_modules', '@tensorflow', 'tfjs-node-gpu');
-  const headersPackage = join(root, 'node_modules', 'node-api-headers');
+/** @param {string} from folder of the package whose dependencies count @returns {BindingPlan} */
+export function planBinding(from, cache, libraries) {
+  const packageFolder = folderOf('@tensorflow/tfjs-node-gpu', from);
+  const headersPackage = folderOf('node-api-headers', from);
   const ingredients = [
     libraries, process.platform, process.arch, flags.join(' '), readFileSync(quietSource, 'utf8'),
     ...[packageFolder, headersPackage].map((folder) => readJson(join(folder, 'package.json'))?.version),
@@ -38,6 +39,15 @@ export function planBinding(root, cache, libraries) {
     installed: join(packageFolder, 'lib', 'napi-v8', 'tfjs_binding.node'),
     headers: join(headersPackage, 'include'),
   };
+}
+
+/** Where a package is installed, as seen from another one. @throws {SetupProblem} when it is not */
+function folderOf(name, from) {
+  try {
+    return dirname(createRequire(join(from, 'package.json')).resolve(`${name}/package.json`));
+  } catch {
+    throw new SetupProblem(`the package ${name} is not installed`, 'npm removes optional packages whose own installer fails: install with "npm install --ignore-scripts"');
+  }
 }
 
 const findCompiler = () => findProgram(process.env.CXX, 'c++', 'g++', 'clang++');

@@ -3,7 +3,6 @@
  * pinned wheel → library in the cache → compiled binding in the cache → copy in node_modules → trial in a child process.
  */
 import { rmSync } from 'node:fs';
-import { join } from 'node:path';
 import { installBinding, isBindingInstalled, missingForBinding, planBinding, provideBinding, removeBinding } from './binding.mjs';
 import { isLibraryPresent, libraryFolder, missingForLibrary, provideLibrary } from './library.mjs';
 import { releaseFor, releaseName } from './releases.mjs';
@@ -13,16 +12,16 @@ import { SetupProblem, cacheFolder, run } from './tools.mjs';
  * Makes the native binding present, or removes it for the flavour `portable`. Does nothing, in milliseconds, when all
  * is as it should be.
  * @param {object} options
- * @param {string} options.root the project's folder; its node_modules must be complete
+ * @param {string} options.from the trainer's folder; its dependencies must be installed
  * @param {'cpu' | 'cuda' | 'portable'} options.flavour
  * @param {(line: string) => void} options.log
  * @returns {Promise<{changed: boolean, description: string}>}
  * @throws {SetupProblem} what is missing and how to get it; nothing half-installed is left
  */
-export async function installTensorFlow({ root, flavour, log }) {
+export async function installTensorFlow({ from, flavour, log }) {
   const cache = cacheFolder();
   if (flavour === 'portable') {
-    removeBinding(planBinding(root, cache, ''));
+    removeBinding(planBinding(from, cache, ''));
     return { changed: false, description: 'portable backend (asked for)' };
   }
   const release = releaseFor(process.platform, process.arch, flavour);
@@ -33,7 +32,7 @@ export async function installTensorFlow({ root, flavour, log }) {
     );
   }
   const name = releaseName(release);
-  const plan = planBinding(root, cache, libraryFolder(cache, release));
+  const plan = planBinding(from, cache, libraryFolder(cache, release));
   if (isBindingInstalled(plan)) return { changed: false, description: name };
   try {
     checkLibc();
@@ -41,13 +40,13 @@ export async function installTensorFlow({ root, flavour, log }) {
     await provideLibrary(cache, release, log);
     const compiled = await provideBinding(cache, plan, log);
     installBinding(plan, release, name);
-    let failure = await tryBinding(root);
+    let failure = await tryBinding(from);
     if (failure && !compiled) {
       // A cached binding of another machine (a shared home folder) may not fit this one: compile it here, once.
       rmSync(plan.cached, { force: true });
       await provideBinding(cache, plan, log);
       installBinding(plan, release, name);
-      failure = await tryBinding(root);
+      failure = await tryBinding(from);
     }
     if (failure) throw new SetupProblem(`TensorFlow does not run here: ${failure}`, `if its files in ${cache} are damaged, remove that folder and run this again`);
   } catch (error) {
@@ -86,9 +85,9 @@ if (product[0] !== 17 || product[1] !== 39) throw new Error('a matrix product ca
 `;
 
 /** Multiplies two matrices in a child process, which a library may crash. Returns the reason when that fails. */
-async function tryBinding(root) {
+async function tryBinding(from) {
   const { code, signal, stderr } = await run(process.execPath, ['--input-type=commonjs', '-e', trial], {
-    cwd: join(root, 'trainer'),
+    cwd: from,
     env: { ...process.env, TF_CPP_MIN_LOG_LEVEL: '2' },
   });
   if (code === 0) return undefined;

@@ -40,7 +40,9 @@ export interface LoadedTensorFlow {
 }
 
 /** What to do when the native binding is missing or broken. */
-export const nativeRemedy = 'run "node setup.mjs" in the project folder: it installs TensorFlow, or says what it lacks';
+export const nativeRemedy = import.meta.url.includes('/node_modules/')
+  ? 'run "npx ratioflow-tensorflow": it installs TensorFlow, or says what it lacks'
+  : 'run "node setup.mjs" in the project folder: it installs TensorFlow, or says what it lacks';
 
 /**
  * Loads TensorFlow.js with the backend asked for, and makes that backend active.
