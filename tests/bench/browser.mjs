@@ -20,7 +20,7 @@ const folder = await mkdtemp(join(tmpdir(), 'ratioflow-browser-bench-'));
 const root = join(import.meta.dirname, '../..');
 await buildPage(join(root, 'runtimes/web/app'), join(folder, 'app'));
 await buildPage(join(root, 'tests/browser/pages/runtime'), join(folder, 'page'));
-const bundles = { mlp: [2], resnet28: [1, 28, 28] };
+const bundles = { mlp: [2], resnet28: [1, 28, 28], resnet32: [3, 32, 32] };
 for (const [name, shape] of Object.entries(bundles)) await writeUntrainedBundle(join(folder, name), name, shape);
 const browser = await launch();
 const app = await serveFiles({ '/': join(folder, 'app') }, () => isolation);
@@ -46,7 +46,7 @@ const page = await (await browser.newContext()).newPage();
 await page.goto(site.url);
 await page.waitForFunction(() => 'ratioflow' in globalThis);
 const rows = [];
-for (const [name, count, K] of [['mlp', 1024, 200], ['resnet28', 1, 40], ['resnet28', 64, 5]]) {
+for (const [name, count, K] of [['mlp', 1024, 200], ['resnet28', 1, 40], ['resnet28', 64, 5], ['resnet32', 1, 4]]) {
   for (const threads of [1, 2]) {
     const settings = { count, batch: count, K, kappa: 0, seed: 1 };
     const native = await open(join(folder, name), { threads });
