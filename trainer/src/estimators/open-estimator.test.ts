@@ -59,6 +59,14 @@ it('refuses what cannot be an estimator of the data, by path and shape', async (
   await expect(openEstimator(tf, { name: 'custom', path: join(folder, 'none.json') }, [1, 8, 8], 1)).rejects.toThrow(/none\.json" cannot be read/);
   const two = await saved(tf.sequential({ layers: [tf.layers.dense({ units: 2, inputShape: [3] })] }), 'two');
   await expect(openEstimator(tf, { name: 'custom', path: two }, [3], 1)).rejects.toThrow('gives [N, 2]; an estimator gives [N] or [N, 1]');
+  for (const [name, body, message] of [
+    ['throws', 'throw new Error("no idea");', /throws\.mjs": its default export fails: no idea/],
+    ['other', 'return { inputs: [] };', /other\.mjs": its default export gives no LayersModel.*with the tf that it is handed/],
+    ['pair', 'const [a, b] = [1, 2].map(() => tf.input({ shape: [3] })); return tf.model({ inputs: [a, b], outputs: tf.layers.dense({ units: 1 }).apply(tf.layers.add().apply([a, b])) });', 'one input and one output'],
+  ] as const) {
+    await writeFile(join(folder, `${name}.mjs`), `export default (tf) => { ${body} };`);
+    await expect(openEstimator(tf, { name: 'custom', path: join(folder, `${name}.mjs`) }, [3], 1)).rejects.toThrow(message);
+  }
   await writeFile(join(folder, 'empty.mjs'), 'export const nothing = 1;');
   await expect(openEstimator(tf, { name: 'custom', path: join(folder, 'empty.mjs') }, [3], 1)).rejects.toThrow('needs a default export (tf, sampleShape, seed)');
 });

@@ -57,7 +57,14 @@ async function fromModule(tf: TensorFlow, path: string, where: string, sampleSha
     throw new ConfigError(`${where} does not load: ${(cause as Error).message}.`, { cause });
   })) as { default?: Maker; converters?: OpenedEstimator['converters'] };
   if (typeof module.default !== 'function') throw new ConfigError(`${where} needs a default export (tf, sampleShape, seed) => LayersModel.`);
-  return { network: await module.default(tf, sampleShape, String(seed)), converters: module.converters ?? {} };
+  let network: unknown;
+  try {
+    network = await module.default(tf, sampleShape, String(seed));
+  } catch (cause) {
+    throw new ConfigError(`${where}: its default export fails: ${(cause as Error).message}`, { cause });
+  }
+  if (!(network instanceof tf.LayersModel)) throw new ConfigError(`${where}: its default export gives no LayersModel. Make it with the tf that it is handed: another copy of tfjs has layers of its own.`);
+  return { network, converters: module.converters ?? {} };
 }
 
 /** x [N, …] (channels last) → [N] or [N, 1], or [N, outputs]. */
