@@ -32,9 +32,9 @@ export function windowOf(node: Node, kernel: readonly number[], spatial: readonl
     const extent = spatial[axis];
     if (mode === 'VALID') { begin.push(0); end.push(0); continue; }
     if (mode !== 'SAME_UPPER' && mode !== 'SAME_LOWER') throw new GraphError(`${where}: unknown auto_pad ${JSON.stringify(mode)}.`);
-    if (typeof extent !== 'number') throw new UnsupportedError(`${where}: auto_pad ${mode} needs static spatial extents.`);
-    const reach = (kernel[axis]! - 1) * dilations[axis]! + 1;
-    const total = Math.max(0, (Math.ceil(extent / strides[axis]!) - 1) * strides[axis]! + reach - extent);
+    const [reach, stride] = [(kernel[axis]! - 1) * dilations[axis]! + 1, strides[axis]!];
+    if (typeof extent !== 'number' && stride > 1) throw new UnsupportedError(`${where}: auto_pad ${mode} with stride ${stride} needs static spatial extents.`);
+    const total = typeof extent === 'number' ? Math.max(0, (Math.ceil(extent / stride) - 1) * stride + reach - extent) : reach - 1;
     const small = Math.floor(total / 2);
     begin.push(mode === 'SAME_UPPER' ? small : total - small);
     end.push(mode === 'SAME_UPPER' ? total - small : small);

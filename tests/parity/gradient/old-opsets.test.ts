@@ -6,7 +6,6 @@ import { describe, expect, it } from 'vitest';
 import { ModelProtoSchema } from '../../../export/src/onnx/generated/onnx_pb.js';
 import { randomOf, randomTensor } from './support.js';
 
-type Message = Parameters<typeof create<typeof ModelProtoSchema>>[1];
 type Item = { readonly opset: number; readonly shape: readonly number[]; readonly node: object; readonly tensors?: readonly object[]; readonly irVersion?: number; readonly listed?: boolean };
 
 const ints = (name: string, ...values: number[]): object => ({ name, type: 7, ints: values.map(BigInt) });

@@ -95,6 +95,20 @@ describe('PyTorch', () => {
     expect((JSON.parse(lines.at(-1)!) as { pass: number }).pass).toBeGreaterThan(10);
   });
 
+  it.skipIf(!withTorch)('agrees with the gradients of blocks as people write them, and of random stacks', { timeout: 600_000 }, async () => {
+    const { status, lines } = await runScript(withTorch!, 'torch_models.py', ['--stacks', '6', '--only', '^(stack|rotary|linear attention|patches|adaptive average|bicubic|grouped 3-D|LSTM both|standardised|fold|bucket|empty)']);
+    expect(lines.filter((line) => /^(wrong|failed|does not run|refused)/.test(line))).toEqual([]);
+    expect(status).toBe(0);
+    expect((JSON.parse(lines.at(-1)!) as { pass: number }).pass).toBeGreaterThan(25);
+  });
+
+  it.skipIf(!withTorch)('agrees where extents of images are symbolic', { timeout: 600_000 }, async () => {
+    const { status, lines } = await runScript(withTorch!, 'torch_models.py', ['--exporter', 'script', '--free', '--stacks', '6', '--only', '^(stack|u-net|pad (reflect|replicate)|pool (average|max)|conv same|scale|adaptive average)']);
+    expect(lines.filter((line) => /^(wrong|failed|does not run|refused)/.test(line))).toEqual([]);
+    expect(status).toBe(0);
+    expect((JSON.parse(lines.at(-1)!) as { pass: number }).pass).toBeGreaterThan(15);
+  });
+
   it.skipIf(!withTorch)('agrees with the gradients of networks of older opsets', { timeout: 600_000 }, async () => {
     const { status, lines } = await runScript(withTorch!, 'torch_models.py', ['--exporter', 'script', '--opsets', '9,11,12', '--only', '^(windows|u-net|squeeze|clamp|softmax|pad circular)']);
     expect(lines.filter((line) => /^(wrong|failed|does not run|refused)/.test(line))).toEqual([]);

@@ -3,7 +3,7 @@
 Exports small networks, one or more per family of operators, with both of PyTorch's exporters and a dynamic batch, has
 `gradient` differentiate the files, runs them with ONNX Runtime and compares with autograd at two batch sizes.
 
-Usage: python torch_models.py [--only REGEX] [--opsets 13,14,…] [--double] [--exporter dynamo|script|both] [--write]
+Usage: python torch_models.py [--only REGEX] [--opsets 13,14,…] [--stacks N] [--free] [--double] [--exporter dynamo|script|both] [--write]
 """
 import argparse
 import copy
@@ -26,6 +26,7 @@ from onnx.reference import ReferenceEvaluator
 from page import rows_of, write_section
 from torch import nn
 from torch.nn import functional as F
+from torch_blocks import Function, blocks, stacks
 
 warnings.filterwarnings("ignore")
 onnxruntime.set_default_logger_severity(4)
@@ -33,17 +34,6 @@ HERE = pathlib.Path(__file__).resolve().parent
 torch.set_num_threads(1)
 # The fused inference path of attention layers has no ONNX export.
 torch.backends.mha.set_fastpath_enabled(False)
-
-
-class Function(nn.Module):
-    """A function as a module."""
-
-    def __init__(self, function):
-        super().__init__()
-        self.function = function
-
-    def forward(self, x):
-        return self.function(x)
 
 
 class Attention(nn.Module):
@@ -214,12 +204,15 @@ def cases():
     yield "grid sample", Function(lambda x: F.grid_sample(x, torch.linspace(-1, 1, 32, dtype=x.dtype).view(1, 4, 4, 2).expand(x.shape[0], -1, -1, -1), align_corners=False)), image
 
 
-def export(model, x, exporter, opset):
+def export(model, x, exporter, opset, free=False):
+    """With a dynamic batch; `free`: with dynamic extents of images and volumes, too."""
     buffer = io.BytesIO()
+    spatial = {axis: f"S{axis}" for axis in range(2, x.dim())} if free and x.dim() > 3 else {}
     if exporter == "script":
-        torch.onnx.export(model, (x,), buffer, dynamo=False, opset_version=opset, input_names=["x"], output_names=["y"], dynamic_axes={"x": {0: "N"}, "y": {0: "N"}})
+        torch.onnx.export(model, (x,), buffer, dynamo=False, opset_version=opset, input_names=["x"], output_names=["y"], dynamic_axes={"x": {0: "N", **spatial}, "y": {0: "N"}})
         return buffer.getvalue()
-    program = torch.onnx.export(model, (x,), dynamo=True, opset_version=opset, input_names=["x"], output_names=["y"], dynamic_shapes=({0: torch.export.Dim("N")},), verbose=False)
+    extents = {0: torch.export.Dim("N"), **{axis: torch.export.Dim.AUTO for axis in spatial}}
+    program = torch.onnx.export(model, (x,), dynamo=True, opset_version=opset, input_names=["x"], output_names=["y"], dynamic_shapes=(extents,), verbose=False)
     return program.model_proto.SerializeToString()
 
 
@@ -237,6 +230,8 @@ def main():
     parser.add_argument("--only", default=".")
     parser.add_argument("--opsets", default="18", help="one or more, with commas: networks × exporters × opsets")
     parser.add_argument("--write", action="store_true", help="write the rows of these exporters and opsets into docs/gradient-coverage.md")
+    parser.add_argument("--stacks", type=int, default=0, help="so many random stacks of layers besides")
+    parser.add_argument("--free", action="store_true", help="extents of images symbolic, too")
     parser.add_argument("--double", action="store_true")
     parser.add_argument("--exporter", default="both")
     parser.add_argument("--keep", help="folder for the models; a temporary one if absent")
@@ -250,7 +245,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         folder = arguments.keep or folder
         os.makedirs(folder, exist_ok=True)
-        for name, model, shape in cases():
+        for name, model, shape in itertools.chain(cases(), blocks(), stacks(arguments.stacks)):
             if not re.search(arguments.only, name):
                 continue
             model = model.to(dtype).eval()
@@ -264,7 +259,7 @@ def main():
                 title = {"name": f"{name} ({exporter}, opset {opset})", "exporter": exporter, "opset": opset}
                 try:
                     with torch.no_grad():
-                        content = export(model, torch.randn(3, *shape, dtype=dtype), exporter, opset)
+                        content = export(model, torch.randn(3, *shape, dtype=dtype), exporter, opset, arguments.free)
                 except Exception as error:  # noqa: BLE001 - PyTorch cannot export everything
                     notes.append({**title, "status": "not exported", "detail": str(error).split("\n")[0][:100]})
                     continue

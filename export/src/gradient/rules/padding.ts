@@ -3,6 +3,7 @@ import { UnsupportedError } from '../../errors.js';
 import { shapeOf } from '../../ir/builder.js';
 import type { Value } from '../../ir/types.js';
 import { knownInts, normalizeAxis } from '../../ops/operator.js';
+import { backThroughUnits } from './moving.js';
 import { applyAlong, checkMatrixSize, requiredInput, type RuleContext } from '../rule.js';
 
 /** Adds zeros. */
@@ -69,7 +70,11 @@ export function mirroredPadGradient(context: RuleContext, mode: string): Value {
   for (const [axis, extent] of shape.entries()) {
     const [before, after] = [amounts.before[axis]!, amounts.after[axis]!];
     if (before === 0 && after === 0) continue;
-    if (typeof extent !== 'number' || before < 0 || after < 0) throw new UnsupportedError(`${where}: ${mode} padding of a symbolic axis, and cropping with it, cannot be differentiated.`);
+    if (before < 0 || after < 0) throw new UnsupportedError(`${where}: cropping by ${mode} padding cannot be differentiated.`);
+    if (typeof extent !== 'number') {
+      result = backThroughUnits(context, result, axis, (units) => context.builder.op('Pad', [units, context.builder.ints([0, 0, before, 0, 0, 0, after, 0])], { mode }));
+      continue;
+    }
     checkMatrixSize(context, extent + before + after, extent);
     const matrix = sourcesOf(mode, extent, before, after, where).map((source) => Array.from({ length: extent }, (_, i) => Number(i === source)));
     result = applyAlong(context, result, axis, matrix);

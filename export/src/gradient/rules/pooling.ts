@@ -4,12 +4,12 @@
  */
 import { UnsupportedError } from '../../errors.js';
 import { dtypeOf, shapeOf } from '../../ir/builder.js';
-import { floats } from '../../ir/constant.js';
 import { dataTypeCodes, type Value } from '../../ir/types.js';
 import type { Window } from '../../ops/convolution.js';
-import { intOf } from '../../ops/operator.js';
+import { intOf, intsOf } from '../../ops/operator.js';
 import { poolExtent, poolWindow } from '../../ops/pooling.js';
 import { applyAlong, attributesOf, checkMatrixSize, fullLike, requiredInput, requiredOutput, type Rule, type RuleContext } from '../rule.js';
+import { backThroughUnits } from './moving.js';
 import { inverseCount, spread } from './reductions.js';
 
 const spatialAxes = (x: Value): number[] => shapeOf(x).map((_, axis) => axis).slice(2);
@@ -41,37 +41,23 @@ function spreadWindows(context: RuleContext, gradient: Value, divisor: 'all' | '
   }, gradient);
 }
 
-/** With symbolic extents: the same average as a convolution of single channels, whose rule knows symbolic extents. */
-function averageAsConvolution(context: RuleContext): Value | null {
-  const { builder, node, where } = context;
-  const x = requiredInput(context, 0);
-  const spatial = shapeOf(x).slice(2);
-  const window = poolWindow(node, spatial, where);
-  const padded = [...window.begin, ...window.end].some((pad) => pad !== 0);
-  if (intOf(node, 'ceil_mode', 0) === 1 || (padded && intOf(node, 'count_include_pad', 0) !== 1)) {
-    throw new UnsupportedError(`${where}: with ceil_mode, or padding that is not counted, the spatial extents must be static, got [${spatial.join(', ')}].`);
-  }
-  const size = window.kernel.reduce((a, b) => a * b, 1);
-  const [gradient] = context.expand(() => {
-    const axes = [...window.kernel.keys()];
-    const shape = builder.op('Shape', [x]);
-    const extents = builder.op('Slice', [shape, builder.ints([2]), builder.ints([2 ** 31 - 1])]);
-    const single = builder.op('Reshape', [x, builder.op('Concat', [builder.ints([-1, 1]), extents], { axis: 0 })]);
-    single.shape = [`?${x.name}.single`, 1, ...spatial];
-    const kernel = builder.constant(floats(dtypeOf(x), Array.from({ length: size }, () => 1 / size), [1, 1, ...window.kernel]), 'average');
-    const result = builder.op('Conv', [single, kernel], {
-      kernel_shape: window.kernel, strides: window.strides, dilations: window.dilations, group: 1, pads: [...window.begin, ...window.end],
-    });
-    const back = builder.op('Reshape', [result, builder.op('Shape', [requiredOutput(context)])]);
-    back.shape = axes.length > 0 ? requiredOutput(context).shape : undefined;
-    return back;
-  }, [x]);
-  return gradient ?? null;
+/** With symbolic extents: the matrix of each axis is what the pool itself makes of unit vectors. */
+function averageOfAnyExtent(context: RuleContext): Value {
+  const { builder, node } = context;
+  const spatial = shapeOf(requiredInput(context, 0)).slice(2);
+  const all = attributesOf(node);
+  return spatial.reduce<Value>((value, _, at) => backThroughUnits(context, value, at + 2, (units) => {
+    const pick = (name: string, count = 1): Record<string, readonly number[]> => {
+      const given = intsOf(node, name);
+      return given ? { [name]: Array.from({ length: count }, (_, side) => [given[at + side * spatial.length]!, name === 'pads' ? 0 : 1]).flat() } : {};
+    };
+    return builder.op('AveragePool', [units], { ...all, ...pick('kernel_shape'), ...pick('strides'), ...pick('dilations'), ...pick('pads', 2) });
+  }), context.gradient);
 }
 
 const averagePool: Rule = (context) => {
   const x = requiredInput(context, 0);
-  if (shapeOf(x).slice(2).some((extent) => typeof extent !== 'number')) return [averageAsConvolution(context)];
+  if (shapeOf(x).slice(2).some((extent) => typeof extent !== 'number')) return [averageOfAnyExtent(context)];
   return [spreadWindows(context, context.gradient, intOf(context.node, 'count_include_pad', 0) === 1 ? 'all' : 'inside')];
 };
 

@@ -2,10 +2,11 @@
 import { UnsupportedError } from '../../errors.js';
 import { dtypeOf, shapeOf } from '../../ir/builder.js';
 import { floats } from '../../ir/constant.js';
-import { dataTypeCodes, type DataType, type Node, type Value } from '../../ir/types.js';
+import type { DataType, Node, Value } from '../../ir/types.js';
 import { floatOf, intOf, stringOf } from '../../ops/operator.js';
 import { resizedAxes } from '../../ops/resizing.js';
 import { applyAlong, attributesOf, checkMatrixSize, extentVector, requiredInput, requiredOutput, type Rule, type RuleContext } from '../rule.js';
+import { backThroughUnits } from './moving.js';
 
 interface Sampling {
   readonly mode: string;
@@ -109,34 +110,20 @@ const resize: Rule = (context) => {
   }, context.gradient)];
 };
 
-/**
- * Resizing is linear along each axis: what the running graph makes of the unit vectors of an axis is the matrix that
- * resizes it, whatever the extents and scales turn out to be.
- */
+/** With factors or extents that only the running graph knows, and where engines differ: by the engine's own resizing. */
 function alongAtRunTime(context: RuleContext, value: Value, axis: number, at: number, scales: Value | null): Value {
   const { builder: b, node, where } = context;
-  const [x, y] = [requiredInput(context, 0), requiredOutput(context)];
-  const shape = shapeOf(x);
-  const count = resizedAxes(node, shape.length, where).length;
-  const [from, one] = [extentVector(context, x, axis), b.ints([1])];
+  const count = resizedAxes(node, shapeOf(requiredInput(context, 0)).length, where).length;
   const single = (list: Value, index: number): Value => b.op('Slice', [list, b.ints([index]), b.ints([index + 1])]);
   const typed = (dtype: DataType, numbers: readonly number[]): Value => b.constant(floats(dtype, numbers));
-  // Engines have the identity matrix in these types alone.
-  const type = dtypeOf(x) === 'float64' ? 'float64' : 'float32';
-  const square = b.op('EyeLike', [b.op('ConstantOfShape', [b.op('Concat', [from, from], { axis: 0 })], { value: floats(type, [0], [1]) })]);
-  const units = b.op('Reshape', [dtypeOf(x) === type ? square : b.op('Cast', [square], { to: dataTypeCodes[dtypeOf(x)] }), b.op('Concat', [from, one, from, one], { axis: 0 })]);
   const roi = stringOf(node, 'coordinate_transformation_mode', 'half_pixel') === 'tf_crop_and_resize' ? node.inputs[1] : null;
   const region = roi && b.op('Concat', [typed(dtypeOf(roi), [0, 0]), single(roi, at), typed(dtypeOf(roi), [0, 1, 1]), single(roi, at + count), typed(dtypeOf(roi), [1])], { axis: 0 });
   const attributes = { ...attributesOf(node), axes: undefined, keep_aspect_ratio_policy: undefined, extrapolation_value: undefined };
-  const factors = scales && b.op('Concat', [typed('float32', [1, 1]), single(scales, at), typed('float32', [1])], { axis: 0 });
-  const sizes = scales ? null : b.op('Concat', [from, one, extentVector(context, y, axis), one], { axis: 0 });
-  const resized = b.op('Resize', [units, region ?? null, factors, sizes], attributes);
-  const matrix = b.op('Reshape', [resized, b.op('Concat', [from, b.ints([-1])], { axis: 0 })]);
-  const order = [...shape.keys()].filter((other) => other !== axis);
-  const last = b.op('Transpose', [value], { perm: [...order, axis] });
-  const product = b.op('MatMul', [last, b.op('Transpose', [matrix], { perm: [1, 0] })]);
-  const back = [...shape.keys()].map((other) => (other === axis ? shape.length - 1 : order.indexOf(other)));
-  return Object.assign(b.op('Transpose', [product], { perm: back }), { shape: shapeOf(value).with(axis, shape[axis]!) });
+  return backThroughUnits(context, value, axis, (units, extent) => {
+    const factors = scales && b.op('Concat', [typed('float32', [1, 1]), single(scales, at), typed('float32', [1])], { axis: 0 });
+    const sizes = scales ? null : b.op('Concat', [extent, b.ints([1]), extentVector(context, requiredOutput(context), axis), b.ints([1])], { axis: 0 });
+    return b.op('Resize', [units, region ?? null, factors, sizes], attributes);
+  });
 }
 
 /** Enlarging by whole factors repeats every element: the adjoint is an average over blocks, times their size. */
