@@ -7,9 +7,10 @@ import { GraphBuilder, shapeOf } from '../ir/builder.js';
 import { floats } from '../ir/constant.js';
 import { emittedOpset } from '../ir/model.js';
 import type { Graph, Model, Node, Value } from '../ir/types.js';
+import { oldestRaised } from '../onnx/raise-opset.js';
 import { floatOf, intOf, intsOf, stringOf } from '../ops/operator.js';
 
-/** Versions of ai.onnx that can be converted. */
+/** Versions of ai.onnx that can be converted; reading a file raises older ones to the first. */
 export const oldestOpset = 13;
 export const newestOpset = 28;
 
@@ -115,7 +116,7 @@ export const changedOperators: ReadonlySet<string> = new Set([...Object.keys(cha
 export function convertOpset(model: Model): void {
   const from = model.opsets.get('') ?? 0;
   if (from < oldestOpset || from > newestOpset) {
-    throw new UnsupportedError(`The model is of opset ${from}; estimators are read from opset ${oldestOpset} to ${newestOpset}. Export it again with opset ${emittedOpset}, or convert it with onnx.version_converter.convert_version(model, ${emittedOpset}).`);
+    throw new UnsupportedError(`The model is of opset ${from}; estimators are read from opset ${oldestRaised} to ${newestOpset}. Export it again with opset ${emittedOpset}, or convert it with onnx.version_converter.convert_version(model, ${emittedOpset}).`);
   }
   model.opsets.set('', emittedOpset);
   if (from === emittedOpset) return;

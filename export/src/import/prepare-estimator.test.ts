@@ -71,7 +71,7 @@ describe('prepareEstimator', () => {
   });
 
   it.each<[string, Model, RegExp]>([
-    ['an old opset', modelOf(['N', 3], points, { opset: 12 }), /of opset 12; estimators are read from opset 13 to 28.*Export it again with opset 18/],
+    ['an old opset', modelOf(['N', 3], points, { opset: 6 }), /of opset 6; estimators are read from opset 7 to 28.*Export it again with opset 18/],
     ['an opset to come', modelOf(['N', 3], points, { opset: 29 }), /of opset 29/],
     ['padding that wraps around', modelOf(['N', 2, 4, 4], (b, x) => image(b, b.op('Pad', [x, b.ints([0, 0, 1, 1, 0, 0, 1, 1])], { mode: 'wrap' })), { opset: 19 }), /Pad node .* of opset 19 wraps around: opset 18 has no equivalent\. Export the estimator again with opset 18/],
     ['a double beyond float32', modelOf(['N', 3], (b, x) => points(b, b.op('Mul', [x, b.constant(floats('float64', [1e300]))])), { dtype: 'float64' }), /holds 1e\+300, which float32 cannot/],
