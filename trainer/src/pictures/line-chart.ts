@@ -102,7 +102,7 @@ function domainIfFlat({ series, reference }: Panel): Specification {
   const values = new Set([...series.flatMap(({ y }) => Array.from(y)), reference?.value ?? NaN].filter(Number.isFinite));
   if (values.size > 1) return {};
   const value = [...values][0] ?? 0;
-  const half = Math.max(0.5, Math.abs(value) / 2);
+  const half = Math.abs(value) / 2 || 0.5;
   return { domain: [value - half, value + half] };
 }
 

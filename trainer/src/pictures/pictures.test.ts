@@ -167,6 +167,12 @@ describe('pictures', () => {
     await expect(lineChart({ panels: [] })).rejects.toThrow(ArgumentError);
   });
 
+  it('line chart: a small value that never changes lies in the middle of an axis of its size', async () => {
+    const { svg } = await lineChart({ panels: [{ label: 'rate', series: [series(ramp.map(() => 1e-4))] }] });
+    expect(svg).toContain('>0.00010<');
+    expect(svg).not.toMatch(/>[−-]?0\.[1-9]</);
+  });
+
   it('training curve: also of a run that has only begun', async () => {
     for (const n of [0, 1, 200]) {
       const y = ramp.slice(0, n);
