@@ -1,22 +1,11 @@
 /** @ratioflow/node on each of its providers, and with the engine elsewhere. */
-import { existsSync, mkdtempSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { open, readNpy } from '@ratioflow/node';
 import type { ProviderName, RuntimeOptions } from '@ratioflow/node';
 import { normals, purposes } from '@ratioflow/sdk';
+import { offerSwiftShader } from '../../support/swift-shader.js';
 import { aFew } from '../driver.js';
 import type { Driver } from '../driver.js';
-
-const swiftShader = '/usr/lib/chromium/vk_swiftshader_icd.json';
-
-/** WebGPU needs a Vulkan device; Chromium's software one and its loader will do. Counts in processes started from here. */
-function offerSwiftShader(): void {
-  if (!existsSync(swiftShader)) return;
-  process.env['VK_ICD_FILENAMES'] ??= swiftShader;
-  process.env['LD_LIBRARY_PATH'] ??= dirname(swiftShader);
-  process.env['XDG_RUNTIME_DIR'] ??= mkdtempSync(join(tmpdir(), 'ratioflow-xdg-'));
-}
 
 /** Why a provider does not run in a process of its own. */
 async function problemOf(provider: ProviderName, folder: string): Promise<string | undefined> {

@@ -1,0 +1,46 @@
+/** Memory that a WebGPU device in Node does not have. The same in a browser: tests/browser/runtime.test.ts. */
+import { GraphBuilder, newModel, writeModel } from '@ratioflow/export';
+import { createRuntime } from '@ratioflow/node';
+import { RuntimeError } from '@ratioflow/sdk';
+import type { Session } from '@ratioflow/sdk';
+import { expect, it } from 'vitest';
+import { offerSwiftShader } from '../support/swift-shader.js';
+
+type Value = ReturnType<GraphBuilder['input']>;
+
+it('an allocation that fails on WebGPU is a named error, and sessions go on', { timeout: 120_000 }, async ({ skip }) => {
+  offerSwiftShader();
+  // A driver is looked for when a process starts.
+  const runtime = createRuntime({ providers: ['webgpu'], worker: 'process' });
+  const load = async (name: string, body: (builder: GraphBuilder, x: Value) => Value): Promise<Session> => {
+    const builder = new GraphBuilder(name);
+    builder.output('y', body(builder, builder.input('x', 'float32', ['N', 2])));
+    return runtime.load({ name: `${name}.onnx`, model: writeModel(newModel(builder.graph)) });
+  };
+  const small = await load('small', (builder, x) => builder.op('Mul', [x, x]));
+  if (small.provider !== 'webgpu') {
+    await small.dispose();
+    const reason = `no WebGPU in Node: ${runtime.warnings.join(' ')}`;
+    console.log(`skipped: a failed allocation on WebGPU (${reason})`);
+    skip(reason);
+  }
+  // 2 GiB: more than the software device has in one buffer; a large one has it, and then the result must be right.
+  const large = await load('large', (builder, x) => builder.op('Mul', [x, builder.op('ReduceMax', [builder.op('Expand', [builder.op('ReduceMax', [x], { keepdims: 0 }), builder.ints([2 ** 29])])], { keepdims: 0 })]));
+  const feeds = { x: { shape: [2, 2], data: Float32Array.of(1, 2, 3, 4) } };
+  const squares = Float32Array.of(1, 4, 9, 16);
+  expect((await small.run(feeds))['y']!.data).toEqual(squares);
+  for (let again = 0; again < 2; again++) {
+    const outcome = await large.run(feeds).catch((error: unknown) => error);
+    if (!(outcome instanceof Error)) {
+      expect((outcome as Awaited<ReturnType<Session['run']>>)['y']!.data).toEqual(Float32Array.of(4, 8, 12, 16));
+      continue;
+    }
+    expect(outcome).toBeInstanceOf(RuntimeError);
+    expect(outcome.message).toContain('large.onnx failed on webgpu: ');
+    expect((await small.run(feeds))['y']!.data).toEqual(squares);
+  }
+  await Promise.all([small.dispose(), large.dispose()]);
+  const reopened = await load('again', (builder, x) => builder.op('Mul', [x, x]));
+  expect((await reopened.run(feeds))['y']!.data).toEqual(squares);
+  await reopened.dispose();
+});
