@@ -92,7 +92,7 @@ export async function scoreReport(options: ScoreReportOptions): Promise<ScoreRep
     const files: string[] = [];
     if (ranking !== undefined) files.push(await saveRanking(ranking, images, logRatio, { valueRange: valueRange ?? [-1, 1], ...picture }));
     if (rocFile !== undefined) {
-      await writeFileAtomic(rocFile, (await rocChart({ curves: [{ ...detection!, name: `${images.name} against ${detection!.name}` }], title: 'Detection by log q/p' })).png);
+      await writeFileAtomic(rocFile, (await rocChart({ curves: [{ ...detection!, name: images.name }], title: 'Detection by log q/p', subtitle: `against ${detection!.name}` })).png);
       files.push(rocFile);
     }
     const report = { name: images.name, logRatio, ...(detection && { detection }), ...(calibration && { calibration }), provider: model.runtime.name, warnings: [...model.runtime.warnings] };
