@@ -106,7 +106,7 @@ const flattened: Raise = (r) => {
 const resize: Raise = (r) => {
   const { node } = r;
   const scales = r.take('scales');
-  const given = scales ? r.constant('scales', floats('float32', scales.floats)) : node.input[1]!;
+  const given = scales ? r.constant('scales', floats('float32', scales.floats)) : node.input[1] ?? '';
   const mode = r.take('mode')?.s;
   r.set('mode', (mode ? new TextDecoder().decode(mode) : 'nearest').replace(/^bi/, ''));
   node.opType = 'Resize';
@@ -152,7 +152,7 @@ const raises: Readonly<Record<string, readonly [before: number, raise: Raise]>> 
  */
 export function raised(node: NodeProto, version: number, value: (name: string) => Value | undefined, names: () => Set<string>): Branch | undefined {
   const [before, raise] = (['', 'ai.onnx'].includes(node.domain) ? raises[node.opType] : undefined) ?? [0];
-  if (!raise || version >= before) return undefined;
+  if (!raise || version >= before || node.input.length === 0) return undefined;
   const raising = new Raising(node, value, names());
   raise(raising);
   return { nodes: raising.nodes.length > 0 ? raising.nodes : [node], initializers: raising.initializers, types: [] };

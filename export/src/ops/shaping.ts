@@ -104,9 +104,10 @@ export const shapingOperators: Readonly<Record<string, Operator>> = {
       if (!x.shape) return Array.from({ length: outputCount }, () => ({ dtype: x.dtype, shape: undefined }));
       const axis = normalizeAxis(intOf(node, 'axis', 0), x.shape.length, where);
       const parts = splitSizes(node, outputCount, x.shape[axis], where);
-      const ends = parts.map((_, index) => parts.slice(0, index + 1).reduce((left, right) => sum(left, right), 0));
-      return parts.map((part, index) => {
-        const [from, to] = [index === 0 ? 0 : ends[index - 1], ends[index]];
+      let to: MaybeDim = 0;
+      return parts.map((part) => {
+        const from = to;
+        to = sum(from, part);
         const content = x.shape!.length === 1 && typeof from === 'number' && typeof to === 'number' ? x.content?.slice(from, to) : undefined;
         return { dtype: x.dtype, shape: x.shape!.map((dim, i): MaybeDim => (i === axis ? part : dim)), content };
       });

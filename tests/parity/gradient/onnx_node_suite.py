@@ -413,7 +413,7 @@ def write_table(jobs, totals):
         "Written by `python tests/parity/gradient/onnx_node_suite.py --write`: every node case of the `onnx` package "
         f"(version {onnx.__version__}) that has a floating-point input and output, differentiated with respect to each of its "
         "floating-point inputs and compared with float64 central differences; where integers steer the operator, once with them as "
-        "inputs and once as constants. *Refused*: a named error instead of a gradient. "
+        "inputs and once as constants. `zeros` is set: what no differentiable path leads from has the gradient zero, which is compared, too. *Refused*: a named error instead of a gradient. "
         "*No reference*: the reference evaluator cannot run the case in float64, or the output is not smooth where it was tried.", "",
         f"**{totals['pass']} pass, {totals['refused']} refused, {totals['wrong'] + totals['failed'] + totals['gradient does not run']} wrong, {totals['no reference']} without reference.**", "",
         "| operator | pass | refused | wrong | no reference | why not |", "|---|---|---|---|---|---|",

@@ -5,7 +5,7 @@ import { floats } from '../../ir/constant.js';
 import { dataTypeCodes, type DataType, type Dim, type Value } from '../../ir/types.js';
 import { floatOf, intOf, intsOf, normalizeAxis } from '../../ops/operator.js';
 import { product } from '../../ops/symbolic.js';
-import { reduceKeeping, requiredInput, requiredOutput, reshapeTo, unbroadcast, type Rule, type RuleContext } from '../rule.js';
+import { checkMatrixSize, reduceKeeping, requiredInput, requiredOutput, reshapeTo, unbroadcast, type Rule, type RuleContext } from '../rule.js';
 
 /** Centred and scaled values, and 1 / deviation. */
 interface Normalized {
@@ -166,6 +166,7 @@ export const normalizationRules: Readonly<Record<string, Rule>> = {
     const [alpha, beta, bias, size] = [floatOf(node, 'alpha', 1e-4), floatOf(node, 'beta', 0.75), floatOf(node, 'bias', 1), intOf(node, 'size', 1)];
     const channels = shape[1];
     if (typeof channels !== 'number') throw new UnsupportedError(`${where}: the number of channels must be static.`);
+    checkMatrixSize(context, channels, channels);
     const band = Array.from({ length: channels * channels }, (_, i) => {
       const offset = (i % channels) - Math.floor(i / channels);
       return Number(offset >= -Math.floor((size - 1) / 2) && offset <= Math.ceil((size - 1) / 2));

@@ -7,7 +7,7 @@ import { dtypeOf, shapeOf } from '../../ir/builder.js';
 import { floats, int64 } from '../../ir/constant.js';
 import { dataTypeCodes, type Value } from '../../ir/types.js';
 import { intOf, knownInts, stringOf } from '../../ops/operator.js';
-import { requiredInput, requiredOutput, type Rule, type RuleContext } from '../rule.js';
+import { checkMatrixSize, requiredInput, requiredOutput, type Rule, type RuleContext } from '../rule.js';
 
 /** One position along one axis that is read, [N, 1, P], and how much it counts. */
 interface Tap {
@@ -116,6 +116,7 @@ const affineGrid: Rule = (context) => {
   const [theta, y] = [requiredInput(context, 0), requiredOutput(context)];
   const size = requiredInput(context, 1).content?.slice(2) ?? knownInts(node.inputs[1])?.slice(2);
   if (!size?.every((extent) => typeof extent === 'number')) return affineGridOfAnySize(context);
+  checkMatrixSize(context, size.reduce((a, b) => a * b, 1), size.length + 1);
   const corners = intOf(node, 'align_corners', 0) === 1;
   const at = (i: number, extent: number): number => (corners ? (extent === 1 ? 0 : -1 + (2 * i) / (extent - 1)) : -1 + (2 * i + 1) / extent);
   const points = size.reduce<number[][]>((list, extent) => list.flatMap((point) => Array.from({ length: extent }, (_, i) => [at(i, extent), ...point])), [[]]);

@@ -19,7 +19,7 @@ const linearAttention: Rule = (context) => {
   const [count, queries] = [intOf(node, 'kv_num_heads', 0), intOf(node, 'q_num_heads', 0)];
   const [steps, width] = [shapeOf(q)[1], shapeOf(q)[2]];
   if (typeof steps !== 'number' || steps > longestSequence) throw new UnsupportedError(`${where}: the number of time steps must be static and at most ${longestSequence} to be unrolled, got ${String(steps)}.`);
-  if (typeof width !== 'number' || count < 1 || queries < 1) throw new UnsupportedError(`${where}: the width of its queries and its numbers of heads must be known.`);
+  if (typeof width !== 'number' || count < 1 || queries < 1 || queries % count !== 0) throw new UnsupportedError(`${where}: the width of its queries must be known, and ${queries} heads of queries a multiple of ${count} heads of keys.`);
   const inputs = [q, k, v, past, decay, beta];
   const present = inputs.filter((value) => value !== null);
   const gradients = context.expand(() => {

@@ -20,9 +20,10 @@ export const unfoldingRules: Readonly<Record<string, Rule>> = {
     const each = (name: string, fallback: number): readonly number[] => intsOf(node, name) ?? image.map(() => fallback);
     const [strides, dilations, pads] = [each('strides', 1), each('dilations', 1), intsOf(node, 'pads') ?? [...image, ...image].map(() => 0)];
     const windows = image.map((extent, axis) => Math.floor((extent + pads[axis]! + pads[axis + rank]! - dilations[axis]! * (block[axis]! - 1) - 1) / strides[axis]!) + 1);
+    const count = (extents: readonly number[]): number => extents.reduce((a, b) => a * b, 1);
+    const pixels = count(image);
+    checkMatrixSize(context, count(block), Math.max(1, count(windows)));
     const [taps, places] = [allPoints(block), allPoints(windows)];
-    const pixels = image.reduce((a, b) => a * b, 1);
-    checkMatrixSize(context, taps.length, places.length);
     const sources = taps.flatMap((tap) => places.map((place) => place.reduce((offset, step, axis) => {
       const position = step * strides[axis]! + tap[axis]! * dilations[axis]! - pads[axis]!;
       return position < 0 || position >= image[axis]! ? Number.NaN : offset * image[axis]! + position;
