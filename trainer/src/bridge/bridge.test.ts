@@ -160,6 +160,20 @@ describe.each(cases)('$name', ({ name, sampleShape, count, K, eta, tolerance }) 
   });
 });
 
+it('is the same flow for a batch that is too large to flow together', async () => {
+  // 4.2 million values a sample: at most 15 together.
+  const input = tf.input({ shape: [64, 64, 1] });
+  const hidden = tf.layers.leakyReLU({ alpha: 0.2 }).apply(tf.layers.conv2d({ filters: 512, kernelSize: 3, padding: 'same' }).apply(input)) as typeof input;
+  const network = tf.model({ inputs: input, outputs: tf.layers.dense({ units: 1 }).apply(tf.layers.globalAveragePooling2d({}).apply(hidden)) as typeof input });
+  const x0 = draw(20, 4096, 907);
+  const [flow, request] = [{ eta: 1000, nu: 0.5 }, { count: 20, steps: 2, seed: 6n }];
+  const bridge = await onnxBridge(network, [1, 64, 64], pairingOf('lr-kl'), flow, runtime);
+  const expected = await tensorflowBridge(tf, network, [1, 64, 64], pairingOf('lr-kl'), flow).run(x0, request);
+  expect(relativeError(await bridge.run(x0, request), expected)).toBeLessThan(2e-5);
+  await bridge.dispose();
+  network.dispose();
+});
+
 it('weights as inputs and as constants are the same flow', async () => {
   // Two equal dense networks; the convolution in front of one, the identity on 1×1 images, makes the bridge take its weights as constants.
   const dense = (prefix: string): ReturnType<typeof tf.layers.dense>[] => [tf.layers.dense({ units: 8, activation: 'linear', name: `${prefix}_a` }), tf.layers.dense({ units: 1, name: `${prefix}_head` })];

@@ -6,11 +6,15 @@
 import { convertLayersModel, estimatorOf, initializerElements, liveSamplerGraph, samplerGraph, writeModel, type ConvertOptions, type Model, type Parameter } from '@ratioflow/export';
 import { fillFlowNormals, type Pairing, type Runtime, type Session, type Tensor } from '@ratioflow/sdk';
 import type { LayersModel } from '@tensorflow/tfjs';
+import { microBatches, valuesOfSample } from '../loop/micro-batches.js';
 import type { Bridge, FlowRequest, FlowSettings } from './bridge.js';
 
 /** A flow runs in chunks, between which it can be aborted: a quarter of it each, with at most so many values of noise. */
 const chunksPerFlow = 4;
 const largestChunk = 1 << 22;
+
+/** Numbers that the layers make of the samples that flow together, at most: the engine keeps 256 MiB of them. Small networks take far larger batches at once. */
+const largestFlow = 2 ** 26;
 
 /** The sampler graph with weights that were the present ones at the last `refresh`. */
 interface LiveSampler {
@@ -34,36 +38,49 @@ export async function onnxBridge(
   await live.refresh();
   const scalar = (value: number): Tensor => ({ shape: [], data: Float32Array.of(value) });
 
+  const most = Math.floor(largestFlow / valuesOfSample(network));
+
+  /** The flow of samples `first` to `first + count − 1`, which are `x0`. */
+  async function flow(x0: Float32Array, first: number, { count, steps, seed, signal }: FlowRequest): Promise<Float32Array> {
+    const { session, feeds } = await live.ready();
+    const size = count * elements;
+    const chunk = Math.max(1, Math.min(Math.ceil(steps / chunksPerFlow), Math.floor(largestChunk / size)));
+    const noiseFrom = (k: number): Float32Array => {
+      const noise = new Float32Array(Math.min(chunk, steps - k) * size);
+      fillFlowNormals(noise, { seed, step: k, steps: noise.length / size }, { firstSample: first, count, elements });
+      return noise;
+    };
+    let x = x0;
+    let noise = noiseFrom(0);
+    for (let k = 0; k < steps; k += chunk) {
+      signal?.throwIfAborted();
+      const running = session.run({
+        x0: { shape: [count, ...sampleShape], data: x },
+        noise: { shape: [noise.length / size, count, ...sampleShape], data: noise },
+        eta: scalar(eta),
+        nu: scalar(nu),
+        ...feeds,
+      });
+      // While the engine works, where it works in a thread of its own.
+      if (k + chunk < steps) noise = noiseFrom(k + chunk);
+      x = (await running)['x']!.data as Float32Array;
+    }
+    return x;
+  }
+
   return {
     engine: 'onnxruntime',
     refresh: () => live.refresh(),
     rest: () => live.rest(),
     dispose: () => live.dispose(),
-    async run(x0, { count, steps, seed, signal }: FlowRequest) {
-      const size = count * elements;
-      const chunk = Math.max(1, Math.min(Math.ceil(steps / chunksPerFlow), Math.floor(largestChunk / size)));
-      const noiseFrom = (k: number): Float32Array => {
-        const noise = new Float32Array(Math.min(chunk, steps - k) * size);
-        fillFlowNormals(noise, { seed, step: k, steps: noise.length / size }, { count, elements });
-        return noise;
-      };
-      const { session, feeds } = await live.ready();
-      let x = x0;
-      let noise = steps > 0 ? noiseFrom(0) : new Float32Array(0);
-      for (let k = 0; k < steps; k += chunk) {
-        signal?.throwIfAborted();
-        const running = session.run({
-          x0: { shape: [count, ...sampleShape], data: x },
-          noise: { shape: [noise.length / size, count, ...sampleShape], data: noise },
-          eta: scalar(eta),
-          nu: scalar(nu),
-          ...feeds,
-        });
-        // While the engine works, where it works in a thread of its own.
-        if (k + chunk < steps) noise = noiseFrom(k + chunk);
-        x = (await running)['x']!.data as Float32Array;
+    async run(x0, request: FlowRequest) {
+      const result = x0.slice();
+      if (request.steps === 0) return result;
+      for (const { first, count } of microBatches(network, request.count, { size: most })) {
+        const [from, to] = [first * elements, (first + count) * elements];
+        result.set(await flow(x0.subarray(from, to), first, { ...request, count }), from);
       }
-      return steps > 0 ? x : x0.slice();
+      return result;
     },
   };
 }

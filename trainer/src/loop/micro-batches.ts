@@ -31,7 +31,11 @@ export function microBatches(network: LayersModel, batch: number, { copies = 1, 
 function defaultSize(network: LayersModel, copies: number): number {
   // Vectors of spectral norms follow the weights; anything else that moves without a gradient may follow the batch.
   if (!network.nonTrainableWeights.every(({ originalName }) => /\/spectral_[uv]$/.test(originalName))) return Infinity;
-  const values = network.layers.flatMap(({ outputShape }) => (Array.isArray(outputShape[0]) ? outputShape : [outputShape]) as (number | null)[][])
+  return Math.floor(largestPart / (copies * valuesOfSample(network)));
+}
+
+/** Numbers that the layers of a network make of one sample. */
+export function valuesOfSample(network: LayersModel): number {
+  return network.layers.flatMap(({ outputShape }) => (Array.isArray(outputShape[0]) ? outputShape : [outputShape]) as (number | null)[][])
     .reduce((sum, shape) => sum + shape.slice(1).reduce<number>((product, extent) => product * (extent ?? 1), 1), 0);
-  return Math.floor(largestPart / (copies * values));
 }
