@@ -68,7 +68,7 @@ for (const set of sets) {
     const model = await open((await startRun(config, { out })).bundle);
     found.ours.push((await model.sample({ count, seed: 1000 + seed })).samples.data);
     await model.dispose();
-    const job = { set, seed, ...training, ...flow, count, out: `${out}.npy` };
+    const job = { set, seed, pairing: 'lr-kl', ...training, ...flow, count, out: `${out}.npy` };
     if (spawnSync(python, [join(import.meta.dirname, 'planar_sets.py'), JSON.stringify(job)], { stdio: 'inherit' }).status !== 0) process.exit(1);
     found.PyTorch.push(decodeNpy(readFileSync(job.out), job.out).data);
     found.data.push(await fresh(BigInt(100 + seed)));

@@ -1,6 +1,6 @@
 """Trains on a set of the plane by Algorithm 1 in eager PyTorch, and samples: what planar-sets.mjs compares ours with.
 
-argv: a JSON object with set, seed, iterations, batch, K, eta, nu, learningRate, decayAt, decayFactor, ema, dequantisation,
+argv: a JSON object with set, seed, pairing, iterations, batch, K, eta, nu, learningRate, decayAt, decayFactor, ema, dequantisation,
 count, and out, the .npy file [count, 2] that is written. Sets with the constants of the official code, drawn by torch.
 """
 
@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "training"))
-from algorithm1 import Mlp, loss_of  # noqa: E402
+from algorithm1 import Mlp  # noqa: E402
+from own_draws import moved, train  # noqa: E402
 
 
 def draw(name, count):
@@ -31,27 +32,6 @@ if __name__ == "__main__":
     torch.manual_seed(job["seed"])
     # Small networks: a second thread waits more than it works.
     torch.set_num_threads(1)
-    network, average = Mlp(), Mlp()
-    average.load_state_dict(network.state_dict())
-    optimizer = torch.optim.Adam(network.parameters(), lr=job["learningRate"])
-    schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, job["decayAt"], job["decayFactor"])
-
-    def flow(model, x):
-        for _ in range(job["K"]):
-            x.requires_grad_()
-            (gradient,) = torch.autograd.grad(model(x).sum(), x)
-            x = x.detach() - job["eta"] * gradient + job["nu"] * torch.randn_like(x)
-        return x
-
-    for _ in range(job["iterations"]):
-        data = draw(job["set"], job["batch"]) + job["dequantisation"] * torch.randn(job["batch"], 2)
-        samples = flow(network, torch.randn(job["batch"], 2))
-        loss = loss_of("lr-kl", network(data), network(samples))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        with torch.no_grad():
-            for slow, fast in zip(average.parameters(), network.parameters()):
-                slow.mul_(job["ema"]).add_(fast, alpha=1 - job["ema"])
-    np.save(job["out"], flow(average, torch.randn(job["count"], 2)).numpy())
+    prior = lambda count: torch.randn(count, 2)
+    average = train(Mlp, job, lambda count: draw(job["set"], count), prior)
+    np.save(job["out"], moved(average, job, prior(job["count"]), job["K"]).numpy())

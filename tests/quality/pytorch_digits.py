@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "training"))
-from algorithm1 import NETWORKS, POTENTIALS, loss_of  # noqa: E402
+from algorithm1 import NETWORKS  # noqa: E402
+from own_draws import moved, train  # noqa: E402
 
 run = json.loads(sys.argv[1])
 torch.manual_seed(run["seed"])
@@ -29,33 +30,16 @@ def prior_of(kind):
     return lambda n: (mean + torch.randn(n, 784) @ factor.T).clamp(-1, 1)
 
 
-def flow(network, x, steps):
-    for _ in range(steps):
-        x.requires_grad_()
-        (gradient,) = torch.autograd.grad(POTENTIALS[run["pairing"]](network(x)).sum(), x)
-        x = x.detach() - run["eta"] * gradient + run["nu"] * torch.randn_like(x)
-    return x.detach()
-
-
 prior = prior_of(run["prior"])
 draw = lambda n: prior(n).reshape(n, 1, 28, 28)
-network, average = NETWORKS["resnet28"](), NETWORKS["resnet28"]()
-average.load_state_dict(network.state_dict())
-optimizer = torch.optim.Adam(network.parameters(), lr=run["learningRate"], betas=(0.9, 0.999))
-schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, run["decayAt"], run["decayFactor"])
-for t in range(run["iterations"]):
-    data = images[torch.randint(0, len(images), (run["batch"],))].float().reshape(-1, 1, 28, 28) / 127.5 - 1
-    data = data + run["dequantisation"] * torch.randn_like(data)
-    samples = flow(network, draw(run["batch"]), run["K"])
-    loss = loss_of(run["pairing"], network(data), network(samples))
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-    schedule.step()
-    with torch.no_grad():
-        for mean, parameter in zip(average.parameters(), network.parameters()):
-            mean.mul_(run["ema"]).add_(parameter, alpha=1 - run["ema"])
-    if (t + 1) % 50 == 0:
-        print(f"PyTorch: iteration {t + 1} of {run['iterations']}, loss {loss.item():.3f}", file=sys.stderr, flush=True)
-parts = [flow(average, draw(min(250, run["count"] - first)), run["K"] + run["kappa"]) for first in range(0, run["count"], 250)]
+pixels = lambda n: images[torch.randint(0, len(images), (n,))].float().reshape(-1, 1, 28, 28) / 127.5 - 1
+
+
+def report(iteration, loss):
+    if iteration % 50 == 0:
+        print(f"PyTorch: iteration {iteration} of {run['iterations']}, loss {loss.item():.3f}", file=sys.stderr, flush=True)
+
+
+average = train(NETWORKS["resnet28"], run, pixels, draw, report)
+parts = [moved(average, run, draw(min(250, run["count"] - first)), run["K"] + run["kappa"]) for first in range(0, run["count"], 250)]
 np.save(run["out"], torch.cat(parts).clamp(-1, 1).numpy())
