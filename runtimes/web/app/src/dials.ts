@@ -1,5 +1,6 @@
 /** The dials of the flow: a slider for the hand and a number for the exact value, kept in step. */
 import { input, text } from './page.js';
+import { limits } from './settings.js';
 
 export type DialName = 'count' | 'K' | 'kappa' | 'eta' | 'nu' | 'scale';
 
@@ -36,7 +37,7 @@ export function createDials(onChange: (name: DialName, value: number | undefined
     const { home, symbol, says, whole } = dials[name];
     const row = document.createElement('div');
     row.className = 'dial';
-    row.innerHTML = `<label for="${name}"><b></b><span></span></label><input id="${name}-slider" type="range" step="any"><input id="${name}" type="number" min="${name === 'count' ? 1 : 0}" step="${whole ? 1 : 'any'}">`;
+    row.innerHTML = `<label for="${name}"><b></b><span></span></label><input id="${name}-slider" type="range" step="any"><input id="${name}" type="number" min="${name === 'count' ? 1 : 0}" max="${limits[name]}" step="${whole ? 1 : 'any'}">`;
     row.querySelector('b')!.textContent = symbol;
     row.querySelector('span')!.textContent = says;
     text(home).append(row);

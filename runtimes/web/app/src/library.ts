@@ -33,7 +33,7 @@ async function list(): Promise<Entry[]> {
   }
 }
 
-const isAddress = (id: string): boolean => /^https?:\/\//.test(id);
+const isAddress = (id: string): boolean => /^https?:\/\//.test(id) && URL.canParse(id);
 const remote = (url: string): Entry => ({ id: url, label: new URL(url).pathname.split('/').filter(Boolean).at(-1) ?? url, detail: url, bundle: url });
 
 /** @param onOpen a bundle has been chosen @param onProblem what was chosen cannot be one */

@@ -189,6 +189,8 @@ for (const which of ['seed', 'seedB'] as const) {
     settings[which] = input(which).value;
     restartSoon();
   });
+  // Said once the number is complete, not while it is typed.
+  input(which).addEventListener('change', () => void input(which).reportValidity());
 }
 button('reset').addEventListener('click', () => {
   for (const name of dialNames) settings[name] = undefined;

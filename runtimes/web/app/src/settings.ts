@@ -32,6 +32,9 @@ export const defaults: Readonly<Settings> = {
   count: undefined, K: undefined, kappa: undefined, eta: undefined, nu: undefined, scale: undefined,
 };
 
+/** Largest values that an address, and so a dial, may have. */
+export const limits = { count: 4096, K: 2000, kappa: 2000, eta: 1000, nu: 1000, scale: 1000 } as const;
+
 export const isSeed = (value: string): boolean => /^\d{1,20}$/.test(value) && BigInt(value) < 2n ** 64n;
 
 /** Settings out of an address's fragment. */
@@ -46,13 +49,14 @@ export function readSettings(fragment: string): Settings {
     const value = Number(parameters.get(name) ?? NaN);
     return parameters.has(name) && Number.isFinite(value) && value >= 0 && value <= most && (!whole || Number.isInteger(value)) ? value : undefined;
   };
+  const dial = (name: keyof typeof limits, whole: boolean): number | undefined => number(name, limits[name], whole);
   return {
     bundle: parameters.get('bundle') ?? '',
     mode: oneOf('mode', ['prior', 'interpolate', 'draw'], 'prior'),
     provider: oneOf('provider', ['auto', 'webgpu', 'wasm'], 'auto'),
     seed: seed('seed'), seedB: seed('seedB'),
-    count: number('count', 4096, true) || undefined,
-    K: number('K', 2000, true), kappa: number('kappa', 2000, true), eta: number('eta', 1000, false), nu: number('nu', 1000, false), scale: number('scale', 1000, false),
+    count: dial('count', true) || undefined,
+    K: dial('K', true), kappa: dial('kappa', true), eta: dial('eta', false), nu: dial('nu', false), scale: dial('scale', false),
     class: number('class', 1e5, true) ?? oneOf<'each' | 'none' | undefined>('class', ['each', 'none'], undefined),
   };
 }
