@@ -46,6 +46,17 @@ describe('GraphBuilder checks what is added', () => {
 });
 
 describe('names', () => {
+  it('of nodes are none that a graph has already, whatever has been removed from it', () => {
+    const { builder, x } = graphWithX();
+    for (let i = 0; i < 4; i++) builder.op('Relu', [x]);
+    const { graph } = builder;
+    graph.nodes.splice(0, 2);
+    const again = new GraphBuilder('again', graph);
+    for (let i = 0; i < 4; i++) again.op('Relu', [x]);
+    const names = graph.nodes.map(({ name }) => name);
+    expect(new Set(names).size).toBe(6);
+  });
+
   it('are unique, and stay with inputs and outputs', () => {
     const { builder, x } = graphWithX();
     const inner = builder.op('Relu', [x], {}, 'y');

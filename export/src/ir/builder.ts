@@ -27,6 +27,7 @@ export class GraphBuilder {
   #indexed = 0;
   #indexedList: readonly Node[] | undefined;
   readonly #outer: GraphBuilder | undefined;
+  readonly #nodeNames: Set<string>;
   #nodeCount = 0;
   /** Version of ai.onnx that the nodes added here must be valid at. */
   readonly opset: number;
@@ -37,6 +38,7 @@ export class GraphBuilder {
     this.#outer = parent;
     this.graph = graph ?? { name, inputs: [], outputs: [], initializers: new Map(), nodes: [] };
     this.#names = parent ? parent.#names : new Map<string, Value>();
+    this.#nodeNames = parent ? parent.#nodeNames : new Set();
     this.#take(this.graph);
   }
 
@@ -44,6 +46,7 @@ export class GraphBuilder {
     for (const value of valuesOf(graph)) this.#names.set(value.name, value);
     this.#nodeCount += graph.nodes.length;
     for (const node of graph.nodes) {
+      this.#nodeNames.add(node.name);
       for (const attribute of node.attributes.values()) if (attribute.type === 'graph') this.#take(attribute.value);
     }
   }
@@ -59,9 +62,12 @@ export class GraphBuilder {
     return value;
   }
 
-  /** A name for a node; node names only serve people, but should differ. */
+  /** A name for a node that no other has: ONNX Runtime refuses some graphs where two share one. */
   nodeName(hint: string): string {
-    return `${hint}_${this.#nodeCount++}`;
+    let name = `${hint}_${this.#nodeCount++}`;
+    while (this.#nodeNames.has(name)) name = `${hint}_${this.#nodeCount++}`;
+    this.#nodeNames.add(name);
+    return name;
   }
 
   /** Gives a value exactly this name; an inner value that holds it gives way. */

@@ -157,6 +157,11 @@ export const singleCases: readonly (readonly [string, Network])[] = [
     return wide(b, b.op('RoiAlign', [narrow(b, x), regions, b.ints([0, 1, 0])], { output_height: 2, output_width: 3, sampling_ratio: 2, spatial_scale: 0.9 }));
   })],
   ['GRU', single('GRU', [[3, 'N', 2], [1, 12, 2], [1, 12, 4], [1, 24]], { hidden_size: 4, linear_before_reset: 1 })],
+  ['LSTM with hard gates and scaled states', single('LSTM', [[3, 'N', 2], [1, 12, 2], [1, 12, 3]], {
+    hidden_size: 3, activations: ['HardSigmoid', 'ScaledTanh', 'affine'], activation_alpha: [0.25, 1.2, 0.7], activation_beta: [0.4, 0.8, 0.1],
+  })],
+  ['GRU with default parameters of its activations', single('GRU', [[3, 'N', 2], [1, 9, 2], [1, 9, 3]], { hidden_size: 3, activations: ['HardSigmoid', 'Elu'] })],
+  ['RNN both ways, one leaky', single('RNN', [[3, 'N', 2], [2, 3, 2], [2, 3, 3]], { hidden_size: 3, direction: 'bidirectional', activations: ['LeakyRelu', 'Softsign'], activation_alpha: [0.3] })],
   ['LSTM both ways', single('LSTM', [[3, 'N', 2], [2, 12, 2], [2, 12, 3], [2, 24]], { hidden_size: 3, direction: 'bidirectional' })],
   ['RNN', single('RNN', [[3, 'N', 2], [1, 3, 2], [1, 3, 3]], { hidden_size: 3, direction: 'reverse' })],
   ['ConvTranspose, input and kernel', single('ConvTranspose', [image, [2, 3, 3, 2], [3]], { kernel_shape: [3, 2], strides: [2, 1], pads: [1, 0, 1, 0], output_padding: [1, 0], dilations: [1, 1], group: 1 })],

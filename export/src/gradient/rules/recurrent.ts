@@ -1,6 +1,6 @@
 /** Recurrent layers, unrolled over their time steps, whose number must be static, and differentiated as plain operators. */
 import { UnsupportedError } from '../../errors.js';
-import { shapeOf } from '../../ir/builder.js';
+import { shapeOf, type GraphBuilder } from '../../ir/builder.js';
 import { int64 } from '../../ir/constant.js';
 import { dataTypeCodes, type Value } from '../../ir/types.js';
 import { floatOf, intOf, stringOf } from '../../ops/operator.js';
@@ -30,17 +30,46 @@ interface Direction {
 
 type CellOf = (context: RuleContext, direction: Direction) => Cell;
 
-const plainActivations = new Set(['Relu', 'Tanh', 'Sigmoid', 'Softsign', 'Softplus']);
+/** What an activation takes from the lists `activation_alpha` and `activation_beta`, or has by default. */
+interface Activation {
+  readonly alpha?: number;
+  readonly beta?: number;
+  readonly apply: (builder: GraphBuilder, x: Value, alpha: number, beta: number) => Value;
+}
+
+const plain = (opType: string): Activation => ({ apply: (builder, x) => builder.op(opType, [x]) });
+const withAlpha = (opType: string, alpha: number): Activation => ({ alpha, apply: (builder, x, given) => builder.op(opType, [x], { alpha: given }) });
+const affine = (builder: GraphBuilder, x: Value, alpha: number, beta: number): Value => builder.op('Add', [builder.op('Mul', [x, builder.scalar(alpha, x)]), builder.scalar(beta, x)]);
+
+/** All of the standard, whose names are not sensitive to case. */
+const activations = new Map<string, Activation>(Object.entries({
+  Relu: plain('Relu'), Tanh: plain('Tanh'), Sigmoid: plain('Sigmoid'), Softsign: plain('Softsign'), Softplus: plain('Softplus'),
+  LeakyRelu: withAlpha('LeakyRelu', 0.01), ThresholdedRelu: withAlpha('ThresholdedRelu', 1), Elu: withAlpha('Elu', 1),
+  HardSigmoid: { alpha: 0.2, beta: 0.5, apply: (builder, x, alpha, beta) => builder.op('HardSigmoid', [x], { alpha, beta }) },
+  Affine: { alpha: 1, beta: 0, apply: affine },
+  ScaledTanh: {
+    alpha: 1, beta: 1,
+    apply: (builder, x, alpha, beta) => builder.op('Mul', [builder.op('Tanh', [builder.op('Mul', [x, builder.scalar(beta, x)])]), builder.scalar(alpha, x)]),
+  },
+} satisfies Record<string, Activation>).map(([name, activation]) => [name.toLowerCase(), activation]));
 
 /** The activation functions of all directions, clipped as `clip` says. */
 function activationsOf({ builder, node, where }: RuleContext, defaults: readonly string[], directions: number): ((x: Value) => Value)[] {
   const given = node.attributes.get('activations');
   const names = given?.type === 'strings' ? given.value : Array.from({ length: directions }, () => defaults).flat();
   const clip = floatOf(node, 'clip', 0);
+  // Each function that has a parameter takes the next of the list, in their order.
+  const list = (name: string): number[] => {
+    const attribute = node.attributes.get(name);
+    return attribute?.type === 'floats' ? [...attribute.value] : [];
+  };
+  const [alphas, betas] = [list('activation_alpha'), list('activation_beta')];
   return names.map((name) => {
-    const canonical = name.charAt(0).toUpperCase() + name.slice(1).toLowerCase();
-    if (!plainActivations.has(canonical)) throw new UnsupportedError(`${where}: the activation ${JSON.stringify(name)} of a recurrent layer cannot be differentiated.`);
-    return (x) => builder.op(canonical, [clip > 0 ? builder.op('Clip', [x, builder.scalar(-clip, x), builder.scalar(clip, x)]) : x]);
+    const activation = activations.get(name.toLowerCase());
+    if (!activation) throw new UnsupportedError(`${where}: the activation ${JSON.stringify(name)} of a recurrent layer cannot be differentiated.`);
+    const alpha = activation.alpha === undefined ? 0 : alphas.shift() ?? activation.alpha;
+    const beta = activation.beta === undefined ? 0 : betas.shift() ?? activation.beta;
+    return (x) => activation.apply(builder, clip > 0 ? builder.op('Clip', [x, builder.scalar(-clip, x), builder.scalar(clip, x)]) : x, alpha, beta);
   });
 }
 
