@@ -30,7 +30,7 @@ describe('parts', () => {
     network.dispose();
   });
 
-  it('hold so much of resnet32 that its values take a quarter of a gigabyte, and all of a small network', () => {
+  it('hold so much of resnet32 that its values take an eighth of a gigabyte, and all of a small network', () => {
     const network = createEstimator(tf, 'resnet32', [3, 32, 32], 1);
     const [first] = microBatches(network, 64, { copies: 2 });
     // Every layer's output by hand: the input; stem and its activation; 12 blocks of two convolutions, two activations and a sum, and 3 shortcuts.
