@@ -21,7 +21,7 @@ export { readModel, type ExternalReader } from './onnx/read.js';
 export { readModelFile, type ReadFileOptions } from './onnx/read-file.js';
 export { writeModel, type ExternalStore } from './onnx/write.js';
 export { estimatorOf, type Estimator } from './products/estimator.js';
-export { gradientGraph, liveSamplerGraph, ratioGraph, samplerGraph, stepGraph } from './products/estimator-graphs.js';
+export { gradientGraph, liveSamplerGraph, loweredSamplerGraph, ratioGraph, samplerGraph, stepGraph } from './products/estimator-graphs.js';
 export { createBundle, type BundleOptions } from './bundle/create-bundle.js';
 export type { ProductOptions } from './bundle/assemble-bundle.js';
 export { compose, type ComposedBundle, type ComposeOptions } from './compose/compose.js';

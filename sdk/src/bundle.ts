@@ -94,7 +94,7 @@ const readFrom = (source: BundleSource, name: string, limit: number, sha256?: st
 /** SHA-256 in lower-case hexadecimal. */
 export async function sha256(bytes: Uint8Array): Promise<string> {
   const subtle = globals.crypto?.subtle;
-  if (subtle === undefined) throw new BundleError('No Web Crypto to check bundles with: serve the page over https or from localhost.');
+  if (subtle === undefined) throw new BundleError('No Web Crypto: serve the page over https or from localhost.');
   const digest = new Uint8Array(await subtle.digest('SHA-256', bytes));
   return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }

@@ -96,7 +96,7 @@ describe('parseManifest', () => {
 
   it('refuses what is no JSON, no UTF-8, no object, or too much', () => {
     for (const bytes of ['', '{', 'null', '[]', '"x"', '1', '{"formatVersion":1e999}', `${'['.repeat(200_000)}${']'.repeat(200_000)}`]) expect(() => parse(bytes)).toThrow(BundleError);
-    expect(() => parseManifest(Uint8Array.of(0x7b, 0xff, 0x7d))).toThrow('manifest.json is not a JSON document in UTF-8');
+    expect(() => parseManifest(Uint8Array.of(0x7b, 0xff, 0x7d))).toThrow('manifest.json is no JSON in UTF-8');
     expect(() => parseManifest(new Uint8Array(2 ** 24 + 1))).toThrow('manifest.json has 16777217 bytes; allowed: at most 16777216.');
   });
 

@@ -118,6 +118,6 @@ function parseJson(bytes: Uint8Array): unknown {
       return value;
     });
   } catch (cause) {
-    throw new BundleError(`manifest.json is not a JSON document in UTF-8: ${messageOf(cause)}`, { cause });
+    throw new BundleError(`manifest.json is no JSON in UTF-8: ${messageOf(cause)}`, { cause });
   }
 }

@@ -33,6 +33,7 @@ export const graphTensors = {
   'sampler-unrolled': sampler,
   generator: { inputs: ['z'], outputs: ['images'] },
   'ratio-fp16': ratio, 'gradient-fp16': gradient, 'step-fp16': step, 'sampler-fp16': sampler,
+  'step-cpu': step, 'sampler-cpu': sampler,
 } as const satisfies Record<RequiredGraphName, unknown> & Record<string, { inputs: readonly string[]; outputs: readonly string[] }>;
 /** Graphs that a bundle may have. */
 export type GraphName = keyof typeof graphTensors;

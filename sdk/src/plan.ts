@@ -3,7 +3,7 @@
  * itself, else one by one through `step.onnx`, x staying on the engine's device where it can. Chosen from the session's
  * capabilities, never from a provider's name.
  */
-import type { Graphs } from './graphs.js';
+import type { Engine } from './sample.js';
 import type { DeviceTensor, FloatTensor, Session, Tensor } from './runtime.js';
 import { floatTensor, scalar } from './tensor.js';
 
@@ -60,26 +60,28 @@ export function createPace(): Pace {
 const always: Pace = { steps: () => 1, measured: () => undefined };
 
 /** Chooses the plan for this engine. @param pace shared by all calls on one model */
-export async function choosePlan(graphs: Graphs, pace: Pace, eta: number, nu: number): Promise<Plan> {
+export async function choosePlan({ graphs, manifest, pace }: Engine, eta: number, nu: number): Promise<Plan> {
   const scalars = { eta: scalar(eta), nu: scalar(nu) };
   // Any session tells what the engine can do, and sampling mostly needs this one anyhow.
-  const { capabilities } = await graphs.session('prior');
-  if (capabilities.controlFlow) {
+  const { controlFlow, lowering } = (await graphs.session('prior')).capabilities;
+  const plain = controlFlow ? 'sampler' : 'step';
+  const graph = manifest.files[`${plain}-${lowering}.onnx`] ? `${plain}-cpu` as const : plain;
+  const session = await graphs.session(graph);
+  if (controlFlow) {
     return {
-      name: 'graph', session: await graphs.session('sampler'), pace,
+      name: 'graph', session, pace,
       advance: async (x, noise, steps, extras) => {
         const x0 = await hostOf(x);
-        return (await graphs.run('sampler', { ...extras, x0, noise: floatTensor(noise, [steps, ...x0.shape]), ...scalars }, { x: x0.shape })).x;
+        return (await graphs.run(graph, { ...extras, x0, noise: floatTensor(noise, [steps, ...x0.shape]), ...scalars }, { x: x0.shape })).x;
       },
     };
   }
-  const session = await graphs.session('step');
   const onDevice = session.capabilities.deviceTensors;
   return {
     name: onDevice ? 'device' : 'step', session, pace: always,
     advance: async (x, xi, _, extras) => {
       const feeds = { ...extras, ...scalars, noise: floatTensor(xi, x.shape) };
-      return onDevice ? graphs.runOnDevice('step', { ...feeds, x }, 'next', x.shape) : (await graphs.run('step', { ...feeds, x: await hostOf(x) }, { next: x.shape })).next;
+      return onDevice ? graphs.runOnDevice(graph, { ...feeds, x }, 'next', x.shape) : (await graphs.run(graph, { ...feeds, x: await hostOf(x) }, { next: x.shape })).next;
     },
   };
 }

@@ -51,6 +51,8 @@ export interface Capabilities {
   readonly controlFlow: boolean;
   /** Outputs can stay on the device and be fed to the next run: the session has `runOnDevice`. */
   readonly deviceTensors: boolean;
+  /** The kind of engine for which a bundle may have graphs of its own: with `cpu`, sampling takes `sampler-cpu.onnx` where there is one. */
+  readonly lowering?: 'cpu';
 }
 
 /** A graph that is ready to run. Whoever loaded it disposes of it. */

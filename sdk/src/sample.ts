@@ -142,7 +142,7 @@ export async function* flow(engine: Engine, options: FlowOptions): AsyncGenerato
 async function begin(engine: Engine, options: SampleOptions, extra: readonly string[]): Promise<[Settings, Plan]> {
   const settings = settingsOf(engine.manifest, options, extra);
   throwIfAborted(settings.signal);
-  return [settings, await choosePlan(engine.graphs, engine.pace, settings.eta, settings.nu)];
+  return [settings, await choosePlan(engine, settings.eta, settings.nu)];
 }
 
 /** log q/p of every sample of x. */

@@ -211,6 +211,20 @@ describe('the sampler', () => {
     expect(Math.max(...chunks)).toBeLessThanOrEqual(2);
   });
 
+  it.each([true, false])('takes the graph made for the kind of engine where the bundle has it, loops %s', async (controlFlow) => {
+    const graph = controlFlow ? 'sampler' : 'step';
+    const sampled = async (capabilities: NonNullable<FakeOptions['capabilities']>, files: Readonly<Record<string, Uint8Array>>): Promise<[readonly string[], FloatTensor]> => {
+      const runtime = fakeRuntime({ capabilities: { controlFlow, ...capabilities } });
+      const { samples } = await (await openBundle(await fakeSource(fakeManifest(), files), runtime)).sample({ count: 3 });
+      return [runtime.loaded, samples];
+    };
+    const files = { 'step-cpu.onnx': new Uint8Array(0), 'sampler-cpu.onnx': new Uint8Array(0) };
+    const [loaded, samples] = await sampled({ lowering: 'cpu' }, files);
+    expect(loaded).toEqual(['prior', `${graph}-cpu`]);
+    expect(await sampled({ lowering: 'cpu' }, {})).toEqual([['prior', graph], samples]);
+    expect(await sampled({}, files)).toEqual([['prior', graph], samples]);
+  });
+
   it('ends when onStep throws', async () => {
     const model = await open();
     const stop = new Error('stop');

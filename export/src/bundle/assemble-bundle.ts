@@ -9,6 +9,7 @@ import type { Field } from '../products/field.js';
 import { generatorModel, hasGenerator } from '../products/generator.js';
 import { deviceNoiseModel, gradientModel, ratioModel, samplerModel, stepModel, unrolledModel } from '../products/graphs.js';
 import { priorModel, type Prior } from '../products/prior.js';
+import { winogradField } from '../products/winograd-field.js';
 import { verificationVectors } from './verification.js';
 import { WeightStore } from './weight-store.js';
 
@@ -91,6 +92,11 @@ function* modelsOf({ field, half, prior, about, products: { unroll, generator = 
   const forms = (of: Field): Readonly<Record<Exclude<RequiredGraphName, 'prior'>, () => Model>> =>
     ({ ratio: () => ratioModel(of), gradient: () => gradientModel(of), step: () => stepModel(of), sampler: () => samplerModel(of) });
   for (const [name, make] of Object.entries(forms(field))) yield [name as GraphName, make()];
+  const lowered = winogradField(field);
+  if (lowered) {
+    yield ['step-cpu', stepModel(lowered)];
+    yield ['sampler-cpu', samplerModel(lowered)];
+  }
   yield ['prior', priorModel(prior, field.sampleShape)];
   yield ['sampler-device-noise', deviceNoiseModel(field)];
   const { eta, nu, K, kappa, valueRange, guidance, mixture } = about;

@@ -5,6 +5,7 @@ import type { Model, Value } from '../ir/types.js';
 import type { Estimator } from './estimator.js';
 import { estimatorField } from './field.js';
 import { gradientModel, ratioModel, samplerModel, stepModel } from './graphs.js';
+import { winogradField } from './winograd-field.js';
 
 /** x → logRatio [N]. */
 export const ratioGraph = (estimator: Estimator, pairing: Pairing): Model => ratioModel(estimatorField(estimator, pairing));
@@ -17,6 +18,12 @@ export const stepGraph = (estimator: Estimator, pairing: Pairing): Model => step
 
 /** x0, noise [K, N, …], eta, nu → x: K steps in a Loop, K the leading extent of the noise. Does not clamp. */
 export const samplerGraph = (estimator: Estimator, pairing: Pairing): Model => samplerModel(estimatorField(estimator, pairing));
+
+/** The same, lowered for engines on a CPU; undefined where that gains nothing. */
+export function loweredSamplerGraph(estimator: Estimator, pairing: Pairing): Model | undefined {
+  const field = winogradField(estimatorField(estimator, pairing));
+  return field && samplerModel(field);
+}
 
 /**
  * The sampler with live weights: every parameter given becomes an input of its own name. What depends on weights alone

@@ -11,6 +11,7 @@ import { probeProvider, quieten } from './probe.js';
 import type { CudaOptions, ProviderName } from './providers.js';
 import { providerConfig } from './providers.js';
 import { batchAxesOf, wrapSession } from './session.js';
+import { slicedSession } from './split-session.js';
 
 /** How a session is made. */
 export interface EngineOptions extends LoadOptions {
@@ -36,7 +37,7 @@ export const engineName = `onnxruntime-node ${env.versions.node ?? env.versions.
 
 /** What onnxruntime-node can do on each provider. */
 const capabilities: Readonly<Record<ProviderName, Capabilities>> = {
-  cpu: { controlFlow: true, deviceTensors: false },
+  cpu: { controlFlow: true, deviceTensors: false, lowering: 'cpu' },
   // Every run copies through the host, so that many steps in one graph pay.
   cuda: { controlFlow: true, deviceTensors: false },
   // Loop falls back to the CPU with copies at every step.
@@ -66,7 +67,8 @@ export const localEngine: Engine = {
         extra: { session: { ...waiting, load_model_format: 'ONNX' } },
         ...(options.threads !== undefined && { intraOpNumThreads: options.threads }),
       });
-      return { ...wrapSession(graph.name, session, provider, capabilities[provider]), batchAxes: drawsNumbers(graph.model) ? undefined : batchAxesOf(session) };
+      const made: EngineSession = { ...wrapSession(graph.name, session, provider, capabilities[provider]), batchAxes: drawsNumbers(graph.model) ? undefined : batchAxesOf(session) };
+      return graph.name.endsWith('-cpu.onnx') ? slicedSession(made) : made;
     } catch (cause) {
       throw new RuntimeError(`onnxruntime-node cannot load ${graph.name} on ${provider}: ${messageOf(cause)}`, { cause });
     }

@@ -8,7 +8,7 @@ import { localEngine } from './engine.js';
 import type { EngineOptions, EngineSession } from './engine.js';
 import { createRuntime } from './runtime.js';
 import type { RuntimeOptions } from './runtime.js';
-import { splitSession } from './split-session.js';
+import { slicedSession, splitSession } from './split-session.js';
 import { createSplitter } from './splitter.js';
 
 const file = async (name: string): Promise<Uint8Array> => new Uint8Array(await readFile(new URL(`testing/${name}`, import.meta.url)));
@@ -95,6 +95,53 @@ describe('splitSession', () => {
     expect(whole.sizes).toEqual([8000, 8000, 8000]);
     expect(problems).toEqual([new Error('no memory')]);
     await session.dispose();
+  });
+});
+
+describe('slicedSession', () => {
+  const batchAxes = { x: 0, noise: 1 };
+  const feeds = (n: number, width: number, steps: number): Record<string, Tensor> => ({
+    x: { shape: [n, width], data: wave(n * width) }, noise: { shape: [steps, n, width], data: wave(steps * n * width) }, eta: { shape: [], data: Float32Array.of(2) },
+  });
+
+  it('runs slices of 16,384 elements of x₀, or of four samples, one after the other', async () => {
+    for (const [n, width, steps, expected] of [[9, 3, 2, [9]], [7, 4096, 3, [4, 3]], [20_000, 2, 1, [8192, 8192, 3616]], [9, 30_000, 2, [4, 4, 1]], [4, 30_000, 1, [4]]] as const) {
+      const { parts: [part] } = spy(1);
+      const sizes: number[] = [];
+      const run: Session['run'] = ({ x, noise, eta }) => {
+        sizes.push(x!.shape[0]!);
+        const elements = x!.data.length;
+        // y = η noise_last + x, of which every element has its own place.
+        const y = Float32Array.from(x!.data as Float32Array, (value, i) => value + (eta!.data[0] as number) * (noise!.data[(noise!.shape[0]! - 1) * elements + i] as number));
+        return Promise.resolve({ y: { shape: x!.shape, data: y } });
+      };
+      const whole = { ...part!, batchAxes, run };
+      const all = (await run(feeds(n, width, steps)))['y']!;
+      sizes.pop();
+      const { y } = await slicedSession(whole).run(feeds(n, width, steps));
+      expect(sizes).toEqual(expected);
+      expect(y!.shape).toEqual([n, width]);
+      expect(same(y!.data, all.data)).toBe(true);
+    }
+  });
+
+  it('leaves to the engine what has no samples, no axis for them, or feeds that do not agree', async () => {
+    const runs: unknown[] = [];
+    const { parts: [part] } = spy(1);
+    const run = (given: unknown): Promise<Record<string, never>> => {
+      runs.push(given);
+      return Promise.resolve({});
+    };
+    const whole = { ...part!, run };
+    const good = feeds(9, 30_000, 1);
+    const cases: [EngineSession, Record<string, Tensor>][] = [
+      [{ ...whole, batchAxes }, feeds(0, 3, 1)],
+      [{ ...whole, batchAxes: {} }, good],
+      [whole, good],
+      [{ ...whole, batchAxes }, { ...good, noise: { shape: [1, 8, 30_000], data: wave(240_000) } }],
+    ];
+    for (const [session, given] of cases) await slicedSession(session).run(given);
+    expect(runs).toEqual(cases.map(([, given]) => given));
   });
 });
 

@@ -3,7 +3,7 @@
  * architecture decides: dense networks take them as graph inputs; convolutions run up to twice as fast when their kernels
  * are constants that the engine can rearrange, which is worth a new session each iteration (docs/training.md).
  */
-import { convertLayersModel, estimatorOf, initializerElements, liveSamplerGraph, samplerGraph, writeModel, type ConvertOptions, type Model, type Parameter } from '@ratioflow/export';
+import { convertLayersModel, estimatorOf, initializerElements, liveSamplerGraph, loweredSamplerGraph, samplerGraph, writeModel, type ConvertOptions, type Model, type Parameter } from '@ratioflow/export';
 import { fillFlowNormals, type Pairing, type Runtime, type Session, type Tensor } from '@ratioflow/sdk';
 import type { LayersModel } from '@tensorflow/tfjs';
 import { microBatches, valuesOfSample } from '../loop/micro-batches.js';
@@ -25,15 +25,22 @@ interface LiveSampler {
   dispose(): Promise<void>;
 }
 
+/** Options of `onnxBridge`. */
+interface BridgeOptions {
+  readonly converters?: ConvertOptions['converters'];
+  /** The provider that the runtime prefers: graphs are lowered for it. @default as for all */
+  readonly provider?: 'cpu' | 'cuda';
+}
+
 export async function onnxBridge(
   network: LayersModel, sampleShape: readonly number[], pairing: Pairing, { eta, nu }: FlowSettings, runtime: Runtime,
-  converters: ConvertOptions['converters'] = {},
+  { converters = {}, provider }: BridgeOptions = {},
 ): Promise<Bridge> {
   const elements = sampleShape.reduce((a, b) => a * b, 1);
   const { model, parameters } = await convertLayersModel(network, { converters });
   const read = (): Float32Array[] => readParameters(network, parameters);
   const live = model.graph.nodes.some((node) => node.opType === 'Conv')
-    ? weightsAsConstants(model, parameters, pairing, runtime, read)
+    ? weightsAsConstants(model, parameters, pairing, runtime, provider, read)
     : await weightsAsInputs(model, parameters, pairing, runtime, read);
   await live.refresh();
   const scalar = (value: number): Tensor => ({ shape: [], data: Float32Array.of(value) });
@@ -86,7 +93,7 @@ export async function onnxBridge(
 }
 
 async function weightsAsInputs(model: Model, parameters: readonly Parameter[], pairing: Pairing, runtime: Runtime, read: () => Float32Array[]): Promise<LiveSampler> {
-  const session = await load(writeModel(liveSamplerGraph(estimatorOf(model), pairing, parameters.map(({ value }) => value))), runtime);
+  const session = await runtime.load({ name: 'sampler.onnx', model: writeModel(liveSamplerGraph(estimatorOf(model), pairing, parameters.map(({ value }) => value))) });
   let feeds: Record<string, Tensor> = {};
   return {
     refresh: () => {
@@ -100,20 +107,22 @@ async function weightsAsInputs(model: Model, parameters: readonly Parameter[], p
   };
 }
 
-function weightsAsConstants(model: Model, parameters: readonly Parameter[], pairing: Pairing, runtime: Runtime, read: () => Float32Array[]): LiveSampler {
+function weightsAsConstants(model: Model, parameters: readonly Parameter[], pairing: Pairing, runtime: Runtime, provider: BridgeOptions['provider'], read: () => Float32Array[]): LiveSampler {
   // The products share the estimator's constants, so new elements in the same buffers reach the graph.
   const buffers = parameters.map(({ value }) => {
     const { data } = model.graph.initializers.get(value)!;
     const bytes = data as Uint8Array;
     return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
   });
-  const graph = samplerGraph(estimatorOf(model), pairing);
+  const estimator = estimatorOf(model);
+  const lowered = provider === 'cpu' ? loweredSamplerGraph(estimator, pairing) : undefined;
+  const [name, graph] = lowered ? ['sampler-cpu.onnx', lowered] : ['sampler.onnx', samplerGraph(estimator, pairing)];
   let session: Session | undefined;
   const rest = async (): Promise<void> => {
     await session?.dispose();
     session = undefined;
   };
-  const ready = async (): Promise<{ session: Session; feeds: Record<string, never> }> => ({ session: session ??= await load(writeModel(graph), runtime), feeds: {} });
+  const ready = async (): Promise<{ session: Session; feeds: Record<string, never> }> => ({ session: session ??= await runtime.load({ name, model: writeModel(graph) }), feeds: {} });
   return {
     refresh: async () => {
       read().forEach((array, index) => buffers[index]!.set(array));
@@ -125,8 +134,6 @@ function weightsAsConstants(model: Model, parameters: readonly Parameter[], pair
     dispose: rest,
   };
 }
-
-const load = (model: Uint8Array, runtime: Runtime): Promise<Session> => runtime.load({ name: 'live sampler', model });
 
 /** The network's weights in the layout and order of the exported parameters. */
 export function readParameters(network: LayersModel, parameters: readonly Parameter[]): Float32Array[] {

@@ -69,7 +69,7 @@ export async function tryOut(config: TrainingConfig, sampleShape: readonly numbe
   const [data, x0] = [draw(0), draw(1)];
   const bridge = steps === 0 ? null : config.bridge === 'tfjs'
     ? tensorflowBridge(tf, network, sampleShape, pairing, config.flow)
-    : await onnxBridge(network, sampleShape, pairing, config.flow, flowRuntime(config.provider), converters);
+    : await onnxBridge(network, sampleShape, pairing, config.flow, flowRuntime(config.provider), { converters, provider: config.provider });
   try {
     let [refresh, flowStep] = [0, 0];
     if (bridge) {

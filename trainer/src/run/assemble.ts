@@ -55,7 +55,7 @@ export async function assemble(config: TrainingConfig, runtime: Runtime, { prior
   const learner = createLearner(tf, network, { pairing, sampleShape: dataset.sampleShape, ema, beta1, beta2, microBatch });
   const bridge: Bridge = config.bridge === 'tfjs'
     ? tensorflowBridge(tf, network, dataset.sampleShape, pairing, config.flow)
-    : await onnxBridge(network, dataset.sampleShape, pairing, config.flow, flowRuntime, converters);
+    : await onnxBridge(network, dataset.sampleShape, pairing, config.flow, flowRuntime, { converters, provider: config.provider });
   const [refused] = config.provider === 'cpu' ? [] : flowRuntime.warnings;
   if (refused !== undefined) {
     await bridge.dispose();

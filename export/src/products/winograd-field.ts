@@ -1,0 +1,100 @@
+/**
+ * A field for engines on a CPU: large 3×3 convolutions and their adjoints by Winograd's algorithm, with channels last between
+ * them. Other engines have algorithms of their own and are served better by `Conv` (docs/lowerings.md has the measurements).
+ */
+import { GraphBuilder, shapeOf, type AttributeValues } from '../ir/builder.js';
+import type { Node, Value } from '../ir/types.js';
+import { windowOf, type Window } from '../ops/convolution.js';
+import { intOf } from '../ops/operator.js';
+import { fieldShape, type Field } from './field.js';
+import { isTiled, winogradConvolution } from './winograd.js';
+
+/** Below these, moving the tiles costs more than the products that they save. */
+const [leastChannels, leastOutputs] = [128, 16 ** 2];
+/** Beyond it, the transforms' zeros cost too much. */
+const largestExtent = 32;
+
+/** Operators that treat every element alike, whatever the order of the axes. */
+const elementwise = new Set(['Add', 'Sub', 'Mul', 'Div', 'Neg', 'Clip', 'Relu', 'LeakyRelu', 'Elu', 'Sigmoid', 'Tanh', 'Softplus', 'Exp', 'Identity', 'Max', 'Min', 'Sum', 'Abs', 'Sqrt', 'Erf', 'HardSigmoid']);
+
+/** The same field, computed in another way; undefined where no convolution is worth it. */
+export function winogradField(field: Field): Field | undefined {
+  const trial = new GraphBuilder('trial');
+  const extras = new Map(field.inputs.map(({ name, dtype, shape }) => [name, trial.input(name, dtype, shape)]));
+  field.evaluate(trial, trial.input('x', 'float32', fieldShape(field)), extras);
+  const { nodes } = trial.graph;
+  if (!nodes.some((node) => tiledWindow(node)) || nodes.some(({ attributes }) => [...attributes.values()].some(({ type }) => type === 'graph'))) return undefined;
+  return {
+    ...field,
+    evaluate: (builder, x, inputs) => {
+      const before = builder.graph.nodes.length;
+      const { drift, logRatio } = field.evaluate(builder, x, inputs);
+      const added = builder.graph.nodes.slice(before);
+      builder.graph.nodes = builder.graph.nodes.slice(0, before);
+      const channelsFirst = rewrite(builder, added);
+      return { drift: channelsFirst(drift), logRatio: channelsFirst(logRatio) };
+    },
+  };
+}
+
+/** The window of a convolution that Winograd's algorithm makes faster. */
+function tiledWindow(node: Node): Window | undefined {
+  const [x, kernel] = node.inputs;
+  const extents = node.outputs[0]?.shape?.slice(2);
+  if (node.opType !== 'Conv' || x?.dtype !== 'float32' || x.shape?.length !== 4 || !extents || !kernel?.shape?.every((extent) => typeof extent === 'number')) return undefined;
+  if (intOf(node, 'group', 1) !== 1 || Math.min(...kernel.shape.slice(0, 2)) < leastChannels) return undefined;
+  const window = windowOf(node, kernel.shape.slice(2), x.shape.slice(2), node.name);
+  if (!isTiled(window, [...x.shape.slice(2), ...extents])) return undefined;
+  const [rows, columns] = extents as number[];
+  return Math.max(rows!, columns!) <= largestExtent && rows! * columns! >= leastOutputs ? window : undefined;
+}
+
+/** What stands for a value: with channels first, as it was, or last. At least one of them is there. */
+interface Layouts {
+  first?: Value;
+  last?: Value;
+}
+
+/** Adds the nodes to the graph, some of them with channels last. @returns what gives a value of theirs with channels first */
+function rewrite(builder: GraphBuilder, nodes: readonly Node[]): (value: Value) => Value {
+  const known = new Map<Value, Layouts>();
+  const layoutsOf = (value: Value): Layouts => {
+    let layouts = known.get(value);
+    if (!layouts) known.set(value, layouts = { first: value });
+    return layouts;
+  };
+  const first = (value: Value): Value => {
+    const layouts = layoutsOf(value);
+    return (layouts.first ??= builder.op('Transpose', [layouts.last!], { perm: [0, 3, 1, 2] }));
+  };
+  const last = (value: Value): Value => {
+    const layouts = layoutsOf(value);
+    return (layouts.last ??= builder.op('Transpose', [layouts.first!], { perm: [0, 2, 3, 1] }));
+  };
+  for (const node of nodes) {
+    const output = node.outputs[0]!;
+    const window = tiledWindow(node);
+    if (window) {
+      const [x, kernel, bias] = node.inputs as [Value, Value, Value?];
+      const sums = winogradConvolution(builder, last(x), kernel, window, shapeOf(output).slice(2) as [number, number]);
+      known.set(output, { last: bias ? builder.op('Add', [sums, bias]) : sums });
+    } else if (isElementwise(node) && node.inputs.some((value) => known.get(value!)?.last)) {
+      const inputs = node.inputs.map((value) => (isScalar(value!) ? value : last(value!)));
+      known.set(output, { last: builder.op(node.opType, inputs, plainAttributes(node)) });
+    } else {
+      node.inputs = node.inputs.map((value) => value && first(value));
+      builder.graph.nodes.push(node);
+    }
+  }
+  return first;
+}
+
+/** Whether the order of axes is all the same to a node: operands are of the output's shape or scalars. */
+function isElementwise({ opType, inputs, outputs: [output] }: Node): boolean {
+  const shape = String(output!.shape);
+  return elementwise.has(opType) && output!.shape?.length === 4 && inputs.every((value) => value && (isScalar(value) || String(value.shape) === shape));
+}
+
+const isScalar = ({ shape }: Value): boolean => shape?.length === 0;
+
+const plainAttributes = ({ attributes }: Node): AttributeValues => Object.fromEntries(Array.from(attributes, ([name, { value }]) => [name, value as number]));
