@@ -82,8 +82,8 @@ export function winogradConvolution(builder: GraphBuilder, x: Value, kernel: Val
 
 /** [O, C, 3, 3] → [36, C, O], of weights alone: engines compute it when they load the graph. */
 function transformedKernel(builder: GraphBuilder, kernel: Value, c: number, o: number): Value {
-  const transform = constant(builder, [inputs * inputs, taps * taps], 'kernel', () =>
+  const transform = constant(builder, [inputs * inputs, taps, taps], 'kernel', () =>
     ofKernel.flatMap((column) => ofKernel.flatMap((row) => row.flatMap((a) => column.map((b) => a * b)))));
-  const flat = builder.op('Reshape', [builder.op('Transpose', [kernel], { perm: [2, 3, 1, 0] }), builder.ints([taps * taps, c * o])]);
-  return builder.op('Reshape', [builder.op('MatMul', [transform, flat]), builder.ints([inputs * inputs, c, o])]);
+  // One operator: engines keep the result of each until they have loaded the graph.
+  return builder.op('Einsum', [transform, kernel], { equation: 'pab,ocab->pco' });
 }
