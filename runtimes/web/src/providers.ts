@@ -13,7 +13,7 @@ export type ProviderName = (typeof providerNames)[number];
 export const capabilities: Readonly<Record<ProviderName, Capabilities>> = {
   // Loop falls back to the CPU with copies at every step; tensors can stay on the device instead.
   webgpu: { controlFlow: false, deviceTensors: true },
-  wasm: { controlFlow: true, deviceTensors: false },
+  wasm: { controlFlow: true, deviceTensors: false, lowering: 'cpu' },
 };
 
 /** Checks a list of providers. @throws {ArgumentError} for an unknown name or an empty list */
