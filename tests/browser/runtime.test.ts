@@ -282,6 +282,41 @@ describe.skipIf(noChromium !== undefined)('in the browser', () => {
     expect(after).toEqual(before);
   }, 120_000);
 
+  it('leaves no buffer on the device, after a thousand rounds of opening, sampling and disposing', async () => {
+    const page = await openPage();
+    const { provider, made, alive } = await page.evaluate(async () => {
+      const device = GPUDevice.prototype as unknown as { createBuffer: (this: GPUDevice, descriptor: GPUBufferDescriptor) => GPUBuffer };
+      const buffer = GPUBuffer.prototype as unknown as { destroy: (this: GPUBuffer) => void };
+      const { createBuffer } = device;
+      const { destroy } = buffer;
+      const buffers = new Set<GPUBuffer>();
+      let made = 0;
+      device.createBuffer = function create(descriptor) {
+        const result = createBuffer.call(this, descriptor);
+        made++;
+        buffers.add(result);
+        return result;
+      };
+      buffer.destroy = function forget() {
+        buffers.delete(this);
+        destroy.call(this);
+      };
+      let provider = '';
+      const alive: number[] = [];
+      for (let round = 0; round <= 1000; round++) {
+        const model = await ratioflow.open('/bundles/points', { providers: ['webgpu'], worker: false, selfTest: false });
+        ({ provider } = (await model.sample({ count: 1 + round % 7, K: 2, kappa: 0, seed: round })).statistics);
+        await model.dispose();
+        if (round % 250 === 0) alive.push(buffers.size);
+      }
+      return { provider, made, alive };
+    });
+    expect(provider).toBe('webgpu');
+    // Every round makes some for itself; none of them may stay.
+    expect(made).toBeGreaterThan(5000);
+    expect(alive).toEqual([0, 0, 0, 0, 0]);
+  }, 300_000);
+
   describe.each([['in the page', false], ['in a worker', true]] as const)('a device %s', (_, worker) => {
     /** Opens the bundle on a device that the test holds in its hands. */
     async function openOnDevice(page: Page): Promise<{ thread: Page | Worker; sample: (count: number) => Promise<{ samples?: number[]; provider?: string; error?: string }>; reopen: () => Promise<void> }> {
