@@ -1,9 +1,16 @@
-/** Memory that a WebGPU device in Node does not have. The same in a browser: tests/browser/runtime.test.ts. */
+/** WebGPU in Node: memory that a device does not have, and flows that stay on it. The same in a browser: tests/browser/runtime.test.ts. */
+import { execFile } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { GraphBuilder, newModel, writeModel } from '@ratioflow/export';
 import { createRuntime } from '@ratioflow/node';
 import { RuntimeError } from '@ratioflow/sdk';
 import type { Session } from '@ratioflow/sdk';
 import { expect, it } from 'vitest';
+import { writeImageBundle, writePointsBundle } from '../support/network-bundles.js';
+import { relativeError } from '../support/run-model.js';
 import { offerSwiftShader } from '../support/swift-shader.js';
 
 type Value = ReturnType<GraphBuilder['input']>;
@@ -43,4 +50,50 @@ it('an allocation that fails on WebGPU is a named error, and sessions go on', { 
   const reopened = await load('again', (builder, x) => builder.op('Mul', [x, x]));
   expect((await reopened.run(feeds))['y']!.data).toEqual(squares);
   await reopened.dispose();
+});
+
+interface Found {
+  readonly samples: number[];
+  readonly expected: number[];
+  readonly statistics: { readonly plan: string; readonly provider: string; readonly warnings: readonly string[] };
+  readonly frames: [number, number[]][];
+  readonly expectedFrames: [number, number[]][];
+  readonly step: number[];
+  readonly expectedStep: number[];
+  readonly passed: boolean;
+  readonly together: number[][];
+  readonly alone: number[][];
+  readonly freedBySample: number;
+  readonly freedByFlow: number;
+  readonly refused: string;
+}
+
+it.for([['points', writePointsBundle], ['image', writeImageBundle]] as const)('a flow of %s on WebGPU stays on the device', { timeout: 240_000 }, async ([name, write], { skip }) => {
+  offerSwiftShader();
+  const folder = await mkdtemp(join(tmpdir(), 'ratioflow-device-'));
+  try {
+    await write(join(folder, name));
+    const { stdout } = await promisify(execFile)(process.execPath, [join(import.meta.dirname, 'device-plan.mjs'), join(folder, name)], { maxBuffer: 2 ** 26 });
+    const found = JSON.parse(stdout) as Found;
+    if (found.statistics.provider !== 'webgpu') {
+      const reason = `no WebGPU in Node: ${found.statistics.warnings.join(' ')}`;
+      console.log(`skipped: flows on WebGPU in Node (${reason})`);
+      skip(reason);
+    }
+    expect(found.statistics).toMatchObject({ plan: 'device', warnings: [] });
+    expect(relativeError(found.samples, found.expected)).toBeLessThan(1e-4);
+    expect(found.frames.map(([step]) => step)).toEqual([0, 2, 4]);
+    for (const [i, [step, x]] of found.expectedFrames.entries()) {
+      expect(found.frames[i]![0]).toBe(step);
+      expect(relativeError(found.frames[i]![1], x)).toBeLessThan(1e-4);
+    }
+    expect(relativeError(found.step, found.expectedStep)).toBeLessThan(1e-4);
+    expect(found.passed).toBe(true);
+    expect(found.together).toEqual(found.alone);
+    // Two outputs a step, whether the flow ends or is left.
+    expect([found.freedBySample, found.freedByFlow]).toEqual([22, 6]);
+    expect(found.refused).toContain('has been disposed of');
+  } finally {
+    await rm(folder, { recursive: true });
+  }
 });

@@ -40,9 +40,15 @@ const capabilities: Readonly<Record<ProviderName, Capabilities>> = {
   cpu: { controlFlow: true, deviceTensors: false, lowering: 'cpu' },
   // Every run copies through the host, so that many steps in one graph pay.
   cuda: { controlFlow: true, deviceTensors: false },
-  // Loop falls back to the CPU with copies at every step.
-  webgpu: { controlFlow: false, deviceTensors: false },
+  // Loop falls back to the CPU with copies at every step; x stays on the device instead.
+  webgpu: { controlFlow: false, deviceTensors: true },
 };
+
+/**
+ * A model of one Identity, x → y, of any shape: how a tensor comes back from a device. Asking the tensor itself for its data ends the
+ * process (onnxruntime-node 1.30).
+ */
+const identity = Uint8Array.from(Buffer.from('CAgSADorChAKAXgSAXkiCElkZW50aXR5EgFnWgkKAXgSBAoCCAFiCQoBeRIECgIIAUIECgAQEg==', 'base64'));
 
 /**
  * How an engine's threads wait for each other. A small operator takes microseconds and waking a thread costs more, so they
@@ -56,9 +62,13 @@ export const localEngine: Engine = {
   probe: (provider, { cuda }) => probeProvider(provider, cuda),
   load: async (provider, graph, options) => {
     quieten();
+    // Of the graphs, those of one step feed an output back.
+    const onDevice = capabilities[provider].deviceTensors && graph.name.startsWith('step');
+    const executionProviders = [providerConfig(provider, options.cuda)];
     try {
       const session = await InferenceSession.create(graph.model, {
-        executionProviders: [providerConfig(provider, options.cuda)],
+        executionProviders,
+        ...(onDevice && { preferredOutputLocation: 'gpu-buffer' }),
         externalData: Array.from(graph.externalData, ([path, data]) => ({ path, data })),
         graphOptimizationLevel: options.optimization ?? 'all',
         // What goes wrong is thrown; warnings about initializers that an optimisation left over help nobody.
@@ -67,7 +77,11 @@ export const localEngine: Engine = {
         extra: { session: { ...waiting, load_model_format: 'ONNX' } },
         ...(options.threads !== undefined && { intraOpNumThreads: options.threads }),
       });
-      const made: EngineSession = { ...wrapSession(graph.name, session, provider, capabilities[provider]), batchAxes: drawsNumbers(graph.model) ? undefined : batchAxesOf(session) };
+      const reader = onDevice ? await InferenceSession.create(identity, { executionProviders, logSeverityLevel: 4 }).catch(async (cause: unknown) => {
+        await session.release();
+        throw cause;
+      }) : undefined;
+      const made: EngineSession = { ...wrapSession(graph.name, session, provider, capabilities[provider], reader), batchAxes: drawsNumbers(graph.model) ? undefined : batchAxesOf(session) };
       return graph.name.endsWith('-cpu.onnx') ? slicedSession(made) : made;
     } catch (cause) {
       throw new RuntimeError(`onnxruntime-node cannot load ${graph.name} on ${provider}: ${messageOf(cause)}`, { cause });

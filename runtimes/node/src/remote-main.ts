@@ -19,7 +19,8 @@ async function serve(request: Request): Promise<Answers[keyof Answers]> {
       const session = ++sessionsMade;
       sessions.set(session, made);
       const { provider, capabilities, inputNames, outputNames, batchAxes } = made;
-      return { session, provider, capabilities, inputNames, outputNames, batchAxes };
+      // Tensors of a device do not cross.
+      return { session, provider, capabilities: { ...capabilities, deviceTensors: false }, inputNames, outputNames, batchAxes };
     }
     case 'run': return sessions.get(request.session)!.run(request.feeds, request.outputs);
     case 'dispose': {

@@ -2,34 +2,72 @@
  * A session of onnxruntime-node behind the SDK's interface. Arrays cross without a copy in both directions.
  */
 import { ArgumentError, RuntimeError } from '@ratioflow/sdk';
-import type { Capabilities, Session, Tensor } from '@ratioflow/sdk';
+import type { Capabilities, DeviceTensor, Session, Tensor } from '@ratioflow/sdk';
 import { inputTensor, messageOf, outputTensor } from '@ratioflow/sdk/engine';
 import { Tensor as OrtTensor } from 'onnxruntime-node';
 import type { InferenceSession } from 'onnxruntime-node';
 
-/** Takes ownership of an engine's session. */
-export function wrapSession(name: string, session: InferenceSession, provider: string, capabilities: Capabilities): Session {
+/**
+ * Takes ownership of an engine's sessions.
+ * @param reader copies a tensor `x` from the device to `y` on the host, where some of the session's outputs stay on the device
+ */
+export function wrapSession(name: string, session: InferenceSession, provider: string, capabilities: Capabilities, reader?: InferenceSession): Session {
   let disposed = false;
+  /** What lies behind the device tensors of this session. */
+  const own = new WeakMap<DeviceTensor, OrtTensor>();
+  const attempt = async <T>(task: () => Promise<T>): Promise<T> => {
+    if (disposed) throw new ArgumentError(`The session of ${name} has been disposed of.`);
+    try {
+      return await task();
+    } catch (cause) {
+      throw cause instanceof ArgumentError ? cause : new RuntimeError(`${name} failed on ${provider}: ${messageOf(cause)}`, { cause });
+    }
+  };
+  /** With a reader, all outputs are asked for, whichever are wanted: the engine (1.30) keeps the buffers of those that are not, for a batch of another size, too. */
+  const runFor = async (feeds: Readonly<Record<string, Tensor | DeviceTensor>>, outputs: readonly string[] | undefined): Promise<[string, InferenceSession.OnnxValueMapType[string]][]> => {
+    const inputs = inputsOf(feeds);
+    const results = Object.entries(await (outputs === undefined || reader ? session.run(inputs) : session.run(inputs, outputs)));
+    const wanted = ([output]: readonly [string, unknown]): boolean => outputs?.includes(output) ?? true;
+    for (const result of results) if (!wanted(result)) result[1].dispose();
+    return results.filter(wanted);
+  };
+  const inputsOf = (feeds: Readonly<Record<string, Tensor | DeviceTensor>>): Record<string, OrtTensor> =>
+    Object.fromEntries(Object.entries(feeds).map(([input, tensor]) => [input, 'data' in tensor ? toOrt(input, tensor) : own.get(tensor)!]));
+  const onHost = async (output: string, value: InferenceSession.OnnxValueMapType[string]): Promise<Tensor> => {
+    if (!reader || value.location === 'cpu') return outputTensor(name, output, value.type, value.dims, value.data);
+    try {
+      const { y } = await reader.run({ x: value });
+      return outputTensor(name, output, y!.type, y!.dims, y!.data);
+    } finally {
+      value.dispose();
+    }
+  };
   return {
     provider,
-    capabilities,
+    capabilities: { ...capabilities, deviceTensors: reader !== undefined },
     inputNames: session.inputNames,
     outputNames: session.outputNames,
-    run: async (feeds, outputs) => {
-      if (disposed) throw new ArgumentError(`The session of ${name} has been disposed of.`);
-      const inputs = Object.fromEntries(Object.entries(feeds).map(([input, tensor]) => [input, toOrt(input, tensor)]));
-      let results: InferenceSession.OnnxValueMapType;
-      try {
-        results = await (outputs === undefined ? session.run(inputs) : session.run(inputs, outputs));
-      } catch (cause) {
-        throw new RuntimeError(`${name} failed on ${provider}: ${messageOf(cause)}`, { cause });
-      }
-      return Object.fromEntries(Object.entries(results).map(([output, value]) => [output, outputTensor(name, output, value.type, value.dims, value.data)]));
-    },
+    run: (feeds, outputs) => attempt(async () => {
+      const read: Record<string, Tensor> = {};
+      for (const [output, value] of await runFor(feeds, outputs)) read[output] = await onHost(output, value);
+      return read;
+    }),
+    ...(reader && {
+      runOnDevice: (feeds, output) => attempt(async () => {
+        const [[, value]] = await runFor(feeds, [output]) as [[string, OrtTensor]];
+        const result: DeviceTensor = {
+          shape: value.dims,
+          read: () => attempt(async () => (await reader.run({ x: value }))['y']!.data as Float32Array),
+          dispose: () => value.dispose(),
+        };
+        own.set(result, value);
+        return result;
+      }),
+    } satisfies Partial<Session>),
     dispose: async () => {
       if (disposed) return;
       disposed = true;
-      await session.release();
+      await Promise.all([session.release(), reader?.release()]);
     },
   };
 }
