@@ -68,7 +68,7 @@ export function winogradConvolution(builder: GraphBuilder, x: Value, kernel: Val
   // [j, i] for the points of columns and rows, then tiles.
   const byRow = builder.op('MatMul', [tiling(builder, [1], down, height, window.begin[0]!), reshape(x, [-1, height, width * c])]);
   const byColumn = builder.op('MatMul', [tiling(builder, [1, 1], across, width, window.begin[1]!), reshape(byRow, [inputs, -1, width, c])]);
-  const products = builder.op('MatMul', [reshape(byColumn, [inputs * inputs, -1, c]), transformedKernel(builder, kernel, c, o)]);
+  const products = builder.op('MatMul', [reshape(byColumn, [inputs * inputs, -1, c]), transformedKernel(builder, kernel)]);
 
   const inverse = constant(builder, [outputs, inputs], 'outputs', () => ofOutput.flat());
   const ofColumns = builder.op('MatMul', [inverse, reshape(products, [inputs, -1])]);
@@ -81,7 +81,7 @@ export function winogradConvolution(builder: GraphBuilder, x: Value, kernel: Val
 }
 
 /** [O, C, 3, 3] → [36, C, O], of weights alone: engines compute it when they load the graph. */
-function transformedKernel(builder: GraphBuilder, kernel: Value, c: number, o: number): Value {
+function transformedKernel(builder: GraphBuilder, kernel: Value): Value {
   const transform = constant(builder, [inputs * inputs, taps, taps], 'kernel', () =>
     ofKernel.flatMap((column) => ofKernel.flatMap((row) => row.flatMap((a) => column.map((b) => a * b)))));
   // One operator: engines keep the result of each until they have loaded the graph.
