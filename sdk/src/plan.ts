@@ -59,7 +59,7 @@ export function createPace(): Pace {
 
 const always: Pace = { steps: () => 1, measured: () => undefined };
 
-/** Chooses the plan for this engine. @param pace shared by all calls on one model */
+/** Chooses the plan for this engine, whose pace all calls on one model share. */
 export async function choosePlan({ graphs, manifest, pace }: Engine, eta: number, nu: number): Promise<Plan> {
   const scalars = { eta: scalar(eta), nu: scalar(nu) };
   // Any session tells what the engine can do, and sampling mostly needs this one anyhow.

@@ -54,7 +54,7 @@ async function one({ side, pairing, prior, seed }) {
   } else {
     subject = `${stem}.npy`;
     const { training, flow } = config;
-    const { status } = spawnSync(values.python, ['tests/quality/pytorch_digits.py', JSON.stringify({ ...training, ...flow, data, out: `${subject}.tmp.npy`, pairing, prior, seed: Number(seed), count })], { stdio: 'inherit' });
+    const { status } = spawnSync(values.python, ['tests/quality/pytorch_digits.py', JSON.stringify({ ...training, ...flow, data, out: `${subject}.tmp.npy`, weights: `${stem}.pt`, pairing, prior, seed: Number(seed), count })], { stdio: 'inherit' });
     if (status !== 0) throw new Error(`${values.python} ended with ${status}: give a Python with torch and numpy, with --python or RATIOFLOW_PYTHON.`);
     await writeNpy(subject, await readNpy(`${subject}.tmp.npy`));
     rmSync(`${subject}.tmp.npy`);

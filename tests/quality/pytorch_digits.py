@@ -1,6 +1,7 @@
 """Trains on digits by Algorithm 1 and samples by Algorithm 2 in eager PyTorch: python pytorch_digits.py '<JSON>'.
 
-The JSON has data (uint8 .npy, [N, 1, 28, 28]), out (float32 .npy of samples in [-1, 1]), pairing, prior (ddp or uniform), seed, count,
+The JSON has data (uint8 .npy, [N, 1, 28, 28]), out (float32 .npy of samples in [-1, 1]), weights (.pt of the averaged network: kept, and
+taken if it is there), pairing, prior (ddp or uniform), seed, count,
 batch, iterations, decayAt, decayFactor, learningRate, ema, dequantisation, K, kappa, eta, nu: the fields of trainer/configs/digits.yaml.
 Its random numbers are PyTorch's own.
 """
@@ -40,6 +41,13 @@ def report(iteration, loss):
         print(f"PyTorch: iteration {iteration} of {run['iterations']}, loss {loss.item():.3f}", file=sys.stderr, flush=True)
 
 
-average = train(NETWORKS["resnet28"], run, pixels, draw, report)
-parts = [moved(average, run, draw(min(250, run["count"] - first)), run["K"] + run["kappa"]) for first in range(0, run["count"], 250)]
+if os.path.exists(run["weights"]):
+    average = NETWORKS["resnet28"]()
+    average.load_state_dict(torch.load(run["weights"]))
+else:
+    average = train(NETWORKS["resnet28"], run, pixels, draw, report)
+    torch.save(average.state_dict(), run["weights"] + ".tmp")
+    os.replace(run["weights"] + ".tmp", run["weights"])
+torch.manual_seed(run["seed"] + 2**32)  # Samples do not depend on whether the training was done just now.
+parts = [moved(average, run, draw(min(64, run["count"] - first)), run["K"] + run["kappa"]) for first in range(0, run["count"], 64)]
 np.save(run["out"], torch.cat(parts).clamp(-1, 1).numpy())

@@ -101,15 +101,17 @@ export async function verificationVectors(
   const schedule = { eta: scalar(subject.eta), nu: scalar(subject.nu) };
   await record('ratio', { x });
   await record('gradient', { x });
+  const nudgedX = Array.from({ length: nudges }, (_, which): Tensor => {
+    const deviation = normals(nudgeStep + which, samples, length);
+    return { shape, data: (x.data as Float32Array).map((value, i) => value + nudge * deviation[i]!) };
+  });
   /** η at which this graph answers a nudge with no more than it may be off. */
   const steadyEta = (graph: GraphName, at: 'x' | 'x0', xi: Tensor): Promise<Tensor> => withGraph(files, subject, graph, async (evaluate) => {
     const answer = async (eta: number): Promise<number> => {
       const rest = { ...schedule, noise: xi, eta: scalar(eta) };
       const expected = (await evaluate({ ...rest, [at]: x })).outputs;
       let most = 0;
-      for (let which = 0; which < nudges; which++) {
-        const deviation = normals(nudgeStep + which, samples, length);
-        const nudged: Tensor = { shape, data: (x.data as Float32Array).map((value, i) => value + nudge * deviation[i]!) };
+      for (const nudged of nudgedX) {
         const { outputs } = await evaluate({ ...rest, [at]: nudged });
         for (const [name, tensor] of Object.entries(expected)) {
           most = Math.max(most, nudgeMargin * largestDifference(outputs[name]!, tensor) / (subject.tolerance.absolute + subject.tolerance.relative * largest(tensor)));
