@@ -7,6 +7,7 @@ import { foldPadding } from './fold-padding.js';
 import { foldTransposes } from './fold-transposes.js';
 import type { TfjsArtifacts } from './graph/artifacts.js';
 import { decodeWeights } from './graph/decode-weights.js';
+import { joinDilations } from './graph/dilation.js';
 import { Attributes, readGraphDef, splitOutput, type GraphNode } from './graph/graph-def.js';
 import { computed, constantOf, type GraphTensor, type NodeContext, type NodeConverter } from './graph/graph-tensor.js';
 import { nodeConverters } from './graph/table.js';
@@ -39,8 +40,8 @@ interface Endpoint { readonly name: string; readonly node: string; readonly inde
  * @throws {ModelFormatError} for artifacts that contradict themselves
  */
 export function convertGraphModel(artifacts: TfjsArtifacts, options: ConvertGraphOptions = {}): Model {
-  const nodes = readGraphDef(artifacts.modelTopology);
   const weights = decodeWeights(artifacts.weightSpecs, artifacts.weightData);
+  const nodes = joinDilations(readGraphDef(artifacts.modelTopology), weights);
   const converters: Readonly<Record<string, NodeConverter>> = { ...nodeConverters, ...options.converters };
   const builder = new GraphBuilder(options.name ?? 'model');
   const isImage = imageRule(options.channelsFirst, [...nodes.values()].some((node) => new Attributes(node).string('data_format').startsWith('NC')));

@@ -68,6 +68,48 @@ describe('elementwise', () => {
     await expectGraphParity(tf, graphOf((w, x) => w.node('ClipByValue', [x, w.constant(Float32Array.of(-0.5), []), w.constant(Float32Array.of(0.7), [])])));
     await expectGraphParity(tf, graphOf((w, x) => w.node('Cast', [w.node('Cast', [x], { DstT: { type: 'DT_INT32' } })], { DstT: { type: 'DT_FLOAT' } })));
   });
+  it.each(['Asinh', 'Atan', 'Cosh', 'Expm1', 'Sinh', 'Tan', 'ZerosLike', 'OnesLike'])('%s', async (op) => {
+    await expectGraphParity(tf, graphOf((w, x) => w.node('Sub', [w.node(op, [x]), x])));
+  });
+  it.each(['Acos', 'Asin', 'Atanh'])('%s between -1 and 1', async (op) => {
+    await expectGraphParity(tf, graphOf((w, x) => w.node(op, [w.node('Sin', [x])])));
+  });
+  it('division and comparison with awkward operands', async () => {
+    const zeros = (w: GraphWriter): string => w.constant(Float32Array.of(0, 2, -3, 0.5), [4]);
+    await expectGraphParity(tf, graphOf((w, x) => w.node('DivNoNan', [x, zeros(w)])));
+    for (const op of ['FloorDiv', 'FloorMod']) await expectGraphParity(tf, graphOf((w, x) => w.node(op, [x, w.constant(Float32Array.of(0.7, 2, -3, 0.5), [4])])));
+    await expectGraphParity(tf, graphOf((w, x) => w.node('SelectV2', [w.node('NotEqual', [w.node('Relu', [x]), zeros(w)]), x, w.node('Exp', [x])])));
+  });
+});
+
+describe('images, sums and parts', () => {
+  it('dilation through the batch is one convolution', async () => {
+    const dilated = (op: string, kernel: number[], pads: number[], crops: number[]) => (w: GraphWriter, x: string): string => {
+      const blocks = w.constant(Int32Array.of(2, 3), [2]);
+      const forth = w.node('SpaceToBatchND', [x, blocks, w.constant(Int32Array.from(pads), [2, 2])]);
+      return w.node('BatchToSpaceND', [w.node(op, [forth, w.random(...kernel)], { ...conv, padding: 'VALID' }), blocks, w.constant(Int32Array.from(crops), [2, 2])]);
+    };
+    for (const [op, kernel] of [['Conv2D', [3, 3, 4, 5]], ['DepthwiseConv2dNative', [3, 3, 4, 1]]] as const) {
+      expect(operators(await expectGraphParity(tf, graphOf(dilated(op, [...kernel], [2, 2, 3, 3], [0, 0, 0, 0]))))).toEqual(['Conv']);
+      expect(operators(await expectGraphParity(tf, graphOf(dilated(op, [...kernel], [3, 3, 4, 5], [1, 0, 1, 2]))))).toEqual(['Conv']);
+    }
+    // More is cropped than was padded: no convolution does that.
+    expect(operators(await expectGraphParity(tf, graphOf(dilated('Conv2D', [1, 1, 4, 5], [0, 0, 0, 0], [1, 0, 0, 2]))))).toContain('Transpose');
+  });
+  it('normalisation over channels, mirrored borders', async () => {
+    await expectGraphParity(tf, graphOf((w, x) => w.node('LRN', [x], { depth_radius: 1, bias: { f: 1.5 }, alpha: { f: 0.3 }, beta: { f: 0.6 } })));
+    await expectGraphParity(tf, graphOf((w, x) => w.node('MirrorPad', [x, w.constant(Int32Array.of(0, 0, 2, 1, 1, 3, 0, 0), [4, 2])], { mode: 'SYMMETRIC' })));
+  });
+  it('running sums, reversal, largest, one-hot, Einsum, extents made and broadcast', async () => {
+    for (const exclusive of [false, true]) await expectGraphParity(tf, graphOf((w, x) => w.node('Cumsum', [x, w.int(1)], { exclusive, reverse: exclusive })));
+    await expectGraphParity(tf, graphOf((w, x) => w.node('ReverseV2', [x, w.ints(1, 3)])));
+    await expectGraphParity(tf, graphOf((w, x) => w.node('TopKV2', [x, w.int(3)], { sorted: true }), [-1, 7]));
+    await expectGraphParity(tf, graphOf((w, x) => w.node('OneHot', [w.node('ArgMax', [x, w.int(1)]), w.int(7), w.constant(Float32Array.of(2), []), w.constant(Float32Array.of(-1), [])], { axis: -1 }), [-1, 7]));
+    await expectGraphParity(tf, graphOf((w, x) => w.node('Einsum', [x, w.random(4, 3, 5)], { equation: 'nd,dhk->nhk' }), [-1, 4]));
+    await expectGraphParity(tf, graphOf((w, x) => w.node('Mul', [x, w.node('Fill', [w.ints(9, 4), w.constant(Float32Array.of(0.3), [])])])));
+    await expectGraphParity(tf, graphOf((w, x) => w.node('BroadcastTo', [x, w.ints(2, 5, 4)]), [2, 1, 4]));
+    await expectGraphParity(tf, graphOf((w, x) => w.node('EuclideanNorm', [x, w.ints(3)])));
+  });
 });
 
 describe('shapes', () => {

@@ -1,8 +1,11 @@
 /** Reductions, matrix products and image operators of GraphModels. */
 import { UnsupportedError } from '../../errors.js';
 import { shapeOf } from '../../ir/builder.js';
-import type { Value } from '../../ir/types.js';
+import { int64 } from '../../ir/constant.js';
+import { dataTypeCodes, type Value } from '../../ir/types.js';
+import { product } from '../../ops/symbolic.js';
 import { axisIn, channelsFirst, plain, type Converted } from '../layout.js';
+import { layerNormalization } from '../lowering/normalization.js';
 import { resize, type Interpolation } from '../lowering/resize.js';
 import { fusedActivation } from './elementwise.js';
 import { computed, converted, input, integers, shapeOfTensor, valueTensor, type GraphTensor, type NodeContext, type NodeConverter } from './graph-tensor.js';
@@ -18,7 +21,9 @@ const reduction = (opType: string): NodeConverter => (context, inputs) => {
   const { builder } = context;
   const tensor = input(context, inputs, 0);
   if (tensor.kind === 'extents' && opType === 'ReduceProd') {
-    return { kind: 'extents', content: [integers(context, inputs, 0, 'operand').reduce((a, b) => a * b, 1)], scalar: true };
+    const total = product(tensor.content);
+    if (total === undefined) throw new UnsupportedError(`${context.where}: of the extents [${tensor.content.join(', ')}], which is not supported; fix them with \`inputShapes\`.`);
+    return { kind: 'extents', content: [total], scalar: true };
   }
   const x = computed(context, inputs);
   const axes = axesOf(context, inputs, x);
@@ -37,6 +42,40 @@ const reduction = (opType: string): NodeConverter => (context, inputs) => {
   const value = builder.op(opType, [source.value, builder.ints(axesOf(context, inputs, source))], { keepdims: 0 });
   const imageStays = source.layout === 'channels-first' && !axes.includes(1) && shapeOf(value).length >= 3;
   return valueTensor(value, imageStays ? 'channels-first' : 'plain');
+};
+
+/** Of booleans, which ONNX's reductions take from opset 20 on only. */
+const logical = (opType: string): NodeConverter => (context, inputs) => {
+  const cast = (x: Converted, code: number): GraphTensor => valueTensor(context.builder.op('Cast', [x.value], { to: code }), x.layout);
+  const reduced = reduction(opType)(context, [cast(computed(context, inputs), dataTypeCodes.int32), ...inputs.slice(1)]);
+  return cast(computed(context, [reduced as GraphTensor]), dataTypeCodes.bool);
+};
+
+const cumulative: NodeConverter = (context, inputs) => {
+  const { builder, attributes } = context;
+  const x = computed(context, inputs);
+  const [axis] = integers(context, inputs, 1, 'axis');
+  const at = builder.constant(int64([axisIn(x, axis!, context.where)], []), 'axis');
+  return valueTensor(builder.op('CumSum', [x.value, at], { exclusive: attributes.bool('exclusive') ? 1 : 0, reverse: attributes.bool('reverse') ? 1 : 0 }), x.layout);
+};
+
+const einsum: NodeConverter = (context, inputs) => {
+  const operands = inputs.map((_, index) => plain(context.builder, computed(context, inputs, index)));
+  return valueTensor(context.builder.op('Einsum', operands, { equation: context.attributes.string('equation') }, context.name));
+};
+
+/** Of a LayerNormalization that TensorFlow's optimizer has found. */
+const layerNorm: NodeConverter = (context, inputs) => {
+  const x = plain(context.builder, computed(context, inputs));
+  const parameter = (index: number): Value => plain(context.builder, computed(context, inputs, index));
+  return valueTensor(layerNormalization(context.builder, x, [shapeOf(x).length - 1], { scale: parameter(1), offset: parameter(2), epsilon: context.attributes.float('epsilon', 1e-3) }, context.name));
+};
+
+const largest: NodeConverter = (context, inputs) => {
+  const { builder } = context;
+  const [count] = integers(context, inputs, 1, 'number');
+  const [values, indices] = builder.ops('TopK', [plain(builder, computed(context, inputs)), builder.ints([count!])], { axis: -1 }, 2);
+  return [valueTensor(values!), valueTensor(builder.op('Cast', [indices!], { to: dataTypeCodes.int32 }))];
 };
 
 const argMax = (opType: string): NodeConverter => (context, inputs) => {
@@ -91,10 +130,16 @@ const blocks = (opType: 'DepthToSpace' | 'SpaceToDepth'): NodeConverter => (cont
 
 export const computingNodes: Readonly<Record<string, NodeConverter>> = {
   ArgMax: argMax('ArgMax'), ArgMin: argMax('ArgMin'),
+  All: logical('ReduceMin'), Any: logical('ReduceMax'),
   BatchMatMul: batchMatMul, BatchMatMulV2: batchMatMul,
+  Cumsum: cumulative,
+  Einsum: einsum,
+  EuclideanNorm: reduction('ReduceL2'),
   DepthToSpace: blocks('DepthToSpace'), SpaceToDepth: blocks('SpaceToDepth'),
   MatMul: matMul, _FusedMatMul: matMul, FusedMatMul: matMul,
   Max: reduction('ReduceMax'), Mean: reduction('ReduceMean'), Min: reduction('ReduceMin'), Prod: reduction('ReduceProd'), Sum: reduction('ReduceSum'),
+  TopKV2: largest,
+  _MklLayerNorm: layerNorm,
   ResizeBilinear: resizing('bilinear'), ResizeNearestNeighbor: resizing('nearest'),
 };
 

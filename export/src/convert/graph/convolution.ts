@@ -2,7 +2,7 @@
 import { UnsupportedError } from '../../errors.js';
 import { shapeOf } from '../../ir/builder.js';
 import type { Value } from '../../ir/types.js';
-import { channelsFirst, fixed, plain, range, type Layout } from '../layout.js';
+import { channelsFirst, fixed, inLayout, plain, range, type Layout } from '../layout.js';
 import { batchNormalization } from '../lowering/normalization.js';
 import { pool, type PoolKind } from '../lowering/pooling.js';
 import { padsOf, transposedPads, type WindowOptions } from '../lowering/window.js';
@@ -99,6 +99,23 @@ const batchNorm: NodeConverter = (context, inputs) => {
   return valueTensor(value, layout);
 };
 
+/** With what TensorFlow's optimizer joins to it: a sum with another tensor, then an activation. */
+const fusedBatchNorm: NodeConverter = (context, inputs) => {
+  const { builder, attributes } = context;
+  const normalized = computed(context, [batchNorm(context, inputs) as GraphTensor]);
+  const sum = attributes.int('num_side_inputs', 0) === 0 ? normalized.value : builder.op('Add', [normalized.value, inLayout(context, computed(context, inputs, 5), normalized.layout)]);
+  const activation = attributes.string('activation_mode', 'Identity');
+  if (activation !== 'Relu' && activation !== 'Identity') attributes.refuse('activation_mode', activation, 'Identity, Relu');
+  return valueTensor(activation === 'Relu' ? builder.op('Relu', [sum]) : sum, normalized.layout);
+};
+
+const localResponse: NodeConverter = (context, inputs) => {
+  const { attributes } = context;
+  const { x, layout } = image(context, inputs);
+  const size = 2 * attributes.int('depth_radius', 5) + 1;
+  return valueTensor(context.builder.op('LRN', [x], { size, bias: attributes.float('bias', 1), alpha: attributes.float('alpha', 1) * size, beta: attributes.float('beta', 0.5) }), layout);
+};
+
 export const convolutionNodes: Readonly<Record<string, NodeConverter>> = {
   AvgPool: pooling('average', 2),
   AvgPool3D: pooling('average', 3),
@@ -112,7 +129,9 @@ export const convolutionNodes: Readonly<Record<string, NodeConverter>> = {
   FusedBatchNormV3: batchNorm,
   FusedConv2D: convolution(2),
   FusedDepthwiseConv2dNative: convolution(2, true),
+  LRN: localResponse,
   MaxPool: pooling('max', 2),
   MaxPool3D: pooling('max', 3),
+  _FusedBatchNormEx: fusedBatchNorm,
   _FusedConv2D: convolution(2),
 };

@@ -2,8 +2,10 @@
 import { UnsupportedError } from '../../errors.js';
 import { shapeOf } from '../../ir/builder.js';
 import type { Dim } from '../../ir/types.js';
+import { product } from '../../ops/symbolic.js';
 import { axisIn, channelsFirst, fixed, plain, tfjsShape, toChannelsFirst, type Converted } from '../layout.js';
-import { padValue, permute, reshape as reshapeConverted } from '../lowering/reshape.js';
+import { padValue, permute, reshape as reshapeConverted, sliceAxis } from '../lowering/reshape.js';
+import { gatherAxis } from '../lowering/resize.js';
 import { computed, converted, extents, input, integers, shapeOfTensor, valueTensor, type GraphTensor, type NodeContext, type NodeConverter } from './graph-tensor.js';
 
 const identity: NodeConverter = (context, inputs) => input(context, inputs, 0);
@@ -79,13 +81,48 @@ const pack: NodeConverter = (context, inputs) => {
   return valueTensor(context.builder.op('Concat', values.map((value) => context.builder.op('Unsqueeze', [value, context.builder.ints([at])])), { axis: at }));
 };
 
+/** Padded by the tensor's own border, the last element twice. */
+function mirrored({ builder, where }: NodeContext, x: Converted, amounts: readonly (readonly [number, number])[]): Converted {
+  const value = amounts.reduce((image, [before, after], axis) => {
+    if (before === 0 && after === 0) return image;
+    const at = axisIn(x, axis, where);
+    const extent = fixed(shapeOf(x.value)[at], where, 'mirroring');
+    return gatherAxis(builder, image, at, Array.from({ length: before + extent + after }, (_, index) => {
+      const position = index - before;
+      return position < 0 ? -1 - position : position < extent ? position : 2 * extent - 1 - position;
+    }));
+  }, x.value);
+  return { value, layout: x.layout };
+}
+
+const reverse: NodeConverter = (context, inputs) => {
+  const { builder } = context;
+  const x = computed(context, inputs);
+  const axes = integers(context, inputs, 1, 'axes').map((axis) => axisIn(x, axis, context.where));
+  return valueTensor(builder.op('Slice', [x.value, builder.ints(axes.map(() => -1)), builder.ints(axes.map(() => -(2 ** 31))), builder.ints(axes), builder.ints(axes.map(() => -1))]), x.layout);
+};
+
+const roll: NodeConverter = (context, inputs) => {
+  const { builder, where } = context;
+  const x = computed(context, inputs);
+  const shifts = integers(context, inputs, 1, 'shift');
+  const value = integers(context, inputs, 2, 'axis').reduce((rolled, given, index) => {
+    const axis = axisIn(x, given, where);
+    const extent = fixed(shapeOf(rolled)[axis], where, 'rolling');
+    const first = ((-shifts[index]! % extent) + extent) % extent;
+    return first === 0 ? rolled : builder.op('Concat', [sliceAxis(builder, rolled, axis, first, extent), sliceAxis(builder, rolled, axis, 0, first)], { axis });
+  }, x.value);
+  return valueTensor(value, x.layout);
+};
+
 const pad = (mode: string | undefined): NodeConverter => (context, inputs) => {
   const x = computed(context, inputs);
   const flat = integers(context, inputs, 1, 'paddings');
   const amounts = Array.from({ length: flat.length / 2 }, (_, axis): [number, number] => [flat[2 * axis]!, flat[2 * axis + 1]!]);
   if (mode === undefined) return converted(padValue(context.builder, x, amounts, inputs[2] ? { fill: scalarOf(context, inputs, 2) } : {}));
   const name = context.attributes.string('mode').toUpperCase();
-  if (name !== 'REFLECT') context.attributes.refuse('mode', name, '"REFLECT"');
+  if (name === 'SYMMETRIC') return converted(mirrored(context, x, amounts));
+  if (name !== 'REFLECT') context.attributes.refuse('mode', name, '"REFLECT", "SYMMETRIC"');
   return converted(padValue(context.builder, x, amounts, { mode: 'reflect' }));
 };
 
@@ -103,19 +140,20 @@ const tile: NodeConverter = (context, inputs) => {
 };
 
 const size = (context: NodeContext, inputs: readonly GraphTensor[]): GraphTensor => {
-  const dims = shapeOfTensor(input(context, inputs, 0)).map((dim) => fixed(dim, context.where));
-  return { kind: 'extents', content: [dims.reduce((a, b) => a * b, 1)], scalar: true };
+  const total = product(shapeOfTensor(input(context, inputs, 0)));
+  return { kind: 'extents', content: [total ?? fixed('?', context.where)], scalar: true };
 };
 
 export const shapingNodes: Readonly<Record<string, NodeConverter>> = {
   CheckNumerics: identity, Identity: identity, IdentityN: (_, inputs) => inputs, PreventGradient: identity, Snapshot: identity, StopGradient: identity,
   PlaceholderWithDefault: identity,
-  ConcatV2: concat,
+  Concat: (context, [axis, ...parts]) => concat(context, [...parts, axis!]), ConcatV2: concat,
   ExpandDims: expandDims,
   MirrorPad: pad('reflect'), Pad: pad(undefined), PadV2: pad(undefined),
   Pack: pack,
   Rank: (context, inputs) => ({ kind: 'extents', content: [shapeOfTensor(input(context, inputs, 0)).length], scalar: true }),
   Reshape: reshape,
+  ReverseV2: reverse, Roll: roll,
   Shape: shape,
   Size: size,
   Squeeze: squeeze,
