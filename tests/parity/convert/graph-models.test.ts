@@ -109,6 +109,10 @@ describe('images, sums and parts', () => {
     await expectGraphParity(tf, graphOf((w, x) => w.node('Mul', [x, w.node('Fill', [w.ints(9, 4), w.constant(Float32Array.of(0.3), [])])])));
     await expectGraphParity(tf, graphOf((w, x) => w.node('BroadcastTo', [x, w.ints(2, 5, 4)]), [2, 1, 4]));
     await expectGraphParity(tf, graphOf((w, x) => w.node('EuclideanNorm', [x, w.ints(3)])));
+    await expectGraphParity(tf, graphOf((w, x) => w.node('Add', [x, w.node('Cast', [w.node('Range', [w.int(3), w.int(11), w.int(2)], { Tidx: { type: 'DT_INT32' } })], { DstT: { type: 'DT_FLOAT' } })])));
+    for (const op of ['All', 'Any']) {
+      await expectGraphParity(tf, graphOf((w, x) => w.node('Cast', [w.node(op, [w.node('Greater', [x, w.random(4)]), w.ints(3)])], { SrcT: { type: 'DT_BOOL' }, DstT: { type: 'DT_FLOAT' } })));
+    }
   });
 });
 
