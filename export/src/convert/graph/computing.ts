@@ -3,12 +3,11 @@ import { UnsupportedError } from '../../errors.js';
 import { shapeOf } from '../../ir/builder.js';
 import { int64 } from '../../ir/constant.js';
 import { dataTypeCodes, type Value } from '../../ir/types.js';
-import { product } from '../../ops/symbolic.js';
 import { axisIn, channelsFirst, plain, type Converted } from '../layout.js';
 import { layerNormalization } from '../lowering/normalization.js';
 import { resize, type Interpolation } from '../lowering/resize.js';
 import { fusedActivation } from './elementwise.js';
-import { computed, converted, input, integers, shapeOfTensor, valueTensor, type GraphTensor, type NodeContext, type NodeConverter } from './graph-tensor.js';
+import { computed, converted, input, integers, productOf, shapeOfTensor, valueTensor, type GraphTensor, type NodeContext, type NodeConverter } from './graph-tensor.js';
 
 /** The axes that a reduction names, all of them where it names none; as axes of the value. */
 function axesOf(context: NodeContext, inputs: readonly GraphTensor[], x: Converted): number[] {
@@ -21,9 +20,7 @@ const reduction = (opType: string): NodeConverter => (context, inputs) => {
   const { builder } = context;
   const tensor = input(context, inputs, 0);
   if (tensor.kind === 'extents' && opType === 'ReduceProd') {
-    const total = product(tensor.content);
-    if (total === undefined) throw new UnsupportedError(`${context.where}: of the extents [${tensor.content.join(', ')}], which is not supported; fix them with \`inputShapes\`.`);
-    return { kind: 'extents', content: [total], scalar: true };
+    return productOf(context, tensor.content);
   }
   const x = computed(context, inputs);
   const axes = axesOf(context, inputs, x);

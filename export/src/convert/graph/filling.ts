@@ -91,7 +91,6 @@ const bandPart: NodeConverter = (context, inputs) => {
 
 export const fillingNodes: Readonly<Record<string, NodeConverter>> = {
   BroadcastTo: broadcastTo,
-  EnsureShape: (context, inputs) => input(context, inputs, 0),
   Fill: fill,
   MatrixBandPart: bandPart,
   OneHot: oneHot,

@@ -3,6 +3,7 @@ import { UnsupportedError } from '../../errors.js';
 import { shapeOf, type GraphBuilder } from '../../ir/builder.js';
 import { boolean, float32, int64, type Constant } from '../../ir/constant.js';
 import type { Dim, Value } from '../../ir/types.js';
+import { product } from '../../ops/symbolic.js';
 import { channelsFirst, plain, tfjsShape, toChannelsFirst, type Converted, type Layout } from '../layout.js';
 import { permuted } from '../weights.js';
 import type { DecodedWeight } from './decode-weights.js';
@@ -78,6 +79,13 @@ export function extents(context: NodeContext, inputs: readonly GraphTensor[], in
 /** Integers of the n-th input, all of them known. */
 export function integers(context: NodeContext, inputs: readonly GraphTensor[], index: number, what: string): number[] {
   return extents(context, inputs, index, what).map((dim) => (typeof dim === 'number' ? dim : refuseSymbolic(context)));
+}
+
+/** The product of extents, as a number of the conversion. */
+export function productOf({ where }: NodeContext, dims: readonly Dim[]): GraphTensor {
+  const total = product(dims);
+  if (total === undefined) throw new UnsupportedError(`${where}: of the extents [${dims.join(', ')}], which is not supported; fix them with \`inputShapes\`.`);
+  return { kind: 'extents', content: [total], scalar: true };
 }
 
 /** Extents of a tensor as TensorFlow orders them. */

@@ -2,11 +2,10 @@
 import { UnsupportedError } from '../../errors.js';
 import { shapeOf } from '../../ir/builder.js';
 import type { Dim } from '../../ir/types.js';
-import { product } from '../../ops/symbolic.js';
 import { axisIn, channelsFirst, fixed, plain, tfjsShape, toChannelsFirst, type Converted } from '../layout.js';
 import { padValue, permute, reshape as reshapeConverted, sliceAxis } from '../lowering/reshape.js';
 import { gatherAxis } from '../lowering/resize.js';
-import { computed, converted, extents, input, integers, shapeOfTensor, valueTensor, type GraphTensor, type NodeContext, type NodeConverter } from './graph-tensor.js';
+import { computed, converted, extents, input, integers, productOf, shapeOfTensor, valueTensor, type GraphTensor, type NodeContext, type NodeConverter } from './graph-tensor.js';
 
 const identity: NodeConverter = (context, inputs) => input(context, inputs, 0);
 
@@ -139,13 +138,10 @@ const tile: NodeConverter = (context, inputs) => {
   return repeats.every((count) => count === 1) ? converted(x) : valueTensor(context.builder.op('Tile', [x.value, context.builder.ints(ordered)]), x.layout);
 };
 
-const size = (context: NodeContext, inputs: readonly GraphTensor[]): GraphTensor => {
-  const total = product(shapeOfTensor(input(context, inputs, 0)));
-  return { kind: 'extents', content: [total ?? fixed('?', context.where)], scalar: true };
-};
+const size: NodeConverter = (context, inputs) => productOf(context, shapeOfTensor(input(context, inputs, 0)));
 
 export const shapingNodes: Readonly<Record<string, NodeConverter>> = {
-  CheckNumerics: identity, Identity: identity, IdentityN: (_, inputs) => inputs, PreventGradient: identity, Snapshot: identity, StopGradient: identity,
+  CheckNumerics: identity, EnsureShape: identity, Identity: identity, IdentityN: (_, inputs) => inputs, PreventGradient: identity, Snapshot: identity, StopGradient: identity,
   PlaceholderWithDefault: identity,
   Concat: (context, [axis, ...parts]) => concat(context, [...parts, axis!]), ConcatV2: concat,
   ExpandDims: expandDims,
