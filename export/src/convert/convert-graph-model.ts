@@ -8,6 +8,7 @@ import { foldTransposes } from './fold-transposes.js';
 import type { TfjsArtifacts } from './graph/artifacts.js';
 import { decodeWeights } from './graph/decode-weights.js';
 import { joinDilations } from './graph/dilation.js';
+import { inlineCalls } from './graph/function-calls.js';
 import { Attributes, readGraphDef, splitOutput, type GraphNode } from './graph/graph-def.js';
 import { computed, constantOf, type GraphTensor, type NodeContext, type NodeConverter } from './graph/graph-tensor.js';
 import { nodeConverters } from './graph/table.js';
@@ -24,7 +25,7 @@ export interface ConvertGraphOptions {
   readonly name?: string;
   /**
    * Which inputs and outputs become channels first: those of rank 4 and 5 (`images`), of rank 3 as well (`all`), or
-   * `none`. A graph whose nodes have `data_format` NCHW keeps its axes. @default 'images'
+   * `none`. A graph whose convolutions or poolings have `data_format` NCHW keeps its axes. @default 'images'
    */
   readonly channelsFirst?: 'images' | 'all' | 'none';
   /** Extents after the batch axis, as TensorFlow orders them, for inputs that leave some open; by input name. */
@@ -40,11 +41,11 @@ interface Endpoint { readonly name: string; readonly node: string; readonly inde
  * @throws {ModelFormatError} for artifacts that contradict themselves
  */
 export function convertGraphModel(artifacts: TfjsArtifacts, options: ConvertGraphOptions = {}): Model {
-  const weights = decodeWeights(artifacts.weightSpecs, artifacts.weightData);
-  const nodes = joinDilations(readGraphDef(artifacts.modelTopology), weights);
+  const { nodes: plainNodes, weights } = inlineCalls(artifacts.modelTopology, readGraphDef(artifacts.modelTopology), decodeWeights(artifacts.weightSpecs, artifacts.weightData));
+  const nodes = joinDilations(plainNodes, weights);
   const converters: Readonly<Record<string, NodeConverter>> = { ...nodeConverters, ...options.converters };
   const builder = new GraphBuilder(options.name ?? 'model');
-  const isImage = imageRule(options.channelsFirst, [...nodes.values()].some((node) => new Attributes(node).string('data_format').startsWith('NC')));
+  const isImage = imageRule(options.channelsFirst, [...nodes.values()].some((node) => /Conv|Pool/.test(node.op) && new Attributes(node).string('data_format').startsWith('NC')));
   const made = new Map<string, readonly GraphTensor[]>();
   const stored = new Map<string, Value>();
 

@@ -63,10 +63,12 @@ export const convolutionOperators: Readonly<Record<string, Operator>> = {
       if (!x || !w || w.some((dim) => typeof dim !== 'number')) return [{ dtype, shape: x && w && [x[0], w[0], ...x.slice(2).map(() => undefined)] }];
       const kernel = w.slice(2) as number[];
       const group = intOf(node, 'group', 1);
-      if (x.length !== w.length || x.length < 3) throw new GraphError(`${where}: input ${showShape(x)} and kernel ${showShape(w)} differ in rank.`);
+      checkRanks(x, w, where);
       if (typeof x[1] === 'number' && x[1] !== (w[1] as number) * group) {
         throw new GraphError(`${where}: input ${showShape(x)} has ${x[1]} channels, kernel ${showShape(w)} with group ${group} wants ${(w[1] as number) * group}.`);
       }
+      if (!((w[0] as number) % group === 0)) throw new GraphError(`${where}: ${w[0]!} output channels are not divided by group ${group}.`);
+      checkBias(node, w[0] as number, where);
       if (padsItself(node) && x.slice(2).some((dim) => typeof dim !== 'number')) return [{ dtype, shape: [x[0], w[0], ...x.slice(2).map(() => undefined)] }];
       const window = windowOf(node, kernel, x.slice(2), where);
       return [{ dtype, shape: [x[0], w[0], ...x.slice(2).map((extent, axis) => slide(extent, window, axis, where))] }];
@@ -80,7 +82,12 @@ export const convolutionOperators: Readonly<Record<string, Operator>> = {
       const [x, w] = [inputOf(node, 0).shape, inputOf(node, 1).shape];
       if (!x || !w || w.some((dim) => typeof dim !== 'number')) return [{ dtype, shape: undefined }];
       const kernel = w.slice(2) as number[];
-      const channels = (w[1] as number) * intOf(node, 'group', 1);
+      const group = intOf(node, 'group', 1);
+      const channels = (w[1] as number) * group;
+      checkRanks(x, w, where);
+      if (typeof x[1] === 'number' && x[1] !== w[0]) throw new GraphError(`${where}: input ${showShape(x)} has ${x[1]} channels, kernel ${showShape(w)} wants ${w[0]!}.`);
+      if (!((w[0] as number) % group === 0)) throw new GraphError(`${where}: ${w[0]!} input channels are not divided by group ${group}.`);
+      checkBias(node, channels, where);
       const wanted = intsOf(node, 'output_shape');
       if (wanted) return [{ dtype, shape: [x[0], channels, ...wanted.slice(-kernel.length)] }];
       if (padsItself(node)) {
@@ -96,6 +103,16 @@ export const convolutionOperators: Readonly<Record<string, Operator>> = {
     },
   },
 };
+
+function checkRanks(x: readonly MaybeDim[], w: readonly MaybeDim[], where: string): void {
+  if (x.length !== w.length || x.length < 3) throw new GraphError(`${where}: input ${showShape(x)} and kernel ${showShape(w)} differ in rank.`);
+}
+
+function checkBias(node: Node, channels: number, where: string): void {
+  const bias = node.inputs[2]?.shape;
+  if (!bias) return;
+  if (bias.length !== 1 || (typeof bias[0] === 'number' && bias[0] !== channels)) throw new GraphError(`${where}: a bias of shape ${showShape(bias)} does not go with ${channels} output channels.`);
+}
 
 /** Whether auto_pad asks for as many outputs as inputs (per stride). */
 const padsItself = (node: Node): boolean => stringOf(node, 'auto_pad', 'NOTSET').startsWith('SAME');

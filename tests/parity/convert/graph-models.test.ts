@@ -42,6 +42,9 @@ describe('convolution and pooling', () => {
       await expectGraphParity(tf, graphOf((w, x) => w.node('FusedDepthwiseConv2dNative', [x, w.random(3, 3, 4, 1), w.random(4)], attributes)));
       await expectGraphParity(tf, graphOf((w, x) => w.node('_FusedMatMul', [x, w.random(6, 5), w.random(5)], { fused_ops: ['BiasAdd', activation], num_args: 1 }), [-1, 6]));
     }
+    // Of a normalisation that was written out, the optimizer leaves a bias with all its axes.
+    const bias = normals(5);
+    await expectGraphParity(tf, graphOf((w, x) => w.node('_FusedConv2D', [x, w.random(3, 3, 4, 5), w.constant(bias, [1, 1, 1, 5])], { ...conv, padding: 'SAME', fused_ops: ['BiasAdd', 'Relu'], num_args: 1 })));
     await expectGraphParity(tf, graphOf((w, x) => w.node('_FusedConv2D', [x, w.random(3, 3, 4, 5), w.random(5), w.random(5)], { ...conv, padding: 'SAME', fused_ops: ['BiasAdd', 'Prelu'], num_args: 2 })));
   });
   it('batch normalisation', async () => {
@@ -79,6 +82,102 @@ describe('elementwise', () => {
     await expectGraphParity(tf, graphOf((w, x) => w.node('DivNoNan', [x, zeros(w)])));
     for (const op of ['FloorDiv', 'FloorMod']) await expectGraphParity(tf, graphOf((w, x) => w.node(op, [x, w.constant(Float32Array.of(0.7, 2, -3, 0.5), [4])])));
     await expectGraphParity(tf, graphOf((w, x) => w.node('SelectV2', [w.node('NotEqual', [w.node('Relu', [x]), zeros(w)]), x, w.node('Exp', [x])])));
+  });
+});
+
+describe('what tfjs lacks, against the same in operators that it has', () => {
+  const same = async (build: (w: GraphWriter, x: string) => string, reference: (w: GraphWriter, x: string) => string, shape: readonly number[] = image): Promise<string[]> =>
+    operators(await expectGraphParity(tf, graphOf(build, shape), { reference: graphOf(reference, shape) }));
+  const scalar = (w: GraphWriter, value: number): string => w.constant(Float32Array.of(value), []);
+  /** The same numbers in both graphs. */
+  const fixedNumbers = (count: number): Float32Array => normals(count);
+
+  it('grouped convolution, alone and fused', async () => {
+    const [kernel, bias] = [fixedNumbers(3 * 3 * 2 * 6), fixedNumbers(6)];
+    const halves = [0, 1].map((half) => kernel.filter((_, index) => Math.floor((index % 6) / 3) === half));
+    const parts = (attributes: Parameters<GraphWriter['node']>[2]) => (w: GraphWriter, x: string): string => {
+      const split = w.node('Split', [w.int(3), x], { num_split: 2 });
+      const each = halves.map((half, index) => w.node('Conv2D', [`${split}:${index}`, w.constant(half, [3, 3, 2, 3])], attributes));
+      return w.node('ConcatV2', [...each, w.int(3)]);
+    };
+    for (const padding of paddings) {
+      const attributes = { ...conv, padding, strides: [1, 2, 2, 1] };
+      expect(await same((w, x) => w.node('Conv2D', [x, w.constant(kernel, [3, 3, 2, 6])], attributes), parts(attributes))).toEqual(['Conv']);
+      expect(await same(
+        (w, x) => w.node('_FusedConv2D', [x, w.constant(kernel, [3, 3, 2, 6]), w.constant(bias, [6])], { ...attributes, fused_ops: ['BiasAdd', '_FusedHardSwish'], num_args: 1 }),
+        (w, x) => hardSwish(w, w.node('BiasAdd', [parts(attributes)(w, x), w.constant(bias, [6])])),
+      )).toEqual(['Conv', 'HardSwish']);
+    }
+  });
+  const hardSwish = (w: GraphWriter, x: string): string => w.node('Mul', [x, w.node('Mul', [w.node('Relu6', [w.node('Add', [x, scalar(w, 3)])]), scalar(w, 1 / 6)])]);
+
+  it('calls of functions, one within another, with weights of their own', async () => {
+    const kernel = fixedNumbers(3 * 3 * 4 * 5);
+    const gain = Float32Array.of(0.5, 2, -1, 3, 0.1);
+    const call = (w: GraphWriter, name: string, inputs: readonly string[]): string => w.node('StatefulPartitionedCall', inputs, { f: { func: { name } } });
+    await same((w, x) => {
+      w.define('scaled', ['y'], (body, y) => `${body.node('Mul', [y, `${body.constant(gain, [5])}:output:0`])}:z:0`);
+      w.define('convolved', ['x', 'kernel'], (body, ...inputs) => `${call(body, 'scaled', [`${body.node('Conv2D', inputs, { ...conv, padding: 'SAME' })}:output:0`])}:output:0`);
+      const weight = w.constant(kernel, [3, 3, 4, 5]);
+      return w.node('Relu', [call(w, 'convolved', [x, weight])]);
+    }, (w, x) => w.node('Relu', [w.node('Mul', [w.node('Conv2D', [x, w.constant(kernel, [3, 3, 4, 5])], { ...conv, padding: 'SAME' }), w.constant(gain, [5])])]));
+    // A second output, by its name.
+    await same((w, x) => {
+      w.define('places', ['x'], (body, given) => `${body.node('Cast', [`${body.node('TopKV2', [given, `${body.int(3)}:output:0`], { sorted: true })}:indices:0`], { SrcT: { type: 'DT_INT32' }, DstT: { type: 'DT_FLOAT' } })}:y:0`);
+      return call(w, 'places', [x]);
+    }, (w, x) => w.node('Cast', [`${w.node('TopKV2', [x, w.int(3)], { sorted: true })}:1`], { SrcT: { type: 'DT_INT32' }, DstT: { type: 'DT_FLOAT' } }), [-1, 7]);
+  });
+
+  it('batch normalisation with a sum and an activation, layer normalisation', async () => {
+    const statistics = [0, 1, 2, 3].map((index) => (index === 1 || index === 2 ? fixedNumbers(4) : fixedNumbers(4).map((value) => 0.5 + Math.abs(value))));
+    const inputs = (w: GraphWriter): string[] => statistics.map((values) => w.constant(values, [4]));
+    const epsilon = { f: 0.01 };
+    await same(
+      (w, x) => w.node('_FusedBatchNormEx', [x, ...inputs(w), w.node('Neg', [x])], { epsilon, activation_mode: 'Relu', num_side_inputs: 1, is_training: false }),
+      (w, x) => w.node('Relu', [w.node('Sub', [w.node('FusedBatchNormV3', [x, ...inputs(w)], { epsilon, is_training: false }), x])]),
+    );
+    const overLast = (w: GraphWriter, x: string, axes: readonly number[], [scale, offset]: readonly string[]): string => {
+      const mean = w.node('Mean', [x, w.ints(...axes)], { keep_dims: true });
+      const variance = w.node('Mean', [w.node('SquaredDifference', [x, mean]), w.ints(...axes)], { keep_dims: true });
+      const normalized = w.node('Mul', [w.node('Sub', [x, mean]), w.node('Rsqrt', [w.node('Add', [variance, scalar(w, 0.01)])])]);
+      return w.node('Add', [w.node('Mul', [normalized, scale!]), offset!]);
+    };
+    await same((w, x) => w.node('_MklLayerNorm', [x, ...inputs(w).slice(0, 2)], { epsilon }), (w, x) => overLast(w, x, [2], inputs(w)), [-1, 6, 4]);
+    // By statistics of the batch itself.
+    await same((w, x) => w.node('FusedBatchNormV3', [x, ...inputs(w)], { epsilon, is_training: true }), (w, x) => overLast(w, x, [0, 1, 2], inputs(w)));
+    // As Keras 2 writes it: places as channels, ones and zeros of that many, as open as the batch.
+    await same((w, x) => {
+      const batch = w.node('StridedSlice', [w.node('Shape', [x]), w.ints(0), w.ints(1), w.ints(1)], { shrink_axis_mask: 1 });
+      const places = w.node('Mul', [batch, w.int(6)]);
+      const [one, of] = [w.int(1), w.node('Pack', [places], { axis: 0 })];
+      const rows = w.node('Reshape', [x, w.node('Pack', [one, places, w.int(4), one], { axis: 0 })]);
+      const parameters = [1, 0].map((value) => w.node('Fill', [of, scalar(w, value)]));
+      const normalized = w.node('FusedBatchNormV3', [rows, ...parameters, ...[0, 0].map(() => w.constant(new Float32Array(0), [0]))], { epsilon, is_training: true, data_format: 'NCHW' });
+      return w.node('Reshape', [normalized, w.node('Shape', [x])]);
+    }, (w, x) => overLast(w, x, [2], [scalar(w, 1), scalar(w, 0)]), [-1, 6, 4]);
+  });
+
+  it('Erfc, Roll, MatrixBandPart, IsFinite', async () => {
+    await same((w, x) => w.node('Erfc', [x]), (w, x) => w.node('Sub', [scalar(w, 1), w.node('Erf', [x])]));
+    await same((w, x) => w.node('Roll', [x, w.ints(2, -1), w.ints(1, 2)]), (w, x) => {
+      const rows = w.node('SplitV', [x, w.ints(6, 2), w.int(1)], { num_split: 2 });
+      const turned = w.node('ConcatV2', [`${rows}:1`, rows, w.int(1)]);
+      const columns = w.node('SplitV', [turned, w.ints(1, 8), w.int(2)], { num_split: 2 });
+      return w.node('ConcatV2', [`${columns}:1`, columns, w.int(2)]);
+    });
+    for (const [below, above] of [[1, 0], [-1, 2], [0, -1]] as const) {
+      const mask = Float32Array.from({ length: 30 }, (_, index) => {
+        const [i, j] = [Math.floor(index / 6), index % 6];
+        return (below < 0 || i - j <= below) && (above < 0 || j - i <= above) ? 1 : 0;
+      });
+      await same((w, x) => w.node('MatrixBandPart', [x, w.int(below), w.int(above)]), (w, x) => w.node('Mul', [x, w.constant(mask, [5, 6])]), [-1, 5, 6]);
+    }
+    // Finite where the divisor is not 0.
+    const divisor = Float32Array.of(0, 1, 0, 2);
+    await same(
+      (w, x) => w.node('Cast', [w.node('IsFinite', [w.node('RealDiv', [x, w.constant(divisor, [4])])])], { SrcT: { type: 'DT_BOOL' }, DstT: { type: 'DT_FLOAT' } }),
+      (w, x) => w.node('Add', [w.node('Mul', [x, scalar(w, 0)]), w.constant(divisor.map(Math.sign), [4])]),
+    );
   });
 });
 
@@ -228,7 +327,8 @@ describe('bad input', () => {
   it('names node and operator', () => {
     expect(() => convertGraphModel(artifacts((w, x) => w.node('NonMaxSuppressionV5', [x])))).toThrow(/Node "NonMaxSuppressionV5_1" \(NonMaxSuppressionV5\): operators of this kind are not supported; pass a converter/);
     expect(() => convertGraphModel(artifacts((w, x) => w.node('Conv2D', [x, x], { ...conv, padding: 'SAME' })))).toThrow(/Node "Conv2D_1" \(Conv2D\): its kernel is not a constant/);
-    expect(() => convertGraphModel(artifacts((w, x) => w.node('Conv2D', [x, w.random(3, 3, 2, 4)], { ...conv, padding: 'SAME' })))).toThrow(/input of 4 channels and a kernel for 2/);
+    expect(() => convertGraphModel(artifacts((w, x) => w.node('Conv2D', [x, w.random(3, 3, 3, 4)], { ...conv, padding: 'SAME' })))).toThrow(/input of 4 channels does not go with a kernel \[3, 3, 3, 4\]/);
+    expect(() => convertGraphModel(artifacts((w, x) => w.node('Conv2D', [x, w.random(3, 3, 2, 3)], { ...conv, padding: 'SAME' })))).toThrow(/input of 4 channels does not go with a kernel \[3, 3, 2, 3\]/);
     expect(() => convertGraphModel(artifacts((w, x) => w.node('Conv2D', [x, w.random(3, 3, 4, 4)], { ...conv, padding: 'FULL' })))).toThrow(/padding = "FULL" is not supported/);
     expect(() => convertGraphModel(artifacts((w, x) => w.node('Reshape', [x, w.node('Cast', [x], { DstT: { type: 'DT_INT32' } })])))).toThrow(/its shape is computed from data/);
   });
@@ -242,6 +342,29 @@ describe('bad input', () => {
     expect(() => convertGraphModel(withNodes([placeholder!, placeholder!]))).toThrow(/two nodes "x"/);
     expect(() => convertGraphModel(withNodes([placeholder!]))).toThrow(/no node "Relu_1", which the signature names/);
     expect(() => convertGraphModel({ ...good, modelTopology: {} })).toThrow(/no list of nodes/);
+  });
+  it('calls of functions that do not work out', () => {
+    const call = { f: { func: { name: 'f' } } };
+    expect(() => convertGraphModel(artifacts((w, x) => w.node('PartitionedCall', [x], call)))).toThrow(/Node "PartitionedCall_1" \(PartitionedCall\): the library has no function "f"/);
+    const calling = (change: (w: GraphWriter) => void) => (): unknown => convertGraphModel(artifacts((w, x) => {
+      change(w);
+      return w.node('PartitionedCall', [x], call);
+    }));
+    expect(calling((w) => w.define('f', ['x', 'y'], (_, x) => x))).toThrow(/the function "f" takes 2 inputs, got 1/);
+    expect(calling((w) => w.define('f', ['x'], (body, x) => `${body.node('PartitionedCall', [x], call)}:output:0`))).toThrow(/the function "f" calls itself/);
+    expect(calling((w) => w.define('f', ['x'], () => 'nothing:y:0'))).toThrow(/no node "PartitionedCall_1\/nothing", which node "PartitionedCall_1" names/);
+    expect(calling((w) => w.functions.push({ signature: { name: 'f', inputArg: [{ name: 'x' }], outputArg: [{ name: 'y' }] } }))).toThrow(/The function "f" does not say what it returns as "y"/);
+    expect(calling((w) => w.functions.push({ signature: { name: 'f' }, nodeDef: 7 }))).toThrow(/library holds a function without name, arguments, results or nodes: \{"name":"f"\}/);
+    // Each doubles the last: more nodes than any machine holds.
+    expect(calling((w) => {
+      w.define('f40', ['x'], (_, x) => x);
+      for (let level = 39; level >= 0; level--) {
+        w.define(level === 0 ? 'f' : `f${level}`, ['x'], (body, x) => {
+          const next = (given: string): string => `${body.node('PartitionedCall', [given], { f: { func: { name: `f${level + 1}` } } })}:output:0`;
+          return next(next(x));
+        });
+      }
+    })).toThrow(/the graph has more than 100000 nodes/);
   });
   it('weights that do not match', () => {
     const good = artifacts((w, x) => w.node('MatMul', [x, w.random(4, 3)]));

@@ -7,7 +7,7 @@ import type { TensorFlow } from '../../../trainer/src/backend/tensorflow.js';
 import { relativeError } from '../../support/run-model.js';
 import { normals, toChannelsFirst } from './parity.js';
 
-type AttributeInput = number | boolean | string | readonly number[] | readonly string[] | { readonly f: number } | { readonly type: string };
+type AttributeInput = number | boolean | string | readonly number[] | readonly string[] | { readonly f: number } | { readonly type: string } | { readonly func: { readonly name: string } };
 
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
 
@@ -27,6 +27,7 @@ export class GraphWriter {
   readonly parts: ArrayBuffer[] = [];
   readonly inputs: Record<string, object> = {};
   readonly outputs: Record<string, object> = {};
+  readonly functions: object[] = [];
 
   input(name: string, shape: readonly number[], type = 'DT_FLOAT'): string {
     this.nodes.push({ name, op: 'Placeholder', attr: { dtype: { type }, shape: { shape: { dim: shape.map((size) => ({ size: String(size) })) } } } });
@@ -66,6 +67,19 @@ export class GraphWriter {
     return name;
   }
 
+  /**
+   * A function of one result in the library.
+   * @param build adds its nodes to a writer of its own, given the names of its parameters, and returns the result as `node:output:place`
+   */
+  define(name: string, parameters: readonly string[], build: (body: GraphWriter, ...parameters: string[]) => string): void {
+    const body = new GraphWriter();
+    const result = build(body, ...parameters);
+    this.functions.push({ signature: { name, inputArg: parameters.map((parameter) => ({ name: parameter })), outputArg: [{ name: 'result' }] }, nodeDef: body.nodes, ret: { result } });
+    // As in files: weights of all functions lie with those of the graph.
+    this.specs.push(...body.specs);
+    this.parts.push(...body.parts);
+  }
+
   output(name: string, node: string): void {
     this.outputs[name] = { name: node.includes(':') ? node : `${node}:0` };
   }
@@ -74,7 +88,7 @@ export class GraphWriter {
     const weightData = Buffer.concat(this.parts.map((part) => Buffer.from(part)));
     return {
       format: 'graph-model',
-      modelTopology: { node: this.nodes, library: {}, versions: { producer: 1 } },
+      modelTopology: { node: this.nodes, library: { function: this.functions }, versions: { producer: 1 } },
       weightSpecs: this.specs,
       weightData: weightData.buffer.slice(weightData.byteOffset, weightData.byteOffset + weightData.byteLength),
       signature: { inputs: this.inputs, outputs: this.outputs },
@@ -85,18 +99,20 @@ export class GraphWriter {
 export interface GraphParityOptions extends ConvertGraphOptions {
   /** Extents of the inputs. @default those of the placeholders, with a batch of 2 */
   readonly shapes?: readonly (readonly number[])[];
+  /** What tfjs computes instead: the same map in operators that it has. */
+  readonly reference?: GraphWriter;
 }
 
 /** Asserts that the converted graph computes what tfjs computes; returns the converted model. */
 export async function expectGraphParity(tf: TensorFlow, writer: GraphWriter, options: GraphParityOptions = {}): Promise<Model> {
-  const { shapes, ...convert } = options;
+  const { shapes, reference = writer, ...convert } = options;
   const artifacts = writer.artifacts();
-  const graph = await tf.loadGraphModel(tf.io.fromMemory(artifacts));
+  const graph = await tf.loadGraphModel(tf.io.fromMemory(reference.artifacts()));
   const inputs = graph.inputs.map(({ shape }, index) => {
     const extents = [...(shapes?.[index] ?? shape!.map((dim) => (dim < 0 ? 2 : dim)))];
     return tf.tensor(normals(extents.reduce((a, b) => a * b, 1)), extents);
   });
-  const names = Object.values(writer.outputs).map((output) => (output as { name: string }).name);
+  const names = Object.values(reference.outputs).map((output) => (output as { name: string }).name);
   const executed = graph.execute(Object.fromEntries(graph.inputs.map(({ name }, index) => [name, inputs[index]!])), names);
   const expected: Tensor[] = Array.isArray(executed) ? executed : [executed];
   const model = convertGraphModel(artifacts, convert);

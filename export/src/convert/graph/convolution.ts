@@ -3,11 +3,11 @@ import { UnsupportedError } from '../../errors.js';
 import { shapeOf } from '../../ir/builder.js';
 import type { Value } from '../../ir/types.js';
 import { channelsFirst, fixed, inLayout, plain, range, type Layout } from '../layout.js';
-import { batchNormalization } from '../lowering/normalization.js';
+import { batchNormalization, layerNormalization } from '../lowering/normalization.js';
 import { pool, type PoolKind } from '../lowering/pooling.js';
 import { padsOf, transposedPads, type WindowOptions } from '../lowering/window.js';
 import { fusedActivation } from './elementwise.js';
-import { computed, constant, extents, shapeOfTensor, valueTensor, type GraphTensor, type NodeContext, type NodeConverter } from './graph-tensor.js';
+import { computed, constant, extents, input, shapeOfTensor, valueTensor, type GraphTensor, type NodeContext, type NodeConverter } from './graph-tensor.js';
 
 /** Image input with channels first, and the layout of an image output. */
 function image(context: NodeContext, inputs: readonly GraphTensor[], rank = 2, index = 0): { x: Value; layout: Layout } {
@@ -40,21 +40,24 @@ function windowOf(context: NodeContext, kernel: readonly number[], layout: Layou
   return { kernel, strides, dilations, padding: padding === 'SAME' ? 'same' : 'valid' };
 }
 
-/** TensorFlow kernel [...extents, in, out] → ONNX [out, in, ...extents]; depthwise [h, w, in, multiplier] → [in · multiplier, 1, h, w]. */
+/** TensorFlow kernel [...extents, in, out] → ONNX [out, in, ...extents]; depthwise [h, w, in, multiplier] → [in · multiplier, 1, h, w]. Grouped kernels take in/group. */
 const convolution = (rank: number, depthwise = false): NodeConverter => (context, inputs) => {
   const { builder, where } = context;
   const { x, layout } = image(context, inputs, rank);
   const filter = constant(context, inputs, 1, 'kernel');
   const kernel = filter.dims.slice(0, rank);
   const channels = fixed(shapeOf(x)[1], where);
-  if (channels !== filter.dims[rank]) throw new UnsupportedError(`${where}: an input of ${channels} channels and a kernel for ${filter.dims[rank]!} are not supported: grouped convolution.`);
+  const [taken, made] = [filter.dims[rank]!, filter.dims[rank + 1]!];
+  // Fewer channels than the input has: the convolution is grouped.
+  const group = channels / taken;
+  if (!Number.isInteger(group) || (depthwise ? group !== 1 : made % group !== 0)) throw new UnsupportedError(`${where}: an input of ${channels} channels does not go with a kernel [${filter.dims.join(', ')}].`);
   const weight = depthwise
-    ? context.store(filter, [2, 3, 0, 1], [channels * filter.dims[3]!, 1, ...kernel])
+    ? context.store(filter, [2, 3, 0, 1], [channels * made, 1, ...kernel])
     : context.store(filter, [rank + 1, rank, ...range(0, rank)]);
   const window = windowOf(context, kernel, layout);
   const { bias, activate } = fusedActivation(context, inputs);
   const value = builder.op('Conv', [x, weight, bias], {
-    kernel_shape: kernel, strides: window.strides, dilations: window.dilations, group: depthwise ? channels : 1, pads: padsOf(window, shapeOf(x).slice(2), where),
+    kernel_shape: kernel, strides: window.strides, dilations: window.dilations, group: depthwise ? channels : group, pads: padsOf(window, shapeOf(x).slice(2), where),
   }, context.name);
   return valueTensor(activate(value, layout), layout);
 };
@@ -89,9 +92,21 @@ const pooling = (kind: PoolKind, rank: number): NodeConverter => (context, input
   return valueTensor(pool(context.builder, kind, x, { kernel, strides, dilations: kernel.map(() => 1), padding }, context.where), layout);
 };
 
+/** By the batch's own statistics: Keras 2 writes a layer's normalisation so, with the places to normalise as channels. */
+function ownStatistics(context: NodeContext, inputs: readonly GraphTensor[], { x, layout }: { x: Value; layout: Layout }): GraphTensor {
+  const { builder } = context;
+  const perChannel = (index: number): Value => {
+    const tensor = input(context, inputs, index);
+    if (tensor.kind === 'uniform') return builder.scalar(tensor.number, x);
+    return builder.op('Reshape', [plain(builder, computed(context, inputs, index)), builder.ints([-1, ...shapeOf(x).slice(2).map(() => 1)])]);
+  };
+  const axes = range(0, shapeOf(x).length).filter((axis) => axis !== 1);
+  return valueTensor(layerNormalization(builder, x, axes, { scale: perChannel(1), offset: perChannel(2), epsilon: context.attributes.float('epsilon', 1e-3) }, context.name), layout);
+}
+
 const batchNorm: NodeConverter = (context, inputs) => {
-  if (context.attributes.bool('is_training')) context.attributes.refuse('is_training', true, 'false');
   const { x, layout } = image(context, inputs, shapeOfTensor(inputs[0]!).length - 2);
+  if (context.attributes.bool('is_training')) return ownStatistics(context, inputs, { x, layout });
   const statistic = (index: number, what: string): Value => context.store(constant(context, inputs, index, what));
   const value = batchNormalization(context.builder, x, 1, {
     scale: statistic(1, 'scale'), offset: statistic(2, 'offset'), mean: statistic(3, 'mean'), variance: statistic(4, 'variance'), epsilon: context.attributes.float('epsilon', 1e-3),

@@ -127,11 +127,19 @@ function activationOf(context: NodeContext, name: string): Apply {
   }
 }
 
+/** A bias as ONNX takes it, [C]: what TensorFlow's optimizer fuses was [1, 1, 1, C] at times. */
+function flatBias(context: NodeContext, inputs: readonly GraphTensor[]): Value {
+  const tensor = input(context, inputs, 2);
+  if (tensor.kind === 'constant') return context.store(tensor, undefined, [tensor.data.length]);
+  const { value } = computed(context, inputs, 2);
+  return shapeOf(value).length === 1 ? value : context.builder.op('Reshape', [value, context.builder.ints([-1])]);
+}
+
 /** Bias and activation of a fused operator, from its attribute `fused_ops` and its inputs after the second. */
 export function fusedActivation(context: NodeContext, inputs: readonly GraphTensor[]): { bias: Value | null; activate: (x: Value, layout: Layout) => Value } {
   const names = context.attributes.strings('fused_ops').filter((name) => name !== 'noop');
   const hasBias = names[0] === 'BiasAdd';
-  const bias = hasBias ? computed(context, inputs, 2).value : null;
+  const bias = hasBias ? flatBias(context, inputs) : null;
   const rest = hasBias ? names.slice(1) : names;
   if (rest.length > 1) context.attributes.refuse('fused_ops', names, 'BiasAdd and one activation');
   const [name] = rest;

@@ -17,8 +17,10 @@ function filled(context: NodeContext, dims: readonly number[], value: number, dt
 }
 
 const fill: NodeConverter = (context, inputs) => {
-  const dims = integers(context, inputs, 0, 'shape');
+  const wanted = extents(context, inputs, 0, 'shape');
   const value = input(context, inputs, 1);
+  if (!wanted.every((dim) => typeof dim === 'number')) return { kind: 'uniform', number: constant(context, inputs, 1, 'value').data[0]!, dims: wanted };
+  const dims = wanted;
   if (value.kind === 'extents') return { kind: 'extents', content: Array.from({ length: dims.reduce((a, b) => a * b, 1) }, () => value.content[0]!), scalar: dims.length === 0 };
   const { data, dtype } = constant(context, inputs, 1, 'value');
   return filled(context, dims, data[0]!, dtype);
@@ -29,6 +31,7 @@ const like = (value: 0 | 1): NodeConverter => (context, inputs) => {
   const { builder } = context;
   const tensor = input(context, inputs, 0);
   if (tensor.kind === 'extents') return { ...tensor, content: tensor.content.map(() => value) };
+  if (tensor.kind === 'uniform') return { ...tensor, number: value };
   if (tensor.kind === 'constant') return filled(context, tensor.dims, value, tensor.dtype);
   const dtype = dtypeOf(tensor.value);
   const never = builder.op('And', [dtype === 'bool' ? tensor.value : builder.op('Equal', [tensor.value, tensor.value]), builder.constant(boolean(false), 'false')]);

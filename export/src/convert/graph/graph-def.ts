@@ -13,19 +13,31 @@ export interface GraphNode {
 export function readGraphDef(topology: unknown): Map<string, GraphNode> {
   const list = (topology as { node?: unknown } | null)?.node;
   if (!Array.isArray(list)) throw new ModelFormatError('The model topology holds no list of nodes: is this a GraphModel?');
-  const nodes = new Map<string, GraphNode>();
-  for (const item of list as unknown[]) {
-    const { name, op, input = [], attr = {} } = (item ?? {}) as Partial<Record<'name' | 'op' | 'input' | 'attr', unknown>>;
-    if (typeof name !== 'string' || typeof op !== 'string' || !Array.isArray(input) || !input.every((text) => typeof text === 'string') || !isRecord(attr) || !Object.values(attr).every(isRecord)) {
-      throw new ModelFormatError(`The model topology holds a node without name, operator, inputs or attributes: ${JSON.stringify({ name, op })}.`);
-    }
-    if (nodes.has(name)) throw new ModelFormatError(`The model topology holds two nodes ${JSON.stringify(name)}.`);
-    nodes.set(name, { name, op, inputs: (input).filter((text) => !text.startsWith('^')).map(splitOutput), attr: attr as GraphNode['attr'] });
-  }
-  return nodes;
+  return readNodes(list, 'The model topology', splitOutput);
 }
 
-const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
+/**
+ * Nodes by name, in order.
+ * @param list of nodes, unchecked
+ * @param holder what holds them, for messages
+ * @param reference what the text of an input names, given the operators of all nodes by name
+ */
+export function readNodes(list: readonly unknown[], holder: string, reference: (text: string, operators: ReadonlyMap<string, string>) => readonly [string, number]): Map<string, GraphNode> {
+  const operators = new Map<string, string>();
+  const items = list.map((item) => {
+    const { name, op, input = [], attr = {} } = (item ?? {}) as Partial<Record<'name' | 'op' | 'input' | 'attr', unknown>>;
+    if (typeof name !== 'string' || typeof op !== 'string' || !Array.isArray(input) || !input.every((text) => typeof text === 'string') || !isRecord(attr) || !Object.values(attr).every(isRecord)) {
+      throw new ModelFormatError(`${holder} holds a node without name, operator, inputs or attributes: ${JSON.stringify({ name, op })}.`);
+    }
+    if (operators.has(name)) throw new ModelFormatError(`${holder} holds two nodes ${JSON.stringify(name)}.`);
+    operators.set(name, op);
+    return { name, op, input, attr: attr as GraphNode['attr'] };
+  });
+  return new Map(items.map(({ name, op, input, attr }) => [name, { name, op, attr, inputs: input.filter((text) => !text.startsWith('^')).map((text) => reference(text, operators)) }]));
+}
+
+/** Whether it is an object with fields. */
+export const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** `node`, `node:1` or `node:output:0`. */
 export function splitOutput(text: string): readonly [string, number] {

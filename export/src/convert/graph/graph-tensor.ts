@@ -10,13 +10,14 @@ import type { DecodedWeight } from './decode-weights.js';
 import type { Attributes } from './graph-def.js';
 
 /**
- * A tensor is computed by the graph (`value`), a weight (`constant`), or integers known at conversion that may name
- * symbolic extents (`extents`: a shape or a part of one).
+ * A tensor is computed by the graph (`value`), a weight (`constant`), integers known at conversion that may name
+ * symbolic extents (`extents`: a shape or a part of one), or one number in extents that are not all fixed (`uniform`).
  */
 export type GraphTensor =
   | ({ readonly kind: 'value' } & Converted)
   | ({ readonly kind: 'constant'; readonly name: string } & DecodedWeight)
-  | { readonly kind: 'extents'; readonly content: readonly Dim[]; readonly scalar: boolean };
+  | { readonly kind: 'extents'; readonly content: readonly Dim[]; readonly scalar: boolean }
+  | { readonly kind: 'uniform'; readonly number: number; readonly dims: readonly Dim[] };
 
 export const valueTensor = (value: Value, layout: Layout = 'plain'): GraphTensor => ({ kind: 'value', value, layout });
 export const converted = ({ value, layout }: Converted): GraphTensor => ({ kind: 'value', value, layout });
@@ -53,6 +54,7 @@ export function computed(context: NodeContext, inputs: readonly GraphTensor[], i
       const numbers = tensor.content.map((dim) => (typeof dim === 'number' ? dim : refuseSymbolic(context)));
       return { value: context.builder.op('Cast', [context.builder.constant(int64(numbers, tensor.scalar ? [] : [numbers.length]), 'ints')], { to: 6 }), layout: 'plain' };
     }
+    case 'uniform': return refuseSymbolic(context);
     default: return tensor satisfies never;
   }
 }
@@ -92,7 +94,7 @@ export function productOf({ where }: NodeContext, dims: readonly Dim[]): GraphTe
 export function shapeOfTensor(tensor: GraphTensor): readonly Dim[] {
   switch (tensor.kind) {
     case 'value': return tfjsShape(tensor);
-    case 'constant': return tensor.dims;
+    case 'constant': case 'uniform': return tensor.dims;
     case 'extents': return tensor.scalar ? [] : [tensor.content.length];
     default: return tensor satisfies never;
   }
