@@ -6,10 +6,13 @@ import { create } from '@bufbuild/protobuf';
 import { renamed } from './functions.js';
 import { NodeProtoSchema, type NodeProto, type TensorProto, type ValueInfoProto } from './generated/onnx_pb.js';
 
+/** What stands for a node. */
 export interface Branch {
   readonly nodes: NodeProto[];
   readonly initializers: readonly TensorProto[];
   readonly types: readonly ValueInfoProto[];
+  /** Nodes that are in the form of current opsets whatever the model's opset. */
+  readonly settled?: ReadonlySet<NodeProto>;
 }
 
 /**

@@ -16,6 +16,7 @@ import { attributeTypeCodes } from './attribute-types.js';
 import { branchOf, type Branch } from './fold-branches.js';
 import { inlineFunctions } from './functions.js';
 import { oldestRaised, raised, raisedIrVersion, raisedOpset } from './raise-opset.js';
+import { unrolled, unrolledNodes, type UnrollBudget } from './unroll.js';
 import { AttributeProtoSchema, ModelProtoSchema, type AttributeProto, type GraphProto, type ModelProto, type NodeProto, type TensorProto, type ValueInfoProto } from './generated/onnx_pb.js';
 
 /** Gives the bytes of a tensor that lies outside the model, or undefined to leave it there. */
@@ -50,6 +51,8 @@ interface Reading {
   readonly raisedFrom: number | undefined;
   /** Whether initializers are constants although they are listed among the inputs, as they had to be before IR version 4. */
   readonly listsConstants: boolean;
+  /** Nodes that loops may still become. */
+  readonly budget: UnrollBudget;
 }
 
 function modelOf(proto: ModelProto, size: number, external: ExternalReader | undefined): Model {
@@ -66,7 +69,7 @@ function modelOf(proto: ModelProto, size: number, external: ExternalReader | und
     producer: { name: proto.producerName, version: proto.producerVersion },
     docString: proto.docString,
     metadata: new Map(proto.metadataProps.map((entry) => [entry.key, entry.value])),
-    graph: readGraph(proto.graph, new Map(), { external, raisedFrom, listsConstants }),
+    graph: readGraph(proto.graph, new Map(), { external, raisedFrom, listsConstants, budget: { left: unrolledNodes } }),
     remainder: { functions: proto.functions, domain: proto.domain, modelVersion: proto.modelVersion, ...unknownOf(proto) },
   };
 }
@@ -103,15 +106,15 @@ function readGraph(proto: GraphProto, outer: ReadonlyMap<string, Value>, reading
   const names = lazily(() => new Set([...scope.keys(), ...proto.node.flatMap(({ output }) => output)]));
   const nodes: Node[] = [];
   const pending = proto.node.toReversed();
-  // What is declared of the result of an If speaks of both branches.
+  // What is declared of the result of an If speaks of both branches, of a Loop of any number of iterations.
   const eitherBranch = new Set<string>();
   const done = new Set<NodeProto>();
   for (let node = pending.pop(); node; node = pending.pop()) {
-    const taken = takenBranch(node, scope, names);
+    const taken = takenBranch(node, scope, names) ?? (raisedFrom === undefined || raisedFrom >= 9 ? unrolled(node, (name) => scope.get(name), names, reading.budget) : undefined);
     const branch = taken ?? (raisedFrom === undefined || done.has(node) ? undefined : raised(node, raisedFrom, (name) => scope.get(name), names));
     if (branch) {
       if (taken) for (const output of node.output) eitherBranch.add(output);
-      else for (const item of branch.nodes) done.add(item);
+      for (const item of taken ? taken.settled ?? [] : branch.nodes) done.add(item);
       for (const info of branch.types) annotations.set(info.name, info);
       branch.initializers.forEach(addInitializer);
       pending.push(...branch.nodes.toReversed());

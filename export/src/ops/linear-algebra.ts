@@ -1,4 +1,4 @@
-/** Matrix products. */
+/** Matrix products and determinants. */
 import { GraphError } from '../errors.js';
 import type { Dim, Shape } from '../ir/types.js';
 import type { MaybeDim } from './symbolic.js';
@@ -28,6 +28,15 @@ export const linearAlgebraOperators: Readonly<Record<string, Operator>> = {
     },
   },
   Einsum: einsumOperator,
+  Det: {
+    inputs: [1, 1],
+    attributes: {},
+    infer: (node, where) => {
+      const { dtype, shape } = inputOf(node, 0);
+      if (shape && (shape.length < 2 || !agree(shape.at(-2)!, shape.at(-1)!))) throw new GraphError(`${where}: needs square matrices, got ${showShape(shape)}.`);
+      return [{ dtype, shape: shape?.slice(0, -2) }];
+    },
+  },
 };
 
 function matMulShape(a: Shape | undefined, b: Shape | undefined, where: string): readonly MaybeDim[] | undefined {

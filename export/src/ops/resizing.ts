@@ -2,12 +2,29 @@
 import { GraphError } from '../errors.js';
 import type { Node } from '../ir/types.js';
 import { elementTypeNames, type DataTypeCode } from './data-type.js';
-import { inputOf, intOf, intsOf, knownInts, normalizeAxis, type Operator } from './operator.js';
+import { inputOf, intOf, intsOf, knownInts, normalizeAxis, stringOf, type Operator } from './operator.js';
 import { product, quotient, type MaybeDim } from './symbolic.js';
 
 /** The axes that a Resize node resizes (a choice since opset 18). */
 export function resizedAxes(node: Node, rank: number, where: string): number[] {
   return intsOf(node, 'axes')?.map((axis) => normalizeAxis(axis, rank, where)) ?? Array.from({ length: rank }, (_, axis) => axis);
+}
+
+/**
+ * The one factor of a Resize node that keeps the aspect ratio (a choice since opset 18): that of the axis which needs the smallest or the
+ * largest. Undefined for a node that stretches, null where it cannot be told.
+ */
+export function commonScale(node: Node, shape: readonly MaybeDim[], where: string): number | null | undefined {
+  const policy = stringOf(node, 'keep_aspect_ratio_policy', 'stretch');
+  const sizes = node.inputs[3];
+  if (policy === 'stretch' || !sizes) return undefined;
+  if (policy !== 'not_larger' && policy !== 'not_smaller') throw new GraphError(`${where}: unknown keep_aspect_ratio_policy ${JSON.stringify(policy)}.`);
+  const scales = resizedAxes(node, shape.length, where).map((axis, at) => {
+    const [size, extent] = [sizes.content?.[at], shape[axis]];
+    return typeof size === 'number' && typeof extent === 'number' ? size / extent : Number.NaN;
+  });
+  const scale = policy === 'not_larger' ? Math.min(...scales) : Math.max(...scales);
+  return Number.isNaN(scale) ? null : scale;
 }
 
 export const resizingOperators: Readonly<Record<string, Operator>> = {
@@ -21,14 +38,15 @@ export const resizingOperators: Readonly<Record<string, Operator>> = {
       const { dtype, shape } = inputOf(node, 0);
       if (!shape) return [{ dtype, shape: undefined }];
       const axes = resizedAxes(node, shape.length, where);
-      const policy = node.attributes.get('keep_aspect_ratio_policy');
-      const sizes = policy?.type === 'string' && policy.value !== 'stretch' ? undefined : node.inputs[3]?.content;
+      const common = commonScale(node, shape, where);
+      const sizes = common === undefined ? node.inputs[3]?.content : undefined;
       const scales = node.inputs[2]?.content;
       const result = shape.map((dim, axis): MaybeDim => {
         const at = axes.indexOf(axis);
         if (at < 0) return dim;
         const scale = scales?.[at];
         if (sizes) return sizes[at];
+        if (common !== undefined) return common === null || typeof dim !== 'number' ? undefined : Math.round(common * dim);
         if (scale === 1) return dim;
         return typeof scale !== 'number' ? undefined : typeof dim === 'number' ? Math.floor(Math.fround(dim * scale)) : Number.isInteger(scale) ? product([dim, scale]) : undefined;
       });

@@ -114,6 +114,7 @@ const single = (opType: string, shapes: readonly Shape[], attributes: Attributes
   make: (b, inputs) => b.op('Cast', [b.op(opType, inputs.map((x) => b.op('Cast', [x], { to: 1 })), attributes)], { to: 11 }),
 });
 export const singleCases: readonly (readonly [string, Network])[] = [
+  ...[1, 2, 4].map((order) => [`Det of order ${order}`, single('Det', [['N', order, order]])] as const),
   ['LeakyRelu', single('LeakyRelu', [['N', 5]], { alpha: 0.3 })],
   ['LeakyRelu of slope above 1', single('LeakyRelu', [['N', 5]], { alpha: 1.5 })],
   ['Mean', single('Mean', [['N', 5], [5]])],
@@ -143,6 +144,9 @@ export const singleCases: readonly (readonly [string, Network])[] = [
   ...(['nearest', 'linear', 'cubic'] as const).map((mode) => [`Resize of any extent, ${mode}`, network([['N', 2, 'H', 'W']], (b, x) => wide(b, b.op('Resize', [
     narrow(b, x), null, b.constant({ dtype: 'float32', dims: [4], data: new Uint8Array(Float32Array.of(1, 1, 1.5, 2.5).buffer) }),
   ], { mode, coordinate_transformation_mode: 'half_pixel' })))] as const),
+  ...['not_larger', 'not_smaller'].map((policy) => [`Resize, ${policy}`, network([['N', 2, 4, 6]], (b, x) => wide(b, b.op('Resize', [narrow(b, x), null, null, b.ints([7, 8])], {
+    axes: [2, 3], mode: 'linear', keep_aspect_ratio_policy: policy, coordinate_transformation_mode: 'half_pixel',
+  })))] as const),
   ['Resize to sizes known at run time', network([['N', 2, 4, 3]], (b, x) => wide(b, b.op('Resize', [
     narrow(b, x), null, null, b.op('Add', [b.op('Shape', [x]), atRunTime(b, x, [0, 0, 3, 4])]),
   ], { mode: 'linear', coordinate_transformation_mode: 'align_corners' })))],

@@ -95,6 +95,8 @@ def widen_nodes(nodes):
                 widen_graph(attribute.g)
             elif attribute.name in ("to", "dtype", "output_datatype", "softmax_precision") and attribute.i in FLOATS:
                 attribute.i = TensorProto.DOUBLE
+        if node.op_type == "ConstantOfShape" and not node.attribute:
+            node.attribute.append(onnx.helper.make_attribute("value", numpy_helper.from_array(np.zeros(1))))
         if node.op_type == "Constant" and node.attribute[0].name in ("value_float", "value_floats"):
             given = node.attribute[0]
             values = np.float64(given.f) if given.name == "value_float" else np.array(given.floats, np.float64)
@@ -390,8 +392,9 @@ def report(jobs, arguments):
         for name in PEERS:
             print(json.dumps({"peer": name, **collections.Counter(job.peers[name][0] for job in jobs)}))
             for job in jobs:
-                if arguments.verbose and job.peers[name][0] in ("wrong", "gradient does not run"):
-                    print(f"{name}: {job.peers[name][0]}: {job.case.name} wrt {job.wrt} ({job.variant}): {job.peers[name][1]}")
+                ahead = job.peers[name][0] == "pass" and job.status != "pass"
+                if arguments.verbose and (ahead or job.peers[name][0] in ("wrong", "gradient does not run")):
+                    print(f"{name}: {job.peers[name][0]}{f' where ours is {job.status}' if ahead else ''}: {job.case.name} wrt {job.wrt} ({job.variant}): {job.peers[name][1]}")
     if arguments.write:
         write_table(jobs, totals)
         if arguments.peers:

@@ -1,5 +1,7 @@
-/** Matrix products. */
-import { shapeOf } from '../../ir/builder.js';
+/** Matrix products and determinants. */
+import { UnsupportedError } from '../../errors.js';
+import { dtypeOf, shapeOf } from '../../ir/builder.js';
+import { floats, int64 } from '../../ir/constant.js';
 import { floatOf, intOf } from '../../ops/operator.js';
 import type { Value } from '../../ir/types.js';
 import { requiredInput, unbroadcast, type Rule, type RuleContext } from '../rule.js';
@@ -35,6 +37,29 @@ function sharedMatrixGradient(context: RuleContext, a: Value, b: Value): Value |
   return builder.op('Gemm', [rows(a, inner), rows(gradient, columns)], { transA: 1 });
 }
 
+/** Orders of matrices whose cofactors are written out: there are as many minors as elements. */
+const mostRows = 32;
+
+/** ∂ det X / ∂ X is the matrix of cofactors, which holds where X has no inverse, too. */
+const determinant: Rule = (context) => {
+  const { builder, where, gradient } = context;
+  const x = requiredInput(context, 0);
+  const [rank, n] = [shapeOf(x).length, shapeOf(x).at(-1)];
+  if (typeof n !== 'number' || n > mostRows) throw new UnsupportedError(`${where}: the number of rows must be known and at most ${mostRows}, got ${String(n)}.`);
+  const spread = builder.op('Unsqueeze', [gradient, builder.ints([rank - 2, rank - 1])]);
+  if (n === 1) return [spread];
+  const indices = indicesTo(n);
+  const others = builder.constant(int64(indices.flatMap((left) => indices.filter((index) => index !== left)), [n, n - 1]), 'others');
+  // [..., n, n] → [..., i, rows but i, n] → [..., i, rows but i, j, columns but j] → [..., i, j, rows, columns]
+  const rows = builder.op('Gather', [x, others], { axis: rank - 2 });
+  const parts = builder.op('Gather', [rows, others], { axis: rank });
+  const minors = builder.op('Transpose', [parts], { perm: [...indicesTo(rank - 2), rank - 2, rank, rank - 1, rank + 1] });
+  const signs = builder.constant(floats(dtypeOf(x), indices.flatMap((i) => indices.map((j) => ((i + j) % 2 === 0 ? 1 : -1))), [n, n]), 'signs');
+  return [builder.op('Mul', [spread, builder.op('Mul', [builder.op('Det', [minors]), signs])])];
+};
+
+const indicesTo = (count: number): number[] => Array.from({ length: count }, (_, index) => index);
+
 export const linearAlgebraRules: Readonly<Record<string, Rule>> = {
   MatMul: (context) => {
     const { builder } = context;
@@ -64,4 +89,5 @@ export const linearAlgebraRules: Readonly<Record<string, Rule>> = {
     return [...gradients, unbroadcast(context, scaled, c)];
   },
   Einsum: einsumRule,
+  Det: determinant,
 };

@@ -4,7 +4,7 @@ import { dtypeOf, shapeOf } from '../../ir/builder.js';
 import { floats } from '../../ir/constant.js';
 import type { DataType, Node, Value } from '../../ir/types.js';
 import { floatOf, intOf, stringOf } from '../../ops/operator.js';
-import { resizedAxes } from '../../ops/resizing.js';
+import { commonScale, resizedAxes } from '../../ops/resizing.js';
 import { applyAlong, attributesOf, checkMatrixSize, extentVector, requiredInput, requiredOutput, type Rule, type RuleContext } from '../rule.js';
 import { backThroughUnits } from './moving.js';
 
@@ -94,8 +94,9 @@ const resize: Rule = (context) => {
   const [shape, resized] = [shapeOf(x), shapeOf(y)];
   const axes = resizedAxes(node, shape.length, where);
   const given = node.inputs[2]?.shape?.[0] === 0 ? null : node.inputs[2];
-  const scales = given ? builder.constantNumbers(given) : undefined;
-  if (stringOf(node, 'keep_aspect_ratio_policy', 'stretch') !== 'stretch') throw new UnsupportedError(`${where}: keep_aspect_ratio_policy cannot be differentiated.`);
+  const common = commonScale(node, shape, where);
+  if (common === null) throw new UnsupportedError(`${where}: with a keep_aspect_ratio_policy, its sizes and the extents of its input must be known.`);
+  const scales = common !== undefined ? axes.map(() => common) : given ? builder.constantNumbers(given) : undefined;
   if (given && !scales) return [axes.reduce<Value>((value, axis, at) => alongAtRunTime(context, value, axis, at, given), context.gradient)];
   const pooled = poolInstead(context, axes, scales, sampling);
   if (pooled) return [pooled];
@@ -104,6 +105,7 @@ const resize: Rule = (context) => {
     if (scale === 1 || (from === to && scale === undefined)) return value;
     // Whether corners are those of the rounded or of the exact extent is where engines differ: theirs is the answer.
     const disputed = sampling.coordinates === 'align_corners' && scale !== undefined && typeof from === 'number' && !Number.isInteger(from * scale);
+    if (common !== undefined && (disputed || sampling.coordinates === 'tf_crop_and_resize')) throw new UnsupportedError(`${where}: a keep_aspect_ratio_policy with coordinate_transformation_mode ${JSON.stringify(sampling.coordinates)} cannot be differentiated.`);
     if (typeof from !== 'number' || typeof to !== 'number' || disputed || sampling.coordinates === 'tf_crop_and_resize') return alongAtRunTime(context, value, axis, at, given ?? null);
     checkMatrixSize(context, from, to);
     return applyAlong(context, value, axis, samplingMatrix(from, to, scale ?? to / from, sampling, where));
