@@ -128,6 +128,7 @@ export async function use(): Promise<[FloatTensor, Statistics]> {
     const ratioflow = async (...args: string[]): Promise<string> =>
       (await run(process.execPath, [join(installed(project, cli), cli.manifest.bin!['ratioflow']!), ...args], { cwd: project, timeout: 60_000 })).stdout;
     expect(await ratioflow('sample', 'quickstart/bundle', '--count', '2', '-o', 'two.npy')).toContain('two.npy');
+    expect(await ratioflow('doctor')).toMatch(/ok {2}cpu: runs[^]*TensorFlow\.js: 4\.[^]*C\+\+ compiler/);
     const configs = await readdir(join(root, 'trainer/configs'));
     const trainer = packages.find(({ manifest }) => manifest.name === '@ratioflow/trainer')!;
     expect(await readdir(join(installed(project, trainer), 'configs'))).toEqual(configs);

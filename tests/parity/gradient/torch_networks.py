@@ -104,9 +104,9 @@ def gradients_by(who, path, out, batch):
     return None
 
 
-def rows_of(name, model, shape, columns, opset, folder):
+def rows_of(name, model, shape, columns, opset, folder, batch=None):
     """One row a column; each network alone in a folder, as its gradient graphs are as large as itself."""
-    batch = 1 if shape[-1] > 200 else 2
+    batch = batch or (1 if shape[-1] > 200 else 2)
     jobs, failed = {}, {}
     for who, precision in columns:
         path = os.path.join(folder, f"{'script' if who in PEERS else who}-{precision}.onnx")

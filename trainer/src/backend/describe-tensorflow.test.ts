@@ -1,5 +1,11 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { describeTensorFlow, explainFailure } from './describe-tensorflow.js';
+import { packageFolder } from './tensorflow.js';
+
+vi.mock(import('./tensorflow.js'), async (original) => {
+  const real = await original();
+  return { ...real, packageFolder: vi.fn(real.packageFolder) };
+});
 
 describe('describeTensorFlow', () => {
   it('gives facts that hang together', async () => {
@@ -10,6 +16,17 @@ describe('describeTensorFlow', () => {
     // Exactly one of: it loads, or a problem with its remedy.
     expect(facts.problem === undefined).toBe(facts.loads);
     expect(facts.remedy === undefined).toBe(facts.loads);
+  });
+
+  it('says that the optional package is not there, as where npm has taken it away again', async () => {
+    vi.mocked(packageFolder).mockImplementation((name) => {
+      throw new Error(`Cannot find module '${name}/package.json'`);
+    });
+    try {
+      expect(await describeTensorFlow()).toMatchObject({ binding: undefined, bindingPresent: false, release: undefined, loads: false, problem: 'the package @tensorflow/tfjs-node-gpu is not installed', remedy: expect.stringContaining('run "') as string });
+    } finally {
+      vi.mocked(packageFolder).mockReset();
+    }
   });
 });
 

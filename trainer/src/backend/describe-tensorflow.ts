@@ -16,8 +16,8 @@ export interface TensorFlowFacts {
   readonly release: string | undefined;
   /** Whether that wheel can use an NVIDIA GPU. */
   readonly cuda: boolean;
-  /** Where the compiled binding is looked for, and whether it is there. */
-  readonly binding: string;
+  /** Where the compiled binding is looked for (undefined without tfjs-node-gpu, which is optional), and whether it is there. */
+  readonly binding: string | undefined;
   readonly bindingPresent: boolean;
   /** Whether a child process could load it and multiply two matrices. */
   readonly loads: boolean;
@@ -33,13 +33,14 @@ export interface TensorFlowFacts {
 export async function describeTensorFlow(): Promise<TensorFlowFacts> {
   const require = createRequire(import.meta.url);
   const record = readNativeRecord();
-  const bindingPresent = isNativeInstalled();
-  const trial = bindingPresent ? await tryInChild() : { problem: 'its native binding is not installed' };
+  const [binding, bindingPresent] = [bindingFile(), isNativeInstalled()];
+  const missing = binding === undefined ? 'the package @tensorflow/tfjs-node-gpu is not installed' : 'its native binding is not installed';
+  const trial = bindingPresent ? await tryInChild() : { problem: missing };
   return {
     tfjsVersion: (require('@tensorflow/tfjs/package.json') as { version: string }).version,
     release: record?.release,
     cuda: record?.cuda === true,
-    binding: bindingFile(),
+    binding,
     bindingPresent,
     loads: trial.problem === undefined,
     usesGpu: trial.gpu === true,

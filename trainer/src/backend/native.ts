@@ -18,24 +18,27 @@ export interface NativeRecord {
   readonly libraries: string;
 }
 
-/** Where tfjs-node-gpu looks for its compiled binding; N-API 8 on every Node version that we support. */
-export function bindingFile(): string {
-  return join(packageFolder('@tensorflow/tfjs-node-gpu'), 'lib', 'napi-v8', 'tfjs_binding.node');
+/** Where tfjs-node-gpu looks for its compiled binding (N-API 8 on every Node version that we support); undefined without that package, which is optional. */
+export function bindingFile(): string | undefined {
+  try {
+    return join(packageFolder('@tensorflow/tfjs-node-gpu'), 'lib', 'napi-v8', 'tfjs_binding.node');
+  } catch {
+    return undefined;
+  }
 }
 
 /** Whether the binding is there at all. Loading it can still fail. */
 export function isNativeInstalled(): boolean {
-  try {
-    return existsSync(bindingFile());
-  } catch {
-    return false; // The package itself is not installed.
-  }
+  const file = bindingFile();
+  return file !== undefined && existsSync(file);
 }
 
 /** Set-up's record beside the binding, or undefined where somebody else built it. */
 export function readNativeRecord(): NativeRecord | undefined {
+  const file = bindingFile();
+  if (file === undefined) return undefined;
   try {
-    return JSON.parse(readFileSync(`${bindingFile()}.json`, 'utf8')) as NativeRecord;
+    return JSON.parse(readFileSync(`${file}.json`, 'utf8')) as NativeRecord;
   } catch {
     return undefined;
   }
