@@ -116,13 +116,15 @@ def main():
 
 
 def write(rows):
+    heading = {exporter: COLUMNS[exporter, "single"].split(",")[0] for exporter in EXPORTERS}
+    opsets = " and ".join(f"{opset} ({heading[exporter]})" for exporter, opset in EXPORTERS.items())
     lines = [f"Written by `python tests/parity/gradient/timm_networks.py --write` with timm {timm.__version__} and PyTorch {torch.__version__.split('+')[0]}: of each module of timm the network with the fewest parameters "
-             f"(below {LARGEST / 1e6:.0f} million), random weights, float32, batch 2, at opset {' and '.join(f'{opset} ({COLUMNS[who, "single"].split(",")[0]})' for who, opset in EXPORTERS.items())}.", ""]
+             f"(below {LARGEST / 1e6:.0f} million), random weights, float32, batch 2, at opset {opsets}.", ""]
     for exporter in EXPORTERS:
         own = [row for row in rows if row["exporter"] == exporter and row["status"] != "none"]
         passed = [row for row in own if row["status"] == "pass"]
         within = [row["found"]["judged"] for row in passed if row["found"]["judged"] <= 1e-4]
-        lines.append(f"- **{COLUMNS[exporter, 'single'].split(',')[0]}: {len(passed)} of {len(own)} families pass**, {len(within)} of them within {max(within):.0e} of autograd, the others no farther from float64 than twice PyTorch's own distance. "
+        lines.append(f"- **{heading[exporter]}: {len(passed)} of {len(own)} families pass**, {len(within)} of them within {max(within):.0e} of autograd, the others no farther from float64 than twice PyTorch's own distance. "
                      + "; ".join(f"{row['name']}: {row['status']}" for row in own if row["status"] != "pass") + ".")
     lines += ["", "The networks: " + ", ".join(sorted({row["name"] for row in rows if row["status"] != "none"})) + "."]
     write_section("Families of timm", lines)
