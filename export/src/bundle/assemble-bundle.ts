@@ -66,7 +66,7 @@ export async function assembleBundle(content: BundleContent): Promise<Map<string
   }
   if (store) files.set(weightsFile, store.bytes());
   if (halfStore && content.half) files.set(halfWeightsFile, halfStore.bytes());
-  const verification = await verificationVectors(files, { ...about, sampleShape: field.sampleShape, prior: prior.record, unrolled: products.unroll, reference: content.reference, tolerance: tolerances['cpu']! });
+  const verification = await verificationVectors({ files, ...about, sampleShape: field.sampleShape, prior: prior.record, unrolled: products.unroll, reference: content.reference, tolerance: tolerances['cpu']! });
   for (const [name, bytes] of verification.files) files.set(name, bytes);
   const manifest: Manifest = {
     formatVersion,
