@@ -11,8 +11,8 @@ const activations = ['relu', 'relu6', 'elu', 'selu', 'sigmoid', 'tanh', 'softplu
 const paddings = ['same', 'valid'] as const;
 
 /** Draws from lists, one number of a stream after the other. */
-type Pick = <Item>(items: readonly Item[]) => Item;
-function picker(seed: number): Pick {
+export type Pick = <Item>(items: readonly Item[]) => Item;
+export function picker(seed: number): Pick {
   const stream = normals({ seed, purpose: 4, step: 0, count: 1, elements: 512 });
   let at = 0;
   // The digits of a normal far behind the point are uniform.

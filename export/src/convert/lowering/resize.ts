@@ -1,5 +1,6 @@
 /** Resizing of images as TensorFlow does it. */
 import { shapeOf, type GraphBuilder } from '../../ir/builder.js';
+import { float32 } from '../../ir/constant.js';
 import type { Value } from '../../ir/types.js';
 import { fixed } from '../layout.js';
 import { nearestIndices, type Grid } from './sampling.js';
@@ -24,8 +25,17 @@ export function resize(builder: GraphBuilder, x: Value, sizes: readonly number[]
   return extents.reduce((image, extent, axis) => gatherAxis(builder, image, axis + 2, nearestIndices(extent, sizes[axis]!, grid, where)), x);
 }
 
+/**
+ * With factors or extents for all axes: where ONNX Runtime (1.30) moves a Transpose through a Resize that has `axes`, it loses count of them.
+ * Factors, which are constants, where no engine can round them to other extents.
+ */
 function resized(builder: GraphBuilder, x: Value, sizes: readonly number[], attributes: Readonly<Record<string, string>>): Value {
-  return builder.op('Resize', [x, null, null, builder.ints(sizes)], { ...attributes, axes: [2, 3] });
+  const extents = shapeOf(x).slice(2) as readonly number[];
+  const factors = sizes.map((size, axis) => Math.fround(size / extents[axis]!));
+  const exact = sizes.every((size, axis) => Math.floor(factors[axis]! * extents[axis]!) === size && Math.floor(Math.fround(factors[axis]! * extents[axis]!)) === size);
+  if (exact) return builder.op('Resize', [x, null, builder.constant(float32([1, 1, ...factors]), 'factors')], attributes);
+  const leading = builder.op('Slice', [builder.op('Shape', [x]), builder.ints([0]), builder.ints([2])]);
+  return builder.op('Resize', [x, null, null, builder.op('Concat', [leading, builder.ints(sizes)], { axis: 0 })], attributes);
 }
 
 /** Picks elements along an axis. */
