@@ -17,5 +17,5 @@ export interface Driver {
   run(folder: string, jobs: readonly Job[]): Promise<{ readonly engine: string; readonly outcomes: readonly Outcome[] }>;
 }
 
-/** One case of each network: for WebGPU on a processor, and where every model means a process. */
+/** One case of each of the small networks: for WebGPU on a processor, and where every model means a process. */
 export const aFew = ({ name }: Job): boolean => /^(points-lr-kl-gaussian|image-lr-kl-ddp): as the bundle says$/.test(name);

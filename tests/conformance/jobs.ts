@@ -5,9 +5,9 @@ import type { PriorSource } from '@ratioflow/export';
 import { writeNpy } from '@ratioflow/node';
 import { normals, purposes } from '@ratioflow/sdk';
 import type { Manifest, PairingName } from '@ratioflow/sdk';
-import { writeImageBundle, writePointsBundle } from '../support/network-bundles.js';
+import { writeImageBundle, writePointsBundle, writeWideBundle } from '../support/network-bundles.js';
 
-interface BundleCase { readonly name: string; readonly network: 'points' | 'image'; readonly pairing: PairingName; readonly prior: 'gaussian' | 'uniform' | 'ddp' }
+interface BundleCase { readonly name: string; readonly network: keyof typeof networks; readonly pairing: PairingName; readonly prior: 'gaussian' | 'uniform' | 'ddp' }
 interface SampleCase {
   readonly name: string;
   /** Regular expression that the bundle's name fits. */
@@ -43,8 +43,11 @@ export interface Job {
 /** Samples, and the noise of the first step as the driver made it: [count · elements] each. */
 export interface Outcome { readonly samples: Float32Array; readonly noise: Float32Array; readonly provider: string }
 
-const elementsOf = { points: 2, image: 64 };
-const shapeOf = { points: [2], image: [1, 8, 8] };
+const networks = {
+  points: { write: writePointsBundle, shape: [2] },
+  image: { write: writeImageBundle, shape: [1, 8, 8] },
+  wide: { write: writeWideBundle, shape: [1, 16, 16] },
+};
 
 /** A lower factor and a mean, made up. */
 function ddp(elements: number): PriorSource {
@@ -58,8 +61,8 @@ export async function writeJobs(folder: string): Promise<Job[]> {
   const { bundles, cases } = JSON.parse(await readFile(new URL('cases.json', import.meta.url), 'utf8')) as { bundles: BundleCase[]; cases: SampleCase[] };
   const jobs: Job[] = [];
   for (const { name, network, pairing, prior } of bundles) {
-    const elements = elementsOf[network];
-    const write = network === 'points' ? writePointsBundle : writeImageBundle;
+    const { write, shape } = networks[network];
+    const elements = shape.reduce((a, b) => a * b, 1);
     await write(join(folder, name), { pairing, prior: prior === 'ddp' ? ddp(elements) : { kind: prior }, K: 8, kappa: 3 });
     const manifest = JSON.parse(await readFile(join(folder, name, 'manifest.json'), 'utf8')) as Manifest;
     for (const { name: title, bundles: pattern, given, seed, first, count, ...rest } of cases) {
@@ -67,8 +70,8 @@ export async function writeJobs(folder: string): Promise<Job[]> {
       const { K, kappa, eta, nu } = { ...manifest, ...rest };
       if (given === true) {
         const draw = (step: number, samples: number): Float32Array => normals({ seed: 99, purpose: purposes.testVectors, step, count: samples, elements });
-        await writeNpy(join(folder, `${name}.x0.npy`), { shape: [count, ...shapeOf[network]], data: draw(0, count) });
-        await writeNpy(join(folder, `${name}.noise.npy`), { shape: [K + kappa, count, ...shapeOf[network]], data: draw(1, (K + kappa) * count) });
+        await writeNpy(join(folder, `${name}.x0.npy`), { shape: [count, ...shape], data: draw(0, count) });
+        await writeNpy(join(folder, `${name}.noise.npy`), { shape: [K + kappa, count, ...shape], data: draw(1, (K + kappa) * count) });
       }
       jobs.push({ name: `${name}: ${title}`, bundle: name, seed, first, count, K, kappa, eta, nu, x0: given === true ? `${name}.x0.npy` : null, noise: given === true ? `${name}.noise.npy` : null });
     }

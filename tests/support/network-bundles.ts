@@ -47,6 +47,20 @@ export async function writeImageBundle(folder: string, settings: Settings = {}):
   }));
 }
 
+/** Wide enough that its convolution is written for CPUs in a graph of its own (step-cpu, sampler-cpu), on images of 16 × 16; smooth, as rounding differs between the two. */
+export async function writeWideBundle(folder: string, settings: Settings = {}): Promise<void> {
+  const builder = new GraphBuilder('wide');
+  const x = builder.input('x', 'float32', ['N', 1, 16, 16]);
+  const layer = (input: Value, index: number, from: number): Value =>
+    builder.op('Softplus', [builder.op('Conv', [input, weights(builder, index, [128, from, 3, 3], 9 * from)], { kernel_shape: [3, 3], pads: [1, 1, 1, 1] })]);
+  const pooled = builder.op('ReduceMean', [layer(layer(x, 0, 1), 1, 128), builder.ints([2, 3])], { keepdims: 0 });
+  builder.output('n', builder.op('MatMul', [pooled, weights(builder, 2, [128, 1], 128)]));
+  await writeBundle(folder, await createBundle({
+    name: 'wide', estimator: newModel(builder.graph), pairing: 'lr-kl', prior: { kind: 'uniform' }, valueRange: [-1, 1],
+    eta: 3, nu: 0.05, K: 20, kappa: 5, reference: createRuntime({ threads: 1 }), ...settings,
+  }));
+}
+
 /** The image bundle in `image`, guided by a linear classifier of three classes. */
 export async function writeGuidedBundle(folder: string, image: string): Promise<void> {
   const builder = new GraphBuilder('classifier');
