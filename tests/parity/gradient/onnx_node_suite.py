@@ -14,10 +14,7 @@ import inspect
 import json
 import math
 import os
-import pathlib
 import re
-import subprocess
-import sys
 import tempfile
 import textwrap
 import warnings
@@ -29,12 +26,12 @@ import onnxruntime
 from onnx import TensorProto, numpy_helper
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.ops import op_affine_grid, op_causal_conv_with_state, op_dynamic_quantize_linear, op_erf, op_grid_sample, op_linear_attention
+from ours import differentiate
 from page import write_section
 from peers import PACKAGES, PEERS, Refused, limited
 
 warnings.filterwarnings("ignore")
 np.seterr(all="ignore")
-HERE = pathlib.Path(__file__).resolve().parent
 FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16}
 STEP = 1e-6
 TOLERANCE = 2e-5
@@ -338,15 +335,6 @@ def compare_peer(name, job, reference):
     return min(found, key=lambda result: ["no reference", "refused", "gradient does not run", "wrong"].index(result[0]))
 
 
-def differentiate(folder):
-    """By the built package; a caller that has its own differentiates itself, and answers with a line."""
-    if os.environ.get("RATIOFLOW_DIFFERENTIATE") == "caller":
-        print("jobs " + folder, flush=True)
-        sys.stdin.readline()
-    else:
-        subprocess.run(["node", str(HERE / "differentiate.mjs"), os.path.join(folder, "jobs.json")], check=True)
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default=".")
@@ -362,11 +350,7 @@ def main():
             path = os.path.join(folder, f"{number}.onnx")
             onnx.save(job.wide, path)
             descriptions.append({"model": path, "out": os.path.join(folder, f"{number}.grad.onnx"), "of": job.output, "wrt": job.wrt, "seed": True, "zeros": True})
-        with open(os.path.join(folder, "jobs.json"), "w") as file:
-            json.dump(descriptions, file)
-        differentiate(folder)
-        with open(os.path.join(folder, "results.json")) as file:
-            results = json.load(file)
+        results = differentiate(folder, descriptions)
         for job, description, result in zip(jobs, descriptions, results):
             reference = Reference(job, random) if result["ok"] or arguments.peers else None
             if arguments.peers:

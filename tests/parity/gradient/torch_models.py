@@ -13,8 +13,6 @@ import json
 import os
 import pathlib
 import re
-import subprocess
-import sys
 import tempfile
 import warnings
 
@@ -23,6 +21,7 @@ import onnx
 import onnxruntime
 import torch
 from onnx.reference import ReferenceEvaluator
+from ours import differentiate
 from page import rows_of, write_section
 from torch import nn
 from torch.nn import functional as F
@@ -30,7 +29,6 @@ from torch_blocks import Function, blocks, stacks
 
 warnings.filterwarnings("ignore")
 onnxruntime.set_default_logger_severity(4)
-HERE = pathlib.Path(__file__).resolve().parent
 torch.set_num_threads(1)
 # The fused inference path of attention layers has no ONNX export.
 torch.backends.mha.set_fastpath_enabled(False)
@@ -216,15 +214,6 @@ def export(model, x, exporter, opset, free=False):
     return program.model_proto.SerializeToString()
 
 
-def differentiate(folder):
-    """By the built package; a caller that has its own differentiates itself, and answers with a line."""
-    if os.environ.get("RATIOFLOW_DIFFERENTIATE") == "caller":
-        print("jobs " + folder, flush=True)
-        sys.stdin.readline()
-    else:
-        subprocess.run(["node", str(HERE / "differentiate.mjs"), os.path.join(folder, "jobs.json")], check=True)
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default=".")
@@ -270,11 +259,7 @@ def main():
                 path = os.path.join(folder, f"{len(jobs)}.onnx")
                 pathlib.Path(path).write_bytes(content)
                 jobs.append({"title": title, "network": model, "shape": shape, "model": path, "out": path.replace(".onnx", ".grad.onnx")})
-        with open(os.path.join(folder, "jobs.json"), "w") as file:
-            json.dump([{"model": job["model"], "out": job["out"], "of": "y", "wrt": "x", "seed": True} for job in jobs], file)
-        differentiate(folder)
-        with open(os.path.join(folder, "results.json")) as file:
-            results = json.load(file)
+        results = differentiate(folder, [{"model": job["model"], "out": job["out"], "of": "y", "wrt": "x", "seed": True} for job in jobs])
         for job, result in zip(jobs, results):
             status, detail = check(job, result, dtype, tolerance)
             notes.append({**job["title"], "status": status, "detail": detail})

@@ -22,9 +22,10 @@ import onnxruntime
 import torch
 from double_evaluator import evaluate
 from networks import CASES, as_exported, networks
+from ours import differentiate
 from page import write_section
 from peers import PACKAGES, PEERS, Refused, with_batch
-from torch_models import differentiate, export, relative
+from torch_models import export, relative
 
 # The half's is that of its own arithmetic: eps is 1e-3, and hundreds of roundings lie one behind the other.
 TOLERANCE = {"half": 2e-2, "single": 1e-4, "double": 1e-9}
@@ -118,14 +119,9 @@ def rows_of(name, model, shape, columns, opset, folder, batch=None):
         else:
             jobs[who, precision] = {"model": path, "out": out, "of": "y", "wrt": "x", "seed": True}
     ours = {column: job for column, job in jobs.items() if column[0] not in PEERS}
-    with open(os.path.join(folder, "jobs.json"), "w") as file:
-        json.dump(list(ours.values()), file)
-    if ours:
-        differentiate(folder)
-        with open(os.path.join(folder, "results.json")) as file:
-            for column, result in zip(ours, json.load(file)):
-                if not result["ok"]:
-                    failed[column] = {"status": "refused" if result["kind"] == "UnsupportedError" else "failed", "detail": result["error"]}
+    for column, result in zip(ours, differentiate(folder, list(ours.values())) if ours else []):
+        if not result["ok"]:
+            failed[column] = {"status": "refused" if result["kind"] == "UnsupportedError" else "failed", "detail": result["error"]}
     for column in columns:
         row = {"name": name, "exporter": column[0], "precision": column[1]}
         try:
