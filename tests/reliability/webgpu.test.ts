@@ -97,3 +97,40 @@ it.for([['points', writePointsBundle], ['image', writeImageBundle]] as const)('a
     await rm(folder, { recursive: true });
   }
 });
+
+it.for(['thread', 'process'] as const)('a flow on WebGPU stays on the device of a worker %s', { timeout: 240_000 }, async (worker, { skip }) => {
+  offerSwiftShader();
+  const folder = await mkdtemp(join(tmpdir(), 'ratioflow-device-'));
+  try {
+    await writeImageBundle(folder);
+    // A driver is looked for when a process starts: hence a program of its own, for the thread as well.
+    const program = `
+      import { open } from '@ratioflow/node';
+      const flow = { count: 2, seed: 5, K: 4, kappa: 2 };
+      const options = { ...flow, count: 3, batch: 2 };
+      const model = await open(${JSON.stringify(folder)}, { providers: ['webgpu', 'cpu'], worker: '${worker}' });
+      const plain = await open(${JSON.stringify(folder)}, { providers: ['cpu'] });
+      const [{ samples, statistics }, expected] = [await model.sample(options), await plain.sample(options)];
+      const [frames, wanted] = [[], []];
+      for await (const { step, x } of model.flow({ ...flow, every: 3 })) frames.push([step, [...x.data]]);
+      for await (const { step, x } of plain.flow({ ...flow, every: 3 })) wanted.push([step, [...x.data]]);
+      for await (const { step } of model.flow({ ...flow, every: 1 })) if (step === 2) break;
+      const again = (await model.sample(options)).samples;
+      await Promise.all([model.dispose(), plain.dispose()]);
+      console.log(JSON.stringify({ statistics, samples: [...samples.data], again: [...again.data], expected: [...expected.samples.data], frames, wanted }));`;
+    const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', program], { cwd: join(import.meta.dirname, '../../runtimes/node'), maxBuffer: 2 ** 26 });
+    const found = JSON.parse(stdout) as Pick<Found, 'samples' | 'expected' | 'statistics' | 'frames'> & { again: number[]; wanted: Found['frames'] };
+    if (found.statistics.provider !== 'webgpu') {
+      const reason = `no WebGPU in Node: ${found.statistics.warnings.join(' ')}`;
+      console.log(`skipped: flows on WebGPU in a worker ${worker} (${reason})`);
+      skip(reason);
+    }
+    expect(found.statistics).toMatchObject({ plan: 'device', warnings: [] });
+    expect(relativeError(found.samples, found.expected)).toBeLessThan(1e-4);
+    expect(found.again).toEqual(found.samples);
+    expect(found.frames.map(([step]) => step)).toEqual(found.wanted.map(([step]) => step));
+    for (const [i, [, x]] of found.wanted.entries()) expect(relativeError(found.frames[i]![1], x)).toBeLessThan(1e-4);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});

@@ -6,10 +6,10 @@
 import { fork } from 'node:child_process';
 import { Worker } from 'node:worker_threads';
 import { ArgumentError, RuntimeError } from '@ratioflow/sdk';
-import type { Tensor } from '@ratioflow/sdk';
+import type { DeviceTensor, Tensor } from '@ratioflow/sdk';
 import type { Engine, EngineSession } from './engine.js';
 import { memorySignal, receiveError } from './remote-protocol.js';
-import type { Answers, Loaded, Order, Reply } from './remote-protocol.js';
+import type { Answers, HeldTensor, Loaded, Order, Reply } from './remote-protocol.js';
 
 export type RemoteKind = 'thread' | 'process';
 
@@ -53,13 +53,40 @@ interface Connection {
 
 function session(to: Connection, name: string, { session: id, ...facts }: Loaded): EngineSession {
   let disposed = false;
+  /** Numbers of this session's tensors on the device. */
+  const held = new WeakMap<DeviceTensor, HeldTensor>();
+  const check = (): void => {
+    if (disposed) throw new ArgumentError(`The session of ${name} has been disposed of.`);
+  };
+  const copyOf = ({ shape, data }: Tensor): Tensor => ({ shape: [...shape], data: data.slice() });
+  const memoryOf = (tensors: readonly (Tensor | HeldTensor)[]): ArrayBuffer[] => tensors.flatMap((tensor) => ('data' in tensor ? [tensor.data.buffer as ArrayBuffer] : []));
   return {
     ...facts,
     run: async (feeds, outputs) => {
-      if (disposed) throw new ArgumentError(`The session of ${name} has been disposed of.`);
-      const copies = Object.fromEntries(Object.entries(feeds).map(([input, { shape, data }]) => [input, { shape: [...shape], data: data.slice() }])) as Record<string, Tensor>;
-      return to.ask({ do: 'run', session: id, feeds: copies, outputs }, Object.values(copies).map(({ data }) => data.buffer as ArrayBuffer));
+      check();
+      const copies = mapped(feeds, copyOf);
+      return to.ask({ do: 'run', session: id, feeds: copies, outputs }, memoryOf(Object.values(copies)));
     },
+    ...(facts.capabilities.deviceTensors && {
+      runOnDevice: async (feeds, output) => {
+        check();
+        const copies = mapped(feeds, (tensor) => ('data' in tensor ? copyOf(tensor) : held.get(tensor)!));
+        const there = await to.ask({ do: 'runOnDevice', session: id, feeds: copies, output }, memoryOf(Object.values(copies)));
+        let freed = false;
+        const tensor: DeviceTensor = {
+          shape: there.shape,
+          read: () => to.ask({ do: 'read', session: id, held: there.held }),
+          dispose: () => {
+            // With the session or the remote, what they held is gone.
+            if (freed || disposed || !to.alive) return;
+            freed = true;
+            void to.ask({ do: 'free', session: id, held: there.held }).catch(() => undefined);
+          },
+        };
+        held.set(tensor, there);
+        return tensor;
+      },
+    } satisfies Partial<EngineSession>),
     dispose: async () => {
       if (disposed) return;
       disposed = true;
@@ -68,6 +95,9 @@ function session(to: Connection, name: string, { session: id, ...facts }: Loaded
     },
   };
 }
+
+const mapped = <From, To>(record: Readonly<Record<string, From>>, change: (value: From) => To): Record<string, To> =>
+  Object.fromEntries(Object.entries(record).map(([name, value]) => [name, change(value)]));
 
 function connect(kind: RemoteKind, { timeout, memoryLimit }: Limits): Connection {
   const pending = new Map<number, Pending>();

@@ -3,28 +3,48 @@
  * another as onnxruntime-node computes them.
  */
 import { Worker, parentPort } from 'node:worker_threads';
+import type { DeviceTensor, Tensor } from '@ratioflow/sdk';
 import { localEngine } from './engine.js';
 import type { EngineSession } from './engine.js';
-import type { Answers, Reply, Request } from './remote-protocol.js';
+import type { Answers, Feeds, Reply, Request } from './remote-protocol.js';
 import { memorySignal, sendError } from './remote-protocol.js';
 
-const sessions = new Map<number, EngineSession>();
-let sessionsMade = 0;
+/** A session with what it holds on the device, by number. */
+interface Served { readonly session: EngineSession; readonly held: Map<number, DeviceTensor> }
+const sessions = new Map<number, Served>();
+/** Numbers of sessions and of held tensors. */
+let numbers = 0;
+
+const fed = (feeds: Feeds, { held }: Served): Record<string, Tensor | DeviceTensor> =>
+  Object.fromEntries(Object.entries(feeds).map(([name, tensor]) => [name, 'held' in tensor ? held.get(tensor.held)! : tensor]));
 
 async function serve(request: Request): Promise<Answers[keyof Answers]> {
   switch (request.do) {
     case 'probe': return localEngine.probe(request.provider, request.options);
     case 'load': {
       const made = await localEngine.load(request.provider, request.graph, request.options);
-      const session = ++sessionsMade;
-      sessions.set(session, made);
+      const number = ++numbers;
+      sessions.set(number, { session: made, held: new Map() });
       const { provider, capabilities, inputNames, outputNames, batchAxes } = made;
-      // Tensors of a device do not cross.
-      return { session, provider, capabilities: { ...capabilities, deviceTensors: false }, inputNames, outputNames, batchAxes };
+      return { session: number, provider, capabilities, inputNames, outputNames, batchAxes };
     }
-    case 'run': return sessions.get(request.session)!.run(request.feeds, request.outputs);
+    case 'run': return sessions.get(request.session)!.session.run(request.feeds, request.outputs);
+    case 'runOnDevice': {
+      const served = sessions.get(request.session)!;
+      const tensor = await served.session.runOnDevice!(fed(request.feeds, served), request.output);
+      const number = ++numbers;
+      served.held.set(number, tensor);
+      return { held: number, shape: tensor.shape };
+    }
+    case 'read': return sessions.get(request.session)!.held.get(request.held)!.read();
+    case 'free': {
+      const { held } = sessions.get(request.session)!;
+      held.get(request.held)?.dispose();
+      held.delete(request.held);
+      return undefined;
+    }
     case 'dispose': {
-      await sessions.get(request.session)?.dispose();
+      await sessions.get(request.session)?.session.dispose();
       sessions.delete(request.session);
       return undefined;
     }
@@ -41,8 +61,8 @@ async function answer(request: Request): Promise<Reply> {
 
 /** The memory of results, to be handed over instead of copied. */
 function memoryOf(reply: Reply, request: Request): ArrayBuffer[] {
-  if (request.do !== 'run' || !('result' in reply)) return [];
-  const buffers = Object.values(reply.result as Answers['run']).map(({ data }) => data.buffer);
+  if (!('result' in reply) || (request.do !== 'run' && request.do !== 'read')) return [];
+  const buffers = request.do === 'read' ? [(reply.result as Answers['read']).buffer] : Object.values(reply.result as Answers['run']).map(({ data }) => data.buffer);
   return [...new Set(buffers)].filter((buffer): buffer is ArrayBuffer => buffer instanceof ArrayBuffer);
 }
 

@@ -12,8 +12,13 @@ export type Request = { readonly id: number } & (
   | { readonly do: 'probe'; readonly provider: ProviderName; readonly options: EngineOptions }
   | { readonly do: 'load'; readonly provider: ProviderName; readonly graph: ResolvedGraph; readonly options: EngineOptions }
   | { readonly do: 'run'; readonly session: number; readonly feeds: Readonly<Record<string, Tensor>>; readonly outputs: readonly string[] | undefined }
+  | { readonly do: 'runOnDevice'; readonly session: number; readonly feeds: Feeds; readonly output: string }
+  | { readonly do: 'read' | 'free'; readonly session: number; readonly held: number }
   | { readonly do: 'dispose'; readonly session: number }
 );
+/** A tensor on the other side's device, by its number. */
+export interface HeldTensor { readonly held: number; readonly shape: readonly number[] }
+export type Feeds = Readonly<Record<string, Tensor | HeldTensor>>;
 /** A request before it is numbered. */
 export type Order = Request extends infer R ? (R extends Request ? Omit<R, 'id'> : never) : never;
 
@@ -31,6 +36,9 @@ export interface Answers {
   readonly probe: string | undefined;
   readonly load: Loaded;
   readonly run: Record<string, Tensor>;
+  readonly runOnDevice: HeldTensor;
+  readonly read: Float32Array;
+  readonly free: undefined;
   readonly dispose: undefined;
 }
 
