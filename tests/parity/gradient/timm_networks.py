@@ -18,7 +18,7 @@ from page import write_section
 from torch_networks import COLUMNS, rows_of
 
 warnings.filterwarnings("ignore")
-SIDES = (64, 96, 128, 160, 192, 224, 256)
+SIDES = (64, 96, 128, 160, 192, 224, 240, 256)
 # With its opset: attention and folds of patches need 18 in the older exporter.
 EXPORTERS = {"script": 18, "dynamo": 20}
 LARGEST = 40e6
@@ -123,8 +123,8 @@ def write(rows):
     for exporter in EXPORTERS:
         own = [row for row in rows if row["exporter"] == exporter and row["status"] != "none"]
         passed = [row for row in own if row["status"] == "pass"]
-        within = [row["found"]["judged"] for row in passed if row["found"]["judged"] <= 1e-4]
-        lines.append(f"- **{heading[exporter]}: {len(passed)} of {len(own)} families pass**, {len(within)} of them within {max(within):.0e} of autograd, the others no farther from float64 than twice PyTorch's own distance. "
+        within = [row["found"]["judged"] for row in passed]
+        lines.append(f"- **{heading[exporter]}: {len(passed)} of {len(own)} families pass**, the largest distance from autograd {max(within):.0e}. "
                      + "; ".join(f"{row['name']}: {row['status']}" for row in own if row["status"] != "pass") + ".")
     lines += ["", "The networks: " + ", ".join(sorted({row["name"] for row in rows if row["status"] != "none"})) + "."]
     write_section("Families of timm", lines)
