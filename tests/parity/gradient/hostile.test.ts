@@ -7,12 +7,14 @@ import { differentiableOperators, gradient, readModel, writeModel } from '@ratio
 import { describe, expect, it } from 'vitest';
 import { cases, singleCases } from './cases.js';
 import { damaged } from './hostile.js';
+import { counted, recurrence } from './loop-cases.js';
 import { modelOf, randomOf } from './support.js';
 
 const rounds = Number(process.env['RATIOFLOW_FUZZ'] ?? 25);
 
 describe('damaged models', () => {
-  it.each([...cases, ...singleCases].map(([name, network], index) => [name, network, index] as const))('of %s', (_, network, index) => {
+  const loops = [['Scan', recurrence({})], ['Scan from the end', recurrence({ scan_input_directions: [1], scan_output_axes: [-1] })], ['Loop', counted('passed on')], ['Loop that computes its condition', counted('true')]] as const;
+  it.each([...cases, ...singleCases, ...loops].map(([name, network], index) => [name, network, index] as const))('of %s', (_, network, index) => {
     const bytes = writeModel(modelOf(network));
     const random = randomOf(index);
     let refused = 0;

@@ -1,6 +1,6 @@
 /** Damages models: bytes at random, and fields of the decoded message by values that no exporter writes. */
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
-import { ModelProtoSchema, StringStringEntryProtoSchema, type AttributeProto, type ModelProto, type NodeProto, type TensorProto } from '../../../export/src/onnx/generated/onnx_pb.js';
+import { ModelProtoSchema, StringStringEntryProtoSchema, type AttributeProto, type GraphProto, type ModelProto, type NodeProto, type TensorProto } from '../../../export/src/onnx/generated/onnx_pb.js';
 
 type Random = () => number;
 const integers = [-(2 ** 53) + 1, -(2 ** 31), -1000, -2, -1, 0, 1, 2, 3, 5, 17, 64, 1000, 100_003, 2 ** 24, 2 ** 31 - 1, 2 ** 31, 2 ** 40, 2 ** 53 - 1];
@@ -42,7 +42,7 @@ function damageTensor(random: Random, tensor: TensorProto): void {
       // Axes, shapes, amounts of padding.
       if (tensor.dataType === 7 && tensor.rawData.length >= 8) {
         const copy = tensor.rawData.slice();
-        new DataView(copy.buffer).setBigInt64(8 * Math.floor((random() * copy.length) / 8), integer(random), true);
+        new DataView(copy.buffer).setBigInt64(8 * Math.floor(random() * Math.floor(copy.length / 8)), integer(random), true);
         tensor.rawData = copy;
       } else if (tensor.rawData.length > 0) tensor.rawData = tensor.rawData.slice(0, Math.floor(random() * tensor.rawData.length));
       break;
@@ -50,9 +50,12 @@ function damageTensor(random: Random, tensor: TensorProto): void {
   }
 }
 
+/** The graph of a model and the bodies within it. */
+const graphsOf = (graph: GraphProto): GraphProto[] => [graph, ...graph.node.flatMap(({ attribute }) => attribute.flatMap(({ g }) => (g ? graphsOf(g) : [])))];
+
 function damageOnce(random: Random, model: ModelProto, operators: readonly string[]): void {
-  const { graph } = model;
-  if (!graph) return;
+  if (!model.graph) return;
+  const graph = pick(random, graphsOf(model.graph));
   const names = [...graph.input.map(({ name }) => name), ...graph.initializer.map(({ name }) => name), ...graph.node.flatMap(({ output }) => output), 'nowhere', ''];
   switch (Math.floor(random() * 9)) {
     case 0: case 1: case 2: case 3: if (graph.node.length > 0) damageNode(random, pick(random, graph.node), names, operators); break;
