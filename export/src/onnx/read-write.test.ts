@@ -25,10 +25,11 @@ function sample(): Model {
   return newModel(builder.graph);
 }
 
+const type = (elemType: number, ...dims: (number | string)[]): object => ({
+  value: { case: 'tensorType', value: { elemType, shape: { dim: dims.map((dim) => ({ value: typeof dim === 'number' ? { case: 'dimValue', value: BigInt(dim) } : { case: 'dimParam', value: dim } })) } } },
+});
+
 describe('declared types', () => {
-  const type = (elemType: number, ...dims: (number | string)[]): object => ({
-    value: { case: 'tensorType', value: { elemType, shape: { dim: dims.map((dim) => ({ value: typeof dim === 'number' ? { case: 'dimValue', value: BigInt(dim) } : { case: 'dimParam', value: dim } })) } } },
-  });
   const product = (declared: object, more: object = {}): Uint8Array => encode({
     irVersion: 8n, opsetImport: [{ version: 18n }],
     graph: {
@@ -85,8 +86,10 @@ describe('branches with a known condition', () => {
   });
 
   it('stay where the condition is an input', () => {
-    const { graph } = readModel(branching({ input: [{ name: 'x' }, { name: 'c' }] }));
+    const { graph } = readModel(branching({ input: [{ name: 'x', type: type(1, 4) }, { name: 'c' }] }));
     expect(graph.nodes.map(({ opType }) => opType)).toEqual(['Neg', 'If', 'Tanh', 'Relu']);
+    // Both branches make four numbers.
+    expect(graph.outputs[0]).toMatchObject({ dtype: 'float32', shape: [4] });
   });
 });
 

@@ -10,7 +10,7 @@ import { byteSize, type Constant, type ExternalData } from '../ir/constant.js';
 import type { Attribute, DataType, Dim, Graph, Model, Node, Value } from '../ir/types.js';
 import { elementTypeNames, type DataTypeCode } from '../ops/data-type.js';
 import { operatorOf } from '../ops/table.js';
-import { knownInts, settle, showShape } from '../ops/operator.js';
+import { knownInts, settle, showShape, type OutputType } from '../ops/operator.js';
 import { anonymous } from '../ops/symbolic.js';
 import { attributeTypeCodes } from './attribute-types.js';
 import { branchOf, type Branch } from './fold-branches.js';
@@ -172,7 +172,7 @@ function readNode(
   const attributes = new Map(proto.attribute.map((attribute) => [attribute.name, attributeOf(attribute, scope, reading)]));
   const node: Node = { name, opType: proto.opType, domain, inputs, outputs: [], attributes };
   if (proto.docString || proto.$unknown || proto.overload) node.remainder = { docString: proto.docString, overload: proto.overload, ...unknownOf(proto) };
-  const inferred = domain === '' ? operatorOf(proto.opType)?.infer(node, where, proto.output.length) : undefined;
+  const inferred = domain !== '' ? undefined : proto.opType === 'If' ? eitherType(attributes) : operatorOf(proto.opType)?.infer(node, where, proto.output.length);
   node.outputs = proto.output.map((output, position) => {
     if (output === '') return null;
     const annotation = annotations.get(output);
@@ -180,6 +180,19 @@ function readNode(
     return declare(value, where);
   });
   return node;
+}
+
+/** What is true of the outputs of an If whichever branch it takes. */
+function eitherType(attributes: ReadonlyMap<string, Attribute>): OutputType[] {
+  const [some, others] = ['then_branch', 'else_branch'].map((name) => {
+    const branch = attributes.get(name);
+    return branch?.type === 'graph' ? branch.value.outputs : [];
+  }) as [Value[], Value[]];
+  return some.map(({ dtype, shape }, index) => {
+    const other = others[index];
+    const alike = shape && shape.length === other?.shape?.length;
+    return { dtype: dtype === other?.dtype ? dtype : undefined, shape: alike ? shape.map((dim, axis) => (dim === other.shape![axis] ? dim : undefined)) : undefined };
+  });
 }
 
 function valueOf(info: ValueInfoProto): Value {
