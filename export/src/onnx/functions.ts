@@ -80,7 +80,8 @@ class Inliner {
 
 /** The node with every name in it changed, and the references to a function's attributes replaced by what is given. */
 export function renamed(node: NodeProto, rename: (name: string) => string, given: ReadonlyMap<string, AttributeProto>, prefix: string): NodeProto {
-  node.name = `${prefix}${node.name || node.opType}`;
+  // Without a name, it gets one of its own when it is read.
+  if (node.name) node.name = `${prefix}${node.name}`;
   node.input = node.input.map(rename);
   node.output = node.output.map(rename);
   node.attribute = node.attribute.flatMap((attribute): AttributeProto[] => {

@@ -355,6 +355,10 @@ describe('bad input', () => {
     expect(calling((w) => w.define('f', ['x'], () => 'nothing:y:0'))).toThrow(/no node "PartitionedCall_1\/nothing", which node "PartitionedCall_1" names/);
     expect(calling((w) => w.functions.push({ signature: { name: 'f', inputArg: [{ name: 'x' }], outputArg: [{ name: 'y' }] } }))).toThrow(/The function "f" does not say what it returns as "y"/);
     expect(calling((w) => w.functions.push({ signature: { name: 'f' }, nodeDef: 7 }))).toThrow(/library holds a function without name, arguments, results or nodes: \{"name":"f"\}/);
+    expect(calling((w) => {
+      w.define('f70', ['x'], (_, x) => x);
+      for (let level = 69; level >= 0; level--) w.define(level === 0 ? 'f' : `f${level}`, ['x'], (body, x) => `${body.node('PartitionedCall', [x], { f: { func: { name: `f${level + 1}` } } })}:output:0`);
+    })).toThrow(/calls are nested deeper than 64/);
     // Each doubles the last: more nodes than any machine holds.
     expect(calling((w) => {
       w.define('f40', ['x'], (_, x) => x);

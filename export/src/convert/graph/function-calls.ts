@@ -9,6 +9,7 @@ import { isRecord, readNodes, type GraphNode } from './graph-def.js';
 const calls = new Set(['PartitionedCall', 'StatefulPartitionedCall']);
 /** More than any network has; functions that call functions twice grow beyond all bounds. */
 const mostNodes = 100_000;
+const deepest = 64;
 
 interface LibraryFunction {
   readonly parameters: readonly string[];
@@ -35,6 +36,7 @@ export function inlineCalls(topology: unknown, nodes: ReadonlyMap<string, GraphN
     const body = typeof name === 'string' ? library.get(name) : undefined;
     if (!body) throw new ModelFormatError(`${where}: the library has no function ${JSON.stringify(name)}.`);
     if (open.includes(name as string)) throw new UnsupportedError(`${where}: the function ${JSON.stringify(name)} calls itself.`);
+    if (open.length >= deepest) throw new UnsupportedError(`${where}: calls are nested deeper than ${deepest}.`);
     if (call.inputs.length !== body.parameters.length) throw new ModelFormatError(`${where}: the function ${JSON.stringify(name)} takes ${body.parameters.length} inputs, got ${call.inputs.length}.`);
     const given = new Map(body.parameters.map((parameter, index) => [parameter, call.inputs[index]!]));
     const outer = ([source, index]: readonly [string, number]): readonly [string, number] => given.get(source) ?? [`${call.name}/${source}`, index];
