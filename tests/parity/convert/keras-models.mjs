@@ -7,7 +7,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import * as ort from 'onnxruntime-node';
-import { convertGraphModel, readTfjsModel, writeModel } from '../../../export/dist/index.js';
+import { convertGraphModel, gradient, readTfjsModel, writeModel } from '../../../export/dist/index.js';
 import { readNpy, writeFileAtomic } from '../../../runtimes/node/dist/index.js';
 
 const { values, positionals } = parseArgs({ allowPositionals: true, options: { write: { type: 'boolean', default: false } } });
@@ -32,24 +32,38 @@ if (values.write) {
   await writeFileAtomic(page, `${text.split(begin)[0]}${begin}${table}\n${end}${text.split(end)[1]}`);
 } else console.log(table);
 
-/** The largest difference relative to the largest number of any output, and how many transposes are left. */
+/** The largest difference relative to the largest number, of any output and of the gradient with respect to the input; how many transposes are left. */
 async function compare(folder) {
   const { artifacts } = await readTfjsModel(folder);
   const model = convertGraphModel(artifacts);
-  const session = await ort.InferenceSession.create(writeModel(model), { logSeverityLevel: 3 });
-  const x = channelsFirst(await readNpy(join(folder, 'x.npy')));
-  const outputs = await session.run({ [session.inputNames[0]]: new ort.Tensor(x.data instanceof Int32Array ? 'int32' : 'float32', x.data, x.shape) });
+  const read = async (name) => channelsFirst(await readNpy(join(folder, `${name}.npy`)));
+  const x = await read('x');
+  const [input] = model.graph.inputs;
+  const outputs = await run(model, { [input.name]: x });
   // The signature's names of several outputs do not tell their order: each is looked for by its shape.
   let worst = 0;
+  const names = [];
   for (let index = 0; existsSync(join(folder, `y${index}.npy`)); index++) {
-    const expected = channelsFirst(await readNpy(join(folder, `y${index}.npy`)));
-    const alike = session.outputNames.map((name) => outputs[name]).filter(({ dims }) => dims.join() === expected.shape.join());
+    const expected = await read(`y${index}`);
+    const alike = Object.entries(outputs).filter(([, { dims }]) => dims.join() === expected.shape.join());
     if (alike.length !== 1) throw new Error(`${alike.length} outputs of shape [${expected.shape.join(', ')}]`);
-    worst = Math.max(worst, relativeDifference(alike[0].data, expected.data));
+    names.push(alike[0][0]);
+    worst = Math.max(worst, relativeDifference(alike[0][1].data, expected.data));
   }
-  await session.release();
   const transposes = model.graph.nodes.filter(({ opType }) => opType === 'Transpose').length;
-  return `${worst.toExponential(0)}${transposes > 0 ? `, ${transposes} Transpose` : ''}`;
+  const more = transposes > 0 ? `, ${transposes} Transpose` : '';
+  if (!existsSync(join(folder, 'gradient.npy'))) return `${worst.toExponential(0)}${more}`;
+  const [of] = names;
+  const results = await run(gradient(model, { of, wrt: input.name, seed: true }), { [input.name]: x, [`seed_${of}`]: await read('seed') });
+  return `${worst.toExponential(0)}, ${relativeDifference(results[`grad_${input.name}`].data, (await read('gradient')).data).toExponential(0)}${more}`;
+}
+
+async function run(model, feeds) {
+  const session = await ort.InferenceSession.create(writeModel(model), { logSeverityLevel: 3 });
+  const tensors = Object.entries(feeds).map(([name, { data, shape }]) => [name, new ort.Tensor(data instanceof Int32Array ? 'int32' : 'float32', data, shape)]);
+  const results = await session.run(Object.fromEntries(tensors));
+  await session.release();
+  return results;
 }
 
 function relativeDifference(found, expected) {

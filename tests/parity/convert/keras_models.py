@@ -2,7 +2,8 @@
 
 Needs tensorflow-cpu, tf_keras (for Keras 2), tensorflow-hub, and tensorflowjs installed with --no-deps. Every model has random weights,
 with statistics and biases away from where they start, and lies in folder/name with a batch of two and what TensorFlow answers:
-x.npy and y0.npy, y1.npy, … in TensorFlow's layout. keras-models.mjs converts and compares them.
+x.npy and y0.npy, y1.npy, … in TensorFlow's layout, and the gradient of the sum of seed · y0 with respect to x (seed.npy, gradient.npy).
+keras-models.mjs converts and compares them.
 """
 
 import os
@@ -179,10 +180,19 @@ def write(name, folder):
             tf.saved_model.save(model, saved)
         shutil.rmtree(folder, ignore_errors=True)
         converter.convert_tf_saved_model(saved, folder, skip_op_check=True)
-    answers = model(x)
+    given = tf.constant(x)
+    with tf.GradientTape() as tape:
+        tape.watch(given)
+        answers = model(given)
+        answers = answers if isinstance(answers, (list, tuple)) else [answers]
+        seed = rng.standard_normal(answers[0].shape).astype("float32")
+        weighted = tf.reduce_sum(answers[0] * seed)
     np.save(f"{folder}/x.npy", x)
-    for index, y in enumerate(answers if isinstance(answers, (list, tuple)) else [answers]):
+    for index, y in enumerate(answers):
         np.save(f"{folder}/y{index}.npy", np.asarray(y, "float32"))
+    if given.dtype.is_floating:
+        np.save(f"{folder}/seed.npy", seed)
+        np.save(f"{folder}/gradient.npy", tape.gradient(weighted, given).numpy())
 
 
 if __name__ == "__main__":
