@@ -2,7 +2,8 @@
  * Figures of the digits at equal iterations, ours and the same algorithm in PyTorch: pairings × priors × seeds, each run trained, sampled
  * and evaluated against the test set in the built-in extractor. What is done is kept in runs/quality: the next call goes on.
  * `npx tsc -b && node tests/quality/digits.mjs --python <python with torch> [--iterations 640] [--count 10000] [--pairings lr-kl,lr-js] [--priors ddp,uniform]
- * [--seeds 1,2] [--sides ours,pytorch]`, then the same with `--write`: the table of everything that is done goes into docs/evaluation.md, its pictures into docs/images.
+ * [--seeds 1,2] [--sides ours,pytorch]`, then the same with `--write`: what is done joins tests/quality/digits.json,
+ * and the table of it all goes into docs/evaluation.md, its pictures into docs/images.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs';
@@ -25,6 +26,8 @@ const sides = ['ours', 'pytorch'];
 const folder = 'runs/quality';
 mkdirSync(folder, { recursive: true });
 const data = join(folder, 'mnist.npy');
+/** Figures and manifests of all runs of the table. */
+const kept = 'tests/quality/digits.json';
 
 if (values.write) await write();
 else {
@@ -76,31 +79,44 @@ async function firstOf(side, subject, images) {
   return samples;
 }
 
-/** Everything that has been done with these iterations and samples: the value of each seed, and the first two rows of each run of the first seed. */
+/**
+ * Puts what is done beside what was kept before in the same extractor's features (others cannot be compared), and everything with these
+ * iterations and samples into the page: the value of each seed, and the first two rows of each run of the first seed.
+ */
 async function write() {
-  const done = readdirSync(folder).filter((name) => name.endsWith(`-${count}.json`)).map((name) => JSON.parse(readFileSync(join(folder, name), 'utf8'))).filter((one) => one.iterations === iterations);
-  if (done.length === 0) throw new Error(`${folder} has no run of ${iterations} iterations with ${count} samples: run this without --write first.`);
+  const parse = (file) => JSON.parse(readFileSync(file, 'utf8'));
+  const name = ({ pairing, prior, iterations: i, count: n, seed, side }) => [pairing, prior, i, n, seed, side].join(' ');
+  const results = readdirSync(folder).filter((file) => file.endsWith('.json')).map((file) => parse(join(folder, file)));
+  const extractors = new Set(results.map(({ manifest }) => manifest.extractor.sha256));
+  if (extractors.size !== 1) throw new Error(`${folder} has results of ${extractors.size} extractors; a table has one. Move the others elsewhere.`);
+  const [extractor] = extractors;
+  const before = existsSync(kept) ? parse(kept).filter(({ manifest }) => manifest.extractor.sha256 === extractor) : [];
+  const all = new Map([...before, ...results].map((one) => [name(one), one]));
+  await writeFileAtomic(kept, `[\n${[...all.keys()].sort().map((key) => JSON.stringify(all.get(key))).join(',\n')}\n]\n`);
+
+  const done = [...all.values()].filter((one) => one.iterations === iterations && one.count === count);
+  if (done.length === 0) throw new Error(`There is no run of ${iterations} iterations with ${count} samples: run this without --write first.`);
   const of = (pairing, prior, side) => done.filter((one) => one.pairing === pairing && one.prior === prior && one.side === side).sort((a, b) => Number(a.seed) - Number(b.seed));
   const cell = (runs, figure) => (runs.length === 0 ? 'not run' : runs.map(({ figures: { [figure]: { mean } } }) => (mean < 1000 ? mean.toPrecision(3) : mean.toFixed(0))).join('; '));
   const keys = values.priors.split(',').flatMap((prior) => values.pairings.split(',').map((pairing) => [pairing, prior])).filter(([pairing, prior]) => sides.some((side) => of(pairing, prior, side).length > 0));
   const rows = keys.map(([pairing, prior]) => `| ${pairing} | ${prior} | ${['frechetDistance', 'precision', 'recall'].flatMap((figure) => sides.map((side) => cell(of(pairing, prior, side), figure))).join(' | ')} |`);
-  await writeFileAtomic('docs/images/quality.png', await sheet(keys.map(([pairing, prior]) => sides.map((side) => of(pairing, prior, side)[0]))));
-  const hashes = new Set(done.map(({ manifest }) => manifest.extractor.sha256.slice(0, 12)));
+  const pictures = keys.map(([pairing, prior]) => sides.map((side) => of(pairing, prior, side)[0]).map((run) => run && join(folder, `${run.side}-${run.pairing}-${run.prior}-${run.iterations}-${run.seed}.png`)));
+  if (pictures.flat().every((file) => file === undefined || existsSync(file))) await writeFileAtomic('docs/images/quality.png', await sheet(pictures));
+  else console.log('docs/images/quality.png is left as it was: the pictures of some runs are not on this machine.');
   const text = `| pairing | prior | Fréchet distance, ours | PyTorch | precision, ours | PyTorch | recall, ours | PyTorch |\n|---|---|---|---|---|---|---|---|\n${rows.join('\n')}\n\n`
-    + `${iterations} iterations, ${count} samples against the 10,000 images of the test set, a value for each seed; extractor ${[...hashes].join(', ')}. The samples of the first seed, in the order of the table, ours on the left, PyTorch's on the right:\n\n`
+    + `${iterations} iterations, ${count} samples against the 10,000 images of the test set, a value for each seed; extractor ${extractor.slice(0, 12)}. The samples of the first seed, in the order of the table, ours on the left, PyTorch's on the right:\n\n`
     + '![Samples of every pairing and prior, ours and PyTorch\'s](images/quality.png)';
   const [start, end] = ['<!-- quality -->', '<!-- /quality -->'];
   const page = readFileSync('docs/evaluation.md', 'utf8');
-  const [before, rest] = page.split(start);
-  await writeFileAtomic('docs/evaluation.md', `${before}${start}\n${text}\n${end}${rest.split(end)[1]}`);
+  const [head, rest] = page.split(start);
+  await writeFileAtomic('docs/evaluation.md', `${head}${start}\n${text}\n${end}${rest.split(end)[1]}`);
 }
 
 /** Pictures of runs under each other, ours on the left; a gap where one is missing. */
-async function sheet(rows) {
-  const files = rows.map((row) => row.map((run) => run && join(folder, `${run.side}-${run.pairing}-${run.prior}-${run.iterations}-${run.seed}.png`)));
+async function sheet(files) {
   const { width, height } = await sharp(files.flat().find((file) => file !== undefined)).metadata();
   const gap = 8;
   const placed = files.flatMap((row, i) => row.flatMap((input, j) => (input ? [{ input, left: j * (width + 2 * gap), top: i * (height + gap) }] : [])));
-  return sharp({ create: { width: 2 * (width + gap), height: rows.length * (height + gap) - gap, channels: 3, background: 'white' } }).composite(placed).png({ palette: true, colours: 32 }).toBuffer();
+  return sharp({ create: { width: 2 * (width + gap), height: files.length * (height + gap) - gap, channels: 3, background: 'white' } }).composite(placed).png({ palette: true, colours: 32 }).toBuffer();
 }
 process.exit(0);

@@ -63,5 +63,6 @@ function describe(progress: TrainingProgress): string {
   const learned = 'accuracy' in progress
     ? `accuracy ${(100 * progress.accuracy).toFixed(1)} %`
     : `log ratio ${ratio(progress.logRatioData)} on data, ${ratio(progress.logRatioSamples)} on samples`;
-  return `loss ${progress.loss.toFixed(3)}, ${learned}, ${progress.iterationsPerSecond.toPrecision(2)} a second, ${duration(1000 * progress.secondsLeft)} left`;
+  const left = progress.secondsLeft > 0 ? `, ${duration(1000 * progress.secondsLeft)} left` : '';
+  return `loss ${progress.loss.toFixed(3)}, ${learned}, ${progress.iterationsPerSecond.toPrecision(2)} a second${left}`;
 }

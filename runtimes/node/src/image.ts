@@ -76,17 +76,6 @@ export async function readPixels(image: string | Uint8Array, { channels, name, n
   return { shape: [channels, info.height, info.width], data: planes };
 }
 
-/**
- * The pixels of an image file of a known size, bytes [C, H, W].
- * @throws {ArgumentError} as `readPixels`; for another size
- */
-export async function readImage(path: string, [channels, rows, columns]: readonly [number, number, number]): Promise<Uint8Array> {
-  if (channels !== 1 && channels !== 3) throw new ArgumentError(`Images have 1 or 3 channels; samples of [${channels}, ${rows}, ${columns}] cannot be read from ${path}.`);
-  const { shape, data } = await readPixels(path, { channels, name: path, needed: `grey images [1, ${rows}, ${columns}]` });
-  if (shape[1] !== rows || shape[2] !== columns) throw new ArgumentError(`${path} has ${shape[2]} × ${shape[1]} pixels; needed: ${columns} × ${rows}. Resize or crop the images first.`);
-  return data;
-}
-
 /** Levels by which the channels of a grey pixel may differ: what JPEG does to one. */
 const greyTolerance = 32;
 

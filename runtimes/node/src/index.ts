@@ -9,7 +9,7 @@ export type { CudaPiece } from './cuda-check.js';
 export { filmStrip, saveFilm } from './film.js';
 export type { Film, FilmOptions } from './film.js';
 export { folderSource } from './folder-source.js';
-export { encodePng, readImage, readPixels, savePng } from './image.js';
+export { encodePng, readPixels, savePng } from './image.js';
 export type { PictureOptions, PixelOptions, Pixels } from './image.js';
 export { readNpy, writeNpy } from './npy-file.js';
 export { openNpyRows } from './npy-rows.js';

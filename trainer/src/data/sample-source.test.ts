@@ -43,7 +43,7 @@ describe('openSampleSource', () => {
       await expect((async () => (await openSampleSource(paths, shape)).read(0, 1))()).rejects.toThrow(message);
     };
     await refused([red], [1, 4, 4], `${red} has colours; needed: grey images [1, 4, 4]. Convert the images first.`);
-    await refused([red], [3, 5, 5], `${red} has 4 × 4 pixels; needed: 5 × 5. Resize or crop the images first.`);
+    await refused([red], [3, 5, 5], `${red} has 4 × 4 pixels; needed: 5 × 5. Resize or crop the images first, or name their folder as '{name: images, path: ${folder}, size: 5}', which does both.`);
     await refused([red], [2], `${red} holds images; the samples here are points [2]: give an array .npy.`);
     await refused([red, 'notes.txt'], [3, 4, 4], 'notes.txt is no image file');
     await refused([join(folder, 'absent.png')], [3, 4, 4], 'absent.png is no image that can be read');

@@ -4,8 +4,8 @@
  */
 import { createHash } from 'node:crypto';
 import { readdir, stat } from 'node:fs/promises';
-import { basename, join } from 'node:path';
-import { openNpyRows, readImage } from '@ratioflow/node';
+import { basename, dirname, join } from 'node:path';
+import { openNpyRows, readPixels } from '@ratioflow/node';
 import { ArgumentError, type FloatTensor } from '@ratioflow/sdk';
 import { parse } from 'yaml';
 import { validateData } from '../config/load.js';
@@ -145,7 +145,7 @@ function fileSource(name: string, files: readonly string[], sampleShape: readonl
     stamp: async () => (await Promise.all(files.map(fileStamp))).join('\n'),
     read: async (first, count) => {
       const bytes = new Uint8Array(count * length);
-      const read = await Promise.allSettled(files.slice(first, first + count).map((file) => readImage(file, sampleShape as [number, number, number])));
+      const read = await Promise.allSettled(files.slice(first, first + count).map((file) => readImage(file, sampleShape)));
       // Of several files that do not fit, always the first is named.
       for (const [i, one] of read.entries()) {
         if (one.status === 'rejected') throw one.reason;
@@ -155,6 +155,18 @@ function fileSource(name: string, files: readonly string[], sampleShape: readonl
     },
     close: () => Promise.resolve(),
   };
+}
+
+/** Bytes of an image file of the shape [C, H, W]. */
+async function readImage(path: string, sampleShape: readonly number[]): Promise<Uint8Array> {
+  const [channels, rows, columns] = sampleShape as [number, number, number];
+  if (channels !== 1 && channels !== 3) throw new ArgumentError(`Images have 1 or 3 channels; samples of [${sampleShape.join(', ')}] cannot be read from ${path}.`);
+  const { shape, data } = await readPixels(path, { channels, name: path, needed: `grey images [1, ${rows}, ${columns}]` });
+  if (shape[1] !== rows || shape[2] !== columns) {
+    const fitted = rows === columns && `, or name their folder as '{name: images, path: ${dirname(path)}, size: ${rows}${channels === 1 ? ', channels: 1' : ''}}', which does both`;
+    throw new ArgumentError(`${path} has ${shape[2]} × ${shape[1]} pixels; needed: ${columns} × ${rows}. Resize or crop the images first${fitted || ''}.`);
+  }
+  return data;
 }
 
 function checkShape(name: string, shape: readonly number[], needed: readonly number[] | null): void {
