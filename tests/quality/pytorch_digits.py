@@ -31,6 +31,8 @@ def prior_of(kind):
     return lambda n: (mean + torch.randn(n, 784) @ factor.T).clamp(-1, 1)
 
 
+# Channels last: the same numbers in an order in which these convolutions take two thirds of the time.
+network = lambda: NETWORKS["resnet28"]().to(memory_format=torch.channels_last)
 prior = prior_of(run["prior"])
 draw = lambda n: prior(n).reshape(n, 1, 28, 28)
 pixels = lambda n: images[torch.randint(0, len(images), (n,))].float().reshape(-1, 1, 28, 28) / 127.5 - 1
@@ -42,10 +44,10 @@ def report(iteration, loss):
 
 
 if os.path.exists(run["weights"]):
-    average = NETWORKS["resnet28"]()
+    average = network()
     average.load_state_dict(torch.load(run["weights"]))
 else:
-    average = train(NETWORKS["resnet28"], run, pixels, draw, report)
+    average = train(network, run, pixels, draw, report)
     torch.save(average.state_dict(), run["weights"] + ".tmp")
     os.replace(run["weights"] + ".tmp", run["weights"])
 torch.manual_seed(run["seed"] + 2**32)  # Samples do not depend on whether the training was done just now.

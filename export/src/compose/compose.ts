@@ -2,6 +2,7 @@
 import { ArgumentError, type BundleSource, type Manifest, type Runtime } from '@ratioflow/sdk';
 import { assembleBundle, type ProductOptions } from '../bundle/assemble-bundle.js';
 import type { Model } from '../ir/types.js';
+import { winogradField } from '../products/winograd-field.js';
 import { prepareClassifier, type ClassifierOptions } from './classifier.js';
 import { composedField } from './composed-field.js';
 import { readPart, type Part } from './read-part.js';
@@ -59,8 +60,10 @@ export async function compose(options: ComposeOptions): Promise<ComposedBundle> 
   const { manifest } = first;
   const classifier = guide && prepareClassifier(guide.model, manifest, guide);
   const mixture = weights ?? (parts.length > 1 ? parts.map(() => 1) : undefined);
+  const field = composedField({ sampleShape: manifest.sampleShape, parts: parts.map(({ gradient }) => gradient), weighted: mixture !== undefined, classifier });
   const files = await assembleBundle({
-    field: composedField({ sampleShape: manifest.sampleShape, parts: parts.map(({ gradient }) => gradient), weighted: mixture !== undefined, classifier }),
+    field,
+    cpu: winogradField(field),
     prior: first.prior,
     about: {
       name: options.name ?? parts.map((part) => part.manifest.name).join(' + ').slice(0, 200),

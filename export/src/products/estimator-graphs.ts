@@ -3,8 +3,10 @@ import type { Pairing } from '@ratioflow/sdk';
 import { shapeOf } from '../ir/builder.js';
 import type { Model, Value } from '../ir/types.js';
 import type { Estimator } from './estimator.js';
-import { estimatorField } from './field.js';
+import { inBlocks } from './block-layout.js';
+import { estimatorField, type Field } from './field.js';
 import { gradientModel, ratioModel, samplerModel, stepModel } from './graphs.js';
+import { phasedField } from './phased-field.js';
 import { winogradField } from './winograd-field.js';
 
 /** x → logRatio [N]. */
@@ -19,9 +21,17 @@ export const stepGraph = (estimator: Estimator, pairing: Pairing): Model => step
 /** x0, noise [K, N, …], eta, nu → x: K steps in a Loop, K the leading extent of the noise. Does not clamp. */
 export const samplerGraph = (estimator: Estimator, pairing: Pairing): Model => samplerModel(estimatorField(estimator, pairing));
 
-/** The same, lowered for engines on a CPU; undefined where that gains nothing. */
+/** The field computed as suits engines on a CPU; undefined where that gains nothing. */
+export function cpuField(estimator: Estimator, pairing: Pairing): Field | undefined {
+  const wide = winogradField(estimatorField(estimator, pairing));
+  if (wide) return wide;
+  const phased = phasedField(estimator, pairing);
+  return phased && inBlocks(phased);
+}
+
+/** The sampler, lowered for engines on a CPU; undefined where that gains nothing. */
 export function loweredSamplerGraph(estimator: Estimator, pairing: Pairing): Model | undefined {
-  const field = winogradField(estimatorField(estimator, pairing));
+  const field = cpuField(estimator, pairing);
   return field && samplerModel(field);
 }
 

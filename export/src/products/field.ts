@@ -4,7 +4,7 @@
  */
 import type { Pairing } from '@ratioflow/sdk';
 import type { GraphBuilder } from '../ir/builder.js';
-import type { DataType, Shape, Value } from '../ir/types.js';
+import type { DataType, Node, Shape, Value } from '../ir/types.js';
 import { batch, type Estimator, type Substitutes } from './estimator.js';
 import { applyDrift } from './flow.js';
 
@@ -29,6 +29,24 @@ export function estimatorField(estimator: Estimator, pairing: Pairing, substitut
     sampleShape: estimator.sampleShape,
     inputs: [],
     evaluate: (builder, x) => applyDrift(builder, estimator, pairing, x, substitutes),
+  };
+}
+
+/**
+ * The same field, its nodes written otherwise.
+ * @param rewrite adds nodes that stand for the given ones to the graph; returns what stands for a value of theirs
+ */
+export function rewrittenField(field: Field, rewrite: (builder: GraphBuilder, nodes: readonly Node[]) => (value: Value) => Value): Field {
+  return {
+    ...field,
+    evaluate: (builder, x, inputs) => {
+      const before = builder.graph.nodes.length;
+      const { drift, logRatio } = field.evaluate(builder, x, inputs);
+      const added = builder.graph.nodes.slice(before);
+      builder.graph.nodes = builder.graph.nodes.slice(0, before);
+      const now = rewrite(builder, added);
+      return { drift: now(drift), logRatio: now(logRatio) };
+    },
   };
 }
 

@@ -2,11 +2,12 @@
  * A field for engines on a CPU: large 3×3 convolutions and their adjoints by Winograd's algorithm, with channels last between
  * them. Other engines have algorithms of their own and are served better by `Conv` (docs/lowerings.md has the measurements).
  */
-import { GraphBuilder, shapeOf, type AttributeValues } from '../ir/builder.js';
+import { attributesOf } from '../gradient/rule.js';
+import { GraphBuilder, shapeOf } from '../ir/builder.js';
 import type { Node, Value } from '../ir/types.js';
 import { windowOf, type Window } from '../ops/convolution.js';
 import { intOf } from '../ops/operator.js';
-import { fieldShape, type Field } from './field.js';
+import { fieldShape, rewrittenField, type Field } from './field.js';
 import { isTiled, winogradConvolution } from './winograd.js';
 
 /** Below these, moving the tiles costs more than the products that they save. */
@@ -24,17 +25,7 @@ export function winogradField(field: Field): Field | undefined {
   field.evaluate(trial, trial.input('x', 'float32', fieldShape(field)), extras);
   const { nodes } = trial.graph;
   if (!nodes.some((node) => tiledWindow(node)) || nodes.some(({ attributes }) => [...attributes.values()].some(({ type }) => type === 'graph'))) return undefined;
-  return {
-    ...field,
-    evaluate: (builder, x, inputs) => {
-      const before = builder.graph.nodes.length;
-      const { drift, logRatio } = field.evaluate(builder, x, inputs);
-      const added = builder.graph.nodes.slice(before);
-      builder.graph.nodes = builder.graph.nodes.slice(0, before);
-      const channelsFirst = rewrite(builder, added);
-      return { drift: channelsFirst(drift), logRatio: channelsFirst(logRatio) };
-    },
-  };
+  return rewrittenField(field, rewrite);
 }
 
 /** The window of a convolution that Winograd's algorithm makes faster. */
@@ -80,7 +71,7 @@ function rewrite(builder: GraphBuilder, nodes: readonly Node[]): (value: Value) 
       known.set(output, { last: bias ? builder.op('Add', [sums, bias]) : sums });
     } else if (isElementwise(node) && node.inputs.some((value) => known.get(value!)?.last)) {
       const inputs = node.inputs.map((value) => (isScalar(value!) ? value : last(value!)));
-      known.set(output, { last: builder.op(node.opType, inputs, plainAttributes(node)) });
+      known.set(output, { last: builder.op(node.opType, inputs, attributesOf(node)) });
     } else {
       node.inputs = node.inputs.map((value) => value && first(value));
       builder.graph.nodes.push(node);
@@ -96,5 +87,3 @@ function isElementwise({ opType, inputs, outputs: [output] }: Node): boolean {
 }
 
 const isScalar = ({ shape }: Value): boolean => shape?.length === 0;
-
-const plainAttributes = ({ attributes }: Node): AttributeValues => Object.fromEntries(Array.from(attributes, ([name, { value }]) => [name, value as number]));

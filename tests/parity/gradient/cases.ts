@@ -123,6 +123,11 @@ export const singleCases: readonly (readonly [string, Network])[] = [
   ['AveragePool', single('AveragePool', [image], { kernel_shape: [3, 2], strides: [2, 1], pads: [1, 0, 1, 1], count_include_pad: 1 })],
   ['AveragePool inside', single('AveragePool', [image], { kernel_shape: [3, 2], strides: [2, 1], pads: [1, 0, 1, 1] })],
   ['Conv, input and kernel', single('Conv', [image, [3, 2, 3, 3], [3]], { kernel_shape: [3, 3], strides: [2, 1], pads: [1, 1, 1, 0], dilations: [1, 1], group: 1 })],
+  ...([
+    ['a first layer', 1, 3, 1, 1, 1], ['a first layer, two channels, dilated', 2, 3, 1, 2, 2], ['a first layer, strided', 1, 4, 2, 1, 1],
+    ['a first layer, kernel of 5, strided', 1, 5, 2, 1, 2], ['a first layer, padded beyond the kernel, strided', 1, 3, 2, 1, 3], ['a first layer of three channels, strided', 3, 7, 2, 1, 3],
+  ] as const).map(([name, c, k, stride, dilation, pad]): readonly [string, Network] =>
+    [`Conv, ${name}`, single('Conv', [['N', c, 8, 12], [3, c, k, k]], { kernel_shape: [k, k], strides: [stride, stride], pads: [pad, pad, pad, pad], dilations: [dilation, dilation], group: 1 })]),
   ['Conv in groups, input and kernel', single('Conv', [['N', 4, 6, 5], [6, 2, 3, 3], [6]], { kernel_shape: [3, 3], strides: [2, 1], pads: [1, 1, 1, 0], dilations: [1, 1], group: 2 })],
   ['Conv, channel by channel, strided', single('Conv', [['N', 3, 7, 6], [3, 1, 3, 3]], { kernel_shape: [3, 3], strides: [2, 2], pads: [1, 0, 1, 1], dilations: [1, 1], group: 3 })],
   ['Conv, channel by channel, wide stride', single('Conv', [['N', 2, 11, 9], [2, 1, 5, 3]], { kernel_shape: [5, 3], strides: [3, 3], pads: [2, 1, 2, 1], dilations: [1, 1], group: 2 })],

@@ -54,12 +54,13 @@ function inputAdjoint(convolution: Convolution): Contribution {
   const { window, spatial, group } = convolution;
   const static_ = spatial.every((dim) => typeof dim === 'number');
   const reach = window.kernel.map((k, axis) => (k - 1) * window.dilations[axis]!);
+  const fold = foldOf(convolution);
   if (window.strides.every((stride) => stride === 1) && reach.every((r, axis) => r >= window.begin[axis]! && r >= window.end[axis]!)) {
-    return fewChannels(convolution, reach) ?? rotatedConvolution(convolution, reach);
+    return (fold > 1 ? phaseConvolution(convolution, fold) : null) ?? rotatedConvolution(convolution, reach);
   }
   if (!static_) throw new UnsupportedError(`${convolution.context.where}: the adjoint of a strided convolution needs static spatial extents, got [${spatial.join(', ')}].`);
   if (window.kernel.length === 2 && group === 1 && window.strides[0] === window.strides[1]) {
-    const phases = phaseConvolution(convolution);
+    const phases = phaseConvolution(convolution, fold) ?? (fold > 1 ? phaseConvolution(convolution, 1) : null);
     if (phases) return phases;
   }
   return spreadConvolution(convolution, reach) ?? transposedConvolution(convolution, spatial);
@@ -96,27 +97,14 @@ function rotatedKernel(convolution: Convolution): Value {
 const channelBlock = 16;
 
 /**
- * The adjoint of a first layer has the few channels of an image, and engines fill blocks of 16 with zeros. Instead, s × s
- * neighbouring pixels are computed as channels of one Conv with stride s, whose kernel holds the s² shifted copies, and are
- * interleaved at the end; of a grey image's work this leaves a quarter.
- * @returns null where it does not fit
+ * The adjoint of a first layer has the few channels of an image, and engines fill blocks of 16 with zeros. Instead, as many
+ * neighbouring pixels as fit are computed as channels; of a grey image's work this leaves a quarter.
+ * @returns by how much phases are coarser than the stride
  */
-function fewChannels(convolution: Convolution, reach: readonly number[]): Contribution {
-  const { builder, gradient, window, group, channels: [o, c], spatial } = convolution;
-  const [height, width] = spatial;
-  const [k0, k1] = window.kernel;
-  if (window.kernel.length !== 2 || group !== 1 || c > 4 || window.dilations.some((d) => d > 1) || k0 === 1 || typeof height !== 'number' || typeof width !== 'number') return null;
-  const s = [4, 3, 2].find((factor) => c * factor ** 2 <= channelBlock && height % factor === 0 && width % factor === 0);
-  if (s === undefined) return null;
-  const rotated = builder.op('Reshape', [rotatedKernel(convolution), builder.ints([c, 1, o, k0!, k1!])]);
-  const copies = Array.from({ length: s * s }, (_, phase) => {
-    const [row, column] = [Math.floor(phase / s), phase % s];
-    return builder.op('Pad', [rotated, builder.ints([0, 0, 0, row, column, 0, 0, 0, s - 1 - row, s - 1 - column])]);
-  });
-  const extents = [k0! + s - 1, k1! + s - 1];
-  const kernel = builder.op('Reshape', [builder.op('Concat', copies, { axis: 1 }), builder.ints([c * s * s, o, ...extents])]);
-  const value = builder.op('Conv', [gradient, kernel], { kernel_shape: extents, strides: [s, s], dilations: [1, 1], group: 1, pads: adjointPads(window, reach) });
-  return interleave(builder, value, { s, c, rows: height / s, columns: width / s, height, width });
+function foldOf({ window, group, channels: [, c], spatial }: Convolution): number {
+  const stride = window.strides[0]!;
+  if (window.kernel.length !== 2 || group !== 1 || window.strides[1] !== stride || c > 4 || window.kernel[0] === 1) return 1;
+  return [4, 3, 2].find((fold) => c * (fold * stride) ** 2 <= channelBlock && spatial.every((extent) => typeof extent === 'number' && extent % (fold * stride) === 0)) ?? 1;
 }
 
 /** [O, C/g, …] → [C, O/g, …], group by group. */
@@ -129,9 +117,11 @@ function channelSwapped({ builder, w, window, group, channels: [o, c] }: Convolu
   return builder.op('Reshape', [swapped, builder.ints([group * c, o / group, ...window.kernel])]);
 }
 
-/** One spatial axis of a strided adjoint: which kernel tap meets which output, per phase. */
+/** One spatial axis of an adjoint by phases: which kernel tap meets which output, per phase. */
 interface Phases {
-  /** Extent of a phase: ⌈X / s⌉. */
+  /** Inputs before the first that there is, which the first elements of some phases stand for. */
+  readonly offset: number;
+  /** Extent of a phase: inputs by phases, rounded up. */
   readonly extent: number;
   /** Kernel index per (phase, tap), or the kernel's extent where there is none. */
   readonly taps: readonly number[];
@@ -141,33 +131,40 @@ interface Phases {
 }
 
 /**
- * Input index i = s·m + r receives kernel tap κ from output j = (i + pad − d·κ)/s = m + δ whenever that is an integer:
- * for each phase r a short correlation over j.
+ * Input i = s·f·m + r − offset receives kernel tap κ from output j = (i + pad − d·κ)/s = f·m + δ whenever that is an integer:
+ * for each of the s·f phases r a short correlation over j with stride f.
  */
-function phasesOf({ window, spatial, gradient }: Convolution, axis: number): Phases {
+function phasesFrom({ window, spatial, gradient }: Convolution, axis: number, fold: number, offset: number): Phases {
   const [s, d, k, pad] = [window.strides[axis]!, window.dilations[axis]!, window.kernel[axis]!, window.begin[axis]!];
-  const offsets: { phase: number; tap: number; delta: number }[] = [];
-  for (let phase = 0; phase < s; phase++) {
+  const meetings: { phase: number; tap: number; delta: number }[] = [];
+  for (let phase = 0; phase < s * fold; phase++) {
     for (let tap = 0; tap < k; tap++) {
-      const delta = (phase + pad - d * tap) / s;
-      if (Number.isInteger(delta)) offsets.push({ phase, tap, delta });
+      const delta = (phase - offset + pad - d * tap) / s;
+      if (Number.isInteger(delta)) meetings.push({ phase, tap, delta });
     }
   }
-  const lowest = Math.min(...offsets.map((item) => item.delta));
-  const tapCount = Math.max(...offsets.map((item) => item.delta)) - lowest + 1;
-  const taps = Array.from({ length: s * tapCount }, () => k);
-  for (const { phase, tap, delta } of offsets) taps[phase * tapCount + delta - lowest] = tap;
-  const extent = Math.ceil((spatial[axis] as number) / s);
+  const lowest = Math.min(...meetings.map((item) => item.delta));
+  const tapCount = Math.max(...meetings.map((item) => item.delta)) - lowest + 1;
+  const taps = Array.from({ length: s * fold * tapCount }, () => k);
+  for (const { phase, tap, delta } of meetings) taps[phase * tapCount + delta - lowest] = tap;
+  const extent = Math.ceil((offset + (spatial[axis] as number)) / (s * fold));
   const outputs = shapeOf(gradient)[axis + 2] as number;
-  return { extent, taps, tapCount, begin: -lowest, end: extent + tapCount - 1 - outputs + lowest };
+  return { offset, extent, taps, tapCount, begin: -lowest, end: fold * (extent - 1) + tapCount - outputs + lowest };
 }
 
-function phaseConvolution(convolution: Convolution): Contribution {
+/** The phases of least work; undefined where outputs lie beyond them. */
+function phasesOf(convolution: Convolution, axis: number, fold: number): Phases | undefined {
+  const work = ({ extent, tapCount }: Phases): number => extent * tapCount;
+  return Array.from({ length: convolution.window.strides[axis]! * fold }, (_, offset) => phasesFrom(convolution, axis, fold, offset))
+    .filter(({ begin, end }) => begin >= 0 && end >= 0).sort((a, b) => work(a) - work(b))[0];
+}
+
+/** dx as phases: every `stride · fold`-th element along both axes in channels of its own. @returns null where it does not fit */
+function phaseConvolution(convolution: Convolution, fold: number): Contribution {
   const { builder, gradient, w, window, channels: [o, c], spatial } = convolution;
-  const s = window.strides[0]!;
-  const [rows, columns] = [phasesOf(convolution, 0), phasesOf(convolution, 1)];
-  const pads = [rows.begin, columns.begin, rows.end, columns.end];
-  if (pads.some((pad) => pad < 0)) return null;
+  const s = window.strides[0]! * fold;
+  const [rows, columns] = [phasesOf(convolution, 0, fold), phasesOf(convolution, 1, fold)];
+  if (!rows || !columns) return null;
   // The kernel of all phases, [c · s · s, O, taps, taps], gathered from the one stored weight; a ring of zeros stands for
   // the taps that a phase lacks.
   const padded = [rows, columns].some(({ taps }, axis) => taps.includes(window.kernel[axis]!))
@@ -177,30 +174,44 @@ function phaseConvolution(convolution: Convolution): Contribution {
   const split = builder.op('Reshape', [gathered, builder.ints([o, c, s, rows.tapCount, s, columns.tapCount])]);
   const ordered = builder.op('Transpose', [split], { perm: [1, 2, 4, 0, 3, 5] });
   const kernel = builder.op('Reshape', [ordered, builder.ints([c * s * s, o, rows.tapCount, columns.tapCount])]);
-  const value = builder.op('Conv', [gradient, kernel], { kernel_shape: [rows.tapCount, columns.tapCount], strides: [1, 1], dilations: [1, 1], group: 1, pads });
-  const [height, width] = spatial as [number, number];
-  const key = `interleave ${s} ${c} ${rows.extent} ${columns.extent} ${height} ${width}`;
-  return { key, value, finish: (sum) => interleave(builder, sum, { s, c, rows: rows.extent, columns: columns.extent, height, width }) };
+  const pads = [rows.begin, columns.begin, rows.end, columns.end];
+  const value = builder.op('Conv', [gradient, kernel], { kernel_shape: [rows.tapCount, columns.tapCount], strides: [fold, fold], dilations: [1, 1], group: 1, pads });
+  const axes = [rows, columns].map(({ offset, extent }, axis) => ({ offset, extent, inputs: spatial[axis] as number }));
+  return { key: `interleave ${s} ${c} ${JSON.stringify(axes)}`, value, finish: (sum) => interleave(builder, sum, s, c, axes as [Interleaved, Interleaved]) };
 }
 
-interface Interleaving {
-  readonly s: number;
-  readonly c: number;
-  readonly rows: number;
-  readonly columns: number;
-  readonly height: number;
-  readonly width: number;
+/** One axis of phases that become one image: elements of a phase, elements of the image, and those before it. */
+interface Interleaved {
+  readonly offset: number;
+  readonly extent: number;
+  readonly inputs: number;
 }
+
+/** Images of this many elements and fewer are interleaved by one product with a permutation of all of them. */
+const smallImage = 64;
 
 /** [N, (c, phase row, phase column), rows, columns] → [N, c, height, width]. */
-function interleave(builder: GraphBuilder, phases: Value, { s, c, rows, columns, height, width }: Interleaving): Value {
-  const split = builder.op('Reshape', [phases, builder.ints([-1, c, s, s, rows, columns])]);
-  const byRow = builder.op('Transpose', [split], { perm: [0, 1, 4, 2, 3, 5] });
-  const wide = builder.op('Reshape', [byRow, builder.ints([-1, c, rows * s, s * columns])]);
-  const cropped = rows * s === height ? wide : builder.op('Slice', [wide, builder.ints([0]), builder.ints([height]), builder.ints([2])]);
-  const permutation = new Array<number>(s * columns * width).fill(0);
-  for (let column = 0; column < width; column++) permutation[((column % s) * columns + Math.floor(column / s)) * width + column] = 1;
-  return builder.op('MatMul', [cropped, builder.constant(floats(phases.dtype!, permutation, [s * columns, width]), 'interleave')]);
+function interleave(builder: GraphBuilder, phases: Value, s: number, c: number, [rows, columns]: readonly [Interleaved, Interleaved]): Value {
+  const reshape = (value: Value, dims: readonly number[]): Value => builder.op('Reshape', [value, builder.ints(dims)]);
+  const permutation = (places: readonly number[], from: number): Value => {
+    const elements = new Array<number>(from * places.length).fill(0);
+    for (const [to, place] of places.entries()) elements[place * places.length + to] = 1;
+    return builder.constant(floats(phases.dtype!, elements, [from, places.length]), 'interleave');
+  };
+  /** Where an element of the image lies along an axis of (phase, element). */
+  const placeOf = ({ offset, extent }: Interleaved, i: number): number => ((i + offset) % s) * extent + Math.floor((i + offset) / s);
+  const along = (axis: Interleaved): number[] => Array.from({ length: axis.inputs }, (_, i) => placeOf(axis, i));
+  if (rows.inputs * columns.inputs <= smallImage) {
+    const area = rows.extent * columns.extent;
+    const places = along(rows).flatMap((row) => along(columns).map((column) =>
+      (Math.floor(row / rows.extent) * s + Math.floor(column / columns.extent)) * area + (row % rows.extent) * columns.extent + (column % columns.extent)));
+    return reshape(builder.op('MatMul', [reshape(phases, [-1, c, s * s * area]), permutation(places, s * s * area)]), [-1, c, rows.inputs, columns.inputs]);
+  }
+  const byRow = builder.op('Transpose', [reshape(phases, [-1, c, s, s, rows.extent, columns.extent])], { perm: [0, 1, 4, 2, 3, 5] });
+  const wide = reshape(byRow, [-1, c, rows.extent * s, s * columns.extent]);
+  const { offset, inputs } = rows;
+  const cropped = rows.extent * s === inputs ? wide : builder.op('Slice', [wide, builder.ints([offset]), builder.ints([offset + inputs]), builder.ints([2])]);
+  return builder.op('MatMul', [cropped, permutation(along(columns), s * columns.extent)]);
 }
 
 /** Rows of this many elements and fewer are spread faster than ConvTranspose, which engines leave to a loop over channels, takes. */

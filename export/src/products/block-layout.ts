@@ -1,0 +1,68 @@
+/**
+ * ONNX Runtime's CPU provider keeps the channels of convolutions in blocks, and goes back to the layout of ONNX for every
+ * operator that is no convolution, pooling, sum or product. Here what stands between convolutions is written as such: scaling
+ * as a convolution channel by channel, with which an activation or `Clip` after it is fused.
+ */
+import { attributesOf } from '../gradient/rule.js';
+import { shapeOf, type GraphBuilder } from '../ir/builder.js';
+import { float32 } from '../ir/constant.js';
+import type { Node, Value } from '../ir/types.js';
+import { floatOf } from '../ops/operator.js';
+import { rewrittenField, type Field } from './field.js';
+
+/** Channels of a block on processors with AVX-512; half of it on others. */
+const block = 16;
+/** Factors from here on take everything but 0 beyond the bounds of the `Clip` after them. */
+const steep = 1e29;
+/** Such a factor that changes no mantissa, so that nothing is rounded otherwise. */
+const exactlySteep = 2 ** 100;
+
+/** The same field for engines that keep channels in blocks. */
+export const inBlocks = (field: Field): Field => rewrittenField(field, rewrite);
+
+function rewrite(builder: GraphBuilder, nodes: readonly Node[]): (value: Value) => Value {
+  const makers = new Map(nodes.flatMap((node) => node.outputs.flatMap((output) => (output ? [[output, node] as const] : []))));
+  const readers = new Map<Value, Node[]>();
+  for (const node of nodes) for (const value of node.inputs) if (value) readers.set(value, [...readers.get(value) ?? [], node]);
+  const only = (value: Value, opType: string): boolean => readers.get(value)?.length === 1 && readers.get(value)![0]!.opType === opType;
+  const replaced = new Map<Value, Value>();
+  const now = (value: Value): Value => replaced.get(value) ?? value;
+
+  /** y · factor, before a `Clip`; undefined where it is left as it is. */
+  const scaled = (y: Value, factor: number): Value => {
+    const activation = makers.get(y);
+    const z = activation?.inputs[0];
+    const convolution = z && makers.get(z);
+    if (factor >= steep && isRectifier(activation) && only(y, 'Mul') && convolution?.opType === 'Conv' && only(z!, activation!.opType)) {
+      // Only the sign is asked for, and that is the operand's: one convolution gives it.
+      const [x, kernel, bias] = convolution.inputs.map((value) => value && now(value)) as [Value, Value, Value?];
+      const steeper = (value: Value): Value => builder.op('Mul', [value, builder.scalar(exactlySteep, value)]);
+      return builder.op('Conv', [x, steeper(kernel), ...(bias ? [steeper(bias)] : [])], attributesOf(convolution));
+    }
+    return channelwise(builder, now(y), factor);
+  };
+
+  for (const node of nodes) {
+    const [x, other] = node.inputs as [Value, Value?];
+    const output = node.outputs[0]!;
+    const factor = node.opType === 'Mul' && other && only(output, 'Clip') && isBlocked(x) && other.shape?.length === 0 ? builder.constantNumbers(other)?.[0] : undefined;
+    if (factor !== undefined) replaced.set(output, scaled(x, factor));
+    else if (node.opType === 'LeakyRelu' && isBlocked(x) && makers.get(x)?.opType === 'Add') replaced.set(output, builder.op('LeakyRelu', [channelwise(builder, now(x), 1)], attributesOf(node)));
+    else {
+      node.inputs = node.inputs.map((value) => value && now(value));
+      builder.graph.nodes.push(node);
+    }
+  }
+  return now;
+}
+
+const isRectifier = (node: Node | undefined): boolean => node?.opType === 'Relu' || (node?.opType === 'LeakyRelu' && floatOf(node, 'alpha', 0.01) > 0);
+
+const isBlocked = ({ dtype, shape }: Value): boolean => dtype === 'float32' && shape?.length === 4 && typeof shape[1] === 'number' && shape[1] % block === 0;
+
+/** x · factor as a convolution of every channel by itself. */
+function channelwise(builder: GraphBuilder, x: Value, factor: number): Value {
+  const channels = shapeOf(x)[1] as number;
+  const kernel = builder.constant(float32(new Array<number>(channels).fill(factor), [channels, 1, 1, 1]), 'scale');
+  return builder.op('Conv', [x, kernel], { kernel_shape: [1, 1], strides: [1, 1], dilations: [1, 1], pads: [0, 0, 0, 0], group: channels });
+}

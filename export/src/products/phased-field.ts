@@ -1,0 +1,135 @@
+/**
+ * A field for engines on a CPU, for networks whose first layer is followed by strided convolutions alone, as the digits'
+ * network. On the way back, the gradient of the first layer's output then stays in phases (every second row, every second
+ * column, as channels of their own), where strided convolutions leave it, until it is the gradient of x and small.
+ */
+import type { Pairing } from '@ratioflow/sdk';
+import { backpropagate } from '../gradient/backpropagate.js';
+import { attributesOf } from '../gradient/rule.js';
+import { GraphBuilder, shapeOf } from '../ir/builder.js';
+import type { Node, Value } from '../ir/types.js';
+import { windowOf, type Window } from '../ops/convolution.js';
+import { intOf } from '../ops/operator.js';
+import { applyEstimator, batch, type Estimator } from './estimator.js';
+import { estimatorField, type Field } from './field.js';
+import { logRatio, negativePotentialSlope } from './flow.js';
+
+/** These engines compute output channels in blocks of 16; x has few channels, so that four times the outputs cost little. */
+const [channelBlock, mostInputs] = [16, 4];
+
+/** Operators of one operand that treat every element alike. */
+const elementwise = new Set(['LeakyRelu', 'Relu', 'Elu', 'Sigmoid', 'Tanh', 'Softplus', 'Identity']);
+
+/** The field of FDRL with the gradient of the first layer in phases; undefined for a network that does not begin like this. */
+export function phasedField(estimator: Estimator, pairing: Pairing): Field | undefined {
+  const trial = new GraphBuilder('trial');
+  const input = trial.input('x', 'float32', [batch, ...estimator.sampleShape]);
+  applyEstimator(trial, estimator, input);
+  if (!beginningOf(trial.graph.nodes, input)) return undefined;
+  return {
+    ...estimatorField(estimator, pairing),
+    evaluate: (builder, x) => {
+      const start = builder.graph.nodes.length;
+      const n = applyEstimator(builder, estimator, x);
+      const { first, between, strided } = beginningOf(builder.graph.nodes.slice(start), x)!;
+      const slopes = backpropagate(builder, [[n, negativePotentialSlope(builder, pairing, n)]], strided.map(({ outputs: [output] }) => output!));
+      // The same once more in phases, for its adjoint: what is computed forwards is the original.
+      let phases = phasesOfConvolution(builder, first);
+      for (const node of between) phases = builder.op(node.opType, [phases], attributesOf(node));
+      const again = strided.map((node) => convolutionOfPhases(builder, node, phases));
+      const [drift] = backpropagate(builder, again.map((value, i) => [value, slopes[i]!] as const), [x]);
+      builder.graph.nodes = builder.graph.nodes.filter(({ outputs: [output] }) => !again.includes(output!));
+      return { drift: drift!, logRatio: logRatio(builder, pairing, n) };
+    },
+  };
+}
+
+interface Beginning {
+  /** The first layer. */
+  readonly first: Node;
+  /** Elementwise operators after it, one after the other. */
+  readonly between: readonly Node[];
+  /** The convolutions of stride 2 that read the last of them; nothing else does. */
+  readonly strided: readonly Node[];
+}
+
+function beginningOf(nodes: readonly Node[], x: Value): Beginning | undefined {
+  const readersOf = (value: Value): Node[] => nodes.filter(({ inputs }) => inputs.includes(value));
+  const [first, ...others] = readersOf(x);
+  if (!first || others.length > 0 || !isFirst(first)) return undefined;
+  const between: Node[] = [];
+  let end = first.outputs[0]!;
+  let strided = readersOf(end);
+  while (strided.length === 1 && elementwise.has(strided[0]!.opType)) {
+    between.push(strided[0]!);
+    end = strided[0]!.outputs[0]!;
+    strided = readersOf(end);
+  }
+  return strided.length > 0 && strided.every((node) => isStrided(node, end)) ? { first, between, strided } : undefined;
+}
+
+/** The window of a convolution of one group, without dilation. */
+function plainWindow(node: Node): Window | undefined {
+  const [x, kernel] = node.inputs;
+  if (node.opType !== 'Conv' || x?.shape?.length !== 4 || !kernel?.shape?.every((extent) => typeof extent === 'number')) return undefined;
+  const window = windowOf(node, kernel.shape.slice(2), x.shape.slice(2), node.name);
+  return intOf(node, 'group', 1) === 1 && window.dilations.every((dilation) => dilation === 1) ? window : undefined;
+}
+
+function isFirst(node: Node): boolean {
+  if (!plainWindow(node)?.strides.every((stride) => stride === 1)) return false;
+  const [outputs, inputs] = shapeOf(node.inputs[1]!) as number[];
+  return inputs! <= mostInputs && outputs! % channelBlock === 0 && shapeOf(node.outputs[0]!).slice(2).every((extent) => typeof extent === 'number' && extent % 2 === 0);
+}
+
+function isStrided(node: Node, x: Value): boolean {
+  const window = plainWindow(node);
+  return !!window && !node.inputs.slice(1).includes(x) && window.strides.every((stride) => stride === 2) && [0, 1].every((axis) => phasesAlong(node, window, axis).end >= 0);
+}
+
+/** The kernel of a convolution on or of phases, [a, b, 2, rows / 2, 2, columns / 2]; a tap that is not there is zero. */
+function rearranged(builder: GraphBuilder, kernel: Value, rows: readonly number[], columns: readonly number[]): Value {
+  const [a, b] = shapeOf(kernel) as number[];
+  const padded = builder.op('Pad', [kernel, builder.ints([0, 0, 0, 0, 0, 0, 1, 1])]);
+  const gathered = builder.op('Gather', [builder.op('Gather', [padded, builder.ints(rows)], { axis: 2 }), builder.ints(columns)], { axis: 3 });
+  return builder.op('Reshape', [gathered, builder.ints([a!, b!, 2, rows.length / 2, 2, columns.length / 2])]);
+}
+
+/** The phases of a convolution of stride 1, [N, (row, column, O), H / 2, W / 2]. */
+function phasesOfConvolution(builder: GraphBuilder, node: Node): Value {
+  const [x, kernel, bias] = node.inputs as [Value, Value, Value?];
+  const [o, c] = shapeOf(kernel) as number[];
+  const { kernel: extents, begin, end } = plainWindow(node)!;
+  // The output 2 m + r meets tap κ at input 2 m + r + κ − begin: tap r + κ of a window of stride 2.
+  const taps = extents.map((extent) => [0, 1].flatMap((phase) => Array.from({ length: extent + 1 }, (_, t) => (t >= phase && t < phase + extent ? t - phase : extent))));
+  const ordered = builder.op('Transpose', [rearranged(builder, kernel, taps[0]!, taps[1]!)], { perm: [2, 4, 0, 1, 3, 5] });
+  const wider = extents.map((extent) => extent + 1);
+  const ofPhases = builder.op('Reshape', [ordered, builder.ints([4 * o!, c!, ...wider])]);
+  const inputs = [x, ofPhases, ...(bias ? [builder.op('Concat', [bias, bias, bias, bias], { axis: 0 })] : [])];
+  return builder.op('Conv', inputs, { kernel_shape: wider, strides: [2, 2], dilations: [1, 1], group: 1, pads: [...begin, ...end] });
+}
+
+/** A convolution of stride 2 along one axis of phases: which tap meets which phase, and the padding. */
+function phasesAlong(node: Node, window: Window, axis: number): { readonly taps: readonly number[]; readonly begin: number; readonly end: number } {
+  const [extent, pad] = [window.kernel[axis]!, window.begin[axis]!];
+  // Tap κ of output i lies at 2 i + κ − pad: in phase (κ − pad) mod 2, at i + δ.
+  const deltas = Array.from({ length: extent }, (_, tap) => Math.floor((tap - pad) / 2));
+  const [lowest, highest] = [Math.min(...deltas), Math.max(...deltas)];
+  const taps = [0, 1].flatMap((phase) => Array.from({ length: highest - lowest + 1 }, (_, i) => 2 * (i + lowest) + phase + pad)).map((tap) => (tap >= 0 && tap < extent ? tap : extent));
+  const [from, to] = [node.inputs[0]!, node.outputs[0]!].map((value) => shapeOf(value)[axis + 2] as number);
+  return { taps, begin: -lowest, end: to! + highest - from! / 2 };
+}
+
+/** A convolution of stride 2 on the phases of what it reads. */
+function convolutionOfPhases(builder: GraphBuilder, node: Node, phases: Value): Value {
+  const [, kernel, bias] = node.inputs as [Value, Value, Value?];
+  const [o, c] = shapeOf(kernel) as number[];
+  const window = plainWindow(node)!;
+  const [rows, columns] = [phasesAlong(node, window, 0), phasesAlong(node, window, 1)];
+  const extents = [rows.taps.length / 2, columns.taps.length / 2];
+  const ordered = builder.op('Transpose', [rearranged(builder, kernel, rows.taps, columns.taps)], { perm: [0, 2, 4, 1, 3, 5] });
+  const ofPhases = builder.op('Reshape', [ordered, builder.ints([o!, 4 * c!, ...extents])]);
+  return builder.op('Conv', [phases, ofPhases, ...(bias ? [bias] : [])], {
+    kernel_shape: extents, strides: [1, 1], dilations: [1, 1], group: 1, pads: [rows.begin, columns.begin, rows.end, columns.end],
+  });
+}

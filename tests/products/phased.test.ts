@@ -1,0 +1,112 @@
+/** Graphs for a CPU of networks that begin like the digits' one, against the plain ones. */
+import { createBundle, estimatorOf, GraphBuilder, loweredSamplerGraph, newModel, samplerGraph, type Model } from '@ratioflow/export';
+import { createRuntime } from '@ratioflow/node';
+import { normals, openBundle, pairingOf, pairings, purposes, type PairingName } from '@ratioflow/sdk';
+import { describe, expect, it } from 'vitest';
+import { relativeError, runModel } from '../support/run-model.js';
+
+type Value = ReturnType<GraphBuilder['input']>;
+
+const draw = (step: number, shape: readonly number[], scale = 1): { data: Float32Array; shape: readonly number[] } => ({
+  shape, data: normals({ seed: 33, purpose: purposes.testVectors, step, count: 1, elements: shape.reduce((a, b) => a * b, 1) }).map((value) => scale * value),
+});
+const constant = (step: number, dims: readonly number[], scale: number): Parameters<GraphBuilder['initializer']>[1] => ({ dtype: 'float32', dims, data: new Uint8Array(draw(step, dims, scale).data.buffer) });
+
+interface Form {
+  /** [C, H, W]. */
+  readonly sample: readonly [number, number, number];
+  readonly stem?: { readonly channels?: number; readonly kernel?: number; readonly pads?: readonly number[]; readonly bias?: boolean };
+  readonly activation?: readonly string[];
+  /** Kernel and padding of each convolution of stride 2. */
+  readonly strided?: readonly (readonly [number, readonly number[]])[];
+  readonly alpha?: number;
+}
+
+/** Stem, activation, strided convolutions that meet in a sum, a residual block, mean, dense. */
+function network({ sample: [c, h, w], stem: { channels = 16, kernel = 3, pads = [1, 1, 1, 1], bias = false } = {}, activation = ['LeakyRelu'], strided = [[3, [1, 1, 1, 1]], [1, [0, 0, 0, 0]]], alpha = 0.2 }: Form): Model {
+  const builder = new GraphBuilder('network');
+  let step = 1;
+  const conv = (x: Value, o: number, k: number, stride: number, padding: readonly number[], withBias = false): Value => {
+    const from = x.shape![1] as number;
+    const inputs = [x, builder.initializer(`w${step}`, constant(step, [o, from, k, k], 1.4 / Math.sqrt(from * k * k)))];
+    if (withBias) inputs.push(builder.initializer(`b${step}`, constant(100 + step, [o], 0.3)));
+    step++;
+    return builder.op('Conv', inputs, { kernel_shape: [k, k], strides: [stride, stride], pads: padding });
+  };
+  const active = (x: Value, opType: string): Value => builder.op(opType, [x], opType === 'LeakyRelu' ? { alpha } : {});
+  const x = builder.input('x', 'float32', ['N', c, h, w]);
+  const first = activation.reduce(active, conv(x, channels, kernel, 1, pads, bias));
+  const down = strided.map(([k, padding]) => conv(first, 32, k, 2, padding, bias)).reduce((a, b) => builder.op('Add', [a, b]));
+  const block = active(builder.op('Add', [conv(active(down, 'LeakyRelu'), 32, 3, 1, [1, 1, 1, 1]), down]), 'LeakyRelu');
+  const again = active(conv(block, 16, 3, 2, [0, 0, 1, 1]), 'Tanh');
+  builder.output('n', builder.op('MatMul', [builder.op('Reshape', [builder.op('GlobalAveragePool', [again]), builder.ints([-1, 16])]), builder.initializer('head', constant(90, [16, 1], 1))]));
+  return newModel(builder.graph);
+}
+
+const forms: readonly (readonly [string, Form])[] = [
+  ['the digits\' network', { sample: [1, 28, 28], stem: { channels: 32 }, strided: [[3, [0, 0, 1, 1]], [1, [0, 0, 0, 0]]] }],
+  ['colours, a bias, PyTorch\'s padding', { sample: [3, 16, 20], stem: { bias: true } }],
+  ['one strided convolution of an even kernel', { sample: [2, 8, 12], strided: [[4, [1, 1, 1, 1]]] }],
+  ['large kernels', { sample: [1, 20, 16], stem: { kernel: 5, pads: [2, 2, 2, 2] }, strided: [[7, [3, 3, 3, 3]], [5, [2, 2, 2, 2]]] }],
+  ['padding that differs from side to side', { sample: [4, 8, 12], stem: { kernel: 2, pads: [1, 0, 0, 1] }, strided: [[3, [2, 0, 0, 1]]] }],
+  ['no activation', { sample: [1, 12, 8], activation: [] }],
+  ['several activations', { sample: [1, 12, 8], activation: ['Softplus', 'Elu', 'Relu'] }],
+  ['a slope of zero', { sample: [1, 8, 8], activation: ['LeakyRelu'], alpha: 0 }],
+];
+
+const refused: readonly (readonly [string, Form])[] = [
+  ['many channels in x', { sample: [5, 8, 8] }],
+  ['channels that fill no block', { sample: [1, 8, 8], stem: { channels: 12 } }],
+  ['an odd extent', { sample: [1, 8, 9] }],
+  ['outputs that strided convolutions leave unread', { sample: [1, 8, 8], strided: [[1, [0, 0, -2, 0]]] }],
+];
+
+const feeds = (count: number, sample: readonly number[], eta: number): Parameters<typeof runModel>[1] => ({
+  x0: draw(200, [count, ...sample], 0.5), noise: draw(201, [2, count, ...sample]), eta: { shape: [], data: Float32Array.of(eta) }, nu: { shape: [], data: Float32Array.of(0.01) },
+});
+
+describe('graphs whose first layer goes back in phases', () => {
+  it.each(forms)('are the same flow: %s', async (_, form) => {
+    const estimator = estimatorOf(network(form));
+    for (const name of Object.keys(pairings) as PairingName[]) {
+      const pairing = pairingOf(name);
+      const [plain, lowered] = [samplerGraph(estimator, pairing), loweredSamplerGraph(estimator, pairing)!];
+      for (const count of [1, 3]) {
+        const [expected, still] = await Promise.all([3, 0].map((eta) => runModel(plain, feeds(count, form.sample, eta), 'disabled')));
+        for (const optimization of ['disabled', 'all'] as const) {
+          const { x } = await runModel(lowered, feeds(count, form.sample, 3), optimization);
+          expect(relativeError(x!.data, expected!['x']!.data)).toBeLessThan(1e-5);
+        }
+        expect(relativeError(still!['x']!.data, expected!['x']!.data)).toBeGreaterThan(1e-3);
+      }
+    }
+  });
+
+  it.each(refused)('are not made for %s', (_, form) => {
+    expect(loweredSamplerGraph(estimatorOf(network(form)), pairingOf('lr-kl'))).toBeUndefined();
+  });
+
+  it('are not made where others read the first layer, too', () => {
+    const builder = new GraphBuilder('network');
+    const x = builder.input('x', 'float32', ['N', 1, 8, 8]);
+    const weights = (step: number, dims: readonly number[]): Value => builder.initializer(`w${step}`, constant(step, dims, 1));
+    const first = builder.op('Tanh', [builder.op('Conv', [x, weights(1, [16, 1, 3, 3])], { kernel_shape: [3, 3], pads: [1, 1, 1, 1] })]);
+    const down = builder.op('Conv', [first, weights(2, [16, 16, 2, 2])], { kernel_shape: [2, 2], strides: [2, 2] });
+    builder.output('n', builder.op('ReduceMean', [builder.op('Concat', [down, builder.op('MaxPool', [first], { kernel_shape: [2, 2], strides: [2, 2] })], { axis: 1 }), builder.ints([1, 2, 3])], { keepdims: 0 }));
+    expect(loweredSamplerGraph(estimatorOf(newModel(builder.graph)), pairingOf('lr-kl'))).toBeUndefined();
+  });
+
+  it('stand in the bundle, share its weights, and pass its verification', async () => {
+    const runtime = createRuntime({ threads: 1 });
+    const files = await createBundle({
+      name: 'phased', estimator: network({ sample: [1, 28, 28] }), pairing: 'lr-kl', prior: { kind: 'gaussian' }, eta: 3, nu: 0.01, K: 3, kappa: 1, valueRange: [-1, 1], reference: runtime,
+    });
+    // The weights once, and a dozen small constants, each on a page of its own.
+    expect(files.get('weights.bin')!.byteLength).toBeLessThan(4 * (16 * 9 + 16 * 32 * 10 + 32 * 32 * 9 + 32 * 16 * 9 + 16) + 12 * 4096);
+    const model = await openBundle({ location: 'memory', read: (name: string) => Promise.resolve(files.get(name)!) }, runtime);
+    const { passed, checks } = await model.verify();
+    expect(passed).toBe(true);
+    expect(checks.map(({ graph }) => graph)).toEqual(expect.arrayContaining(['step', 'step-cpu', 'sampler', 'sampler-cpu']));
+    await model.dispose();
+  });
+});
