@@ -19,9 +19,9 @@ const pytorch = await startPytorch(python);
 if (!pytorch) console.log(`${python} has no torch: sampling is not compared with PyTorch.`);
 
 /** Bare sessions of the same two graphs, made by the same runtime: x₀ from z, and one run of the sampler; `making` makes the noise for it. */
-async function bareSampler({ read }, runtime, { eta, nu, K, kappa, sampleShape }, batch) {
+async function bareSampler({ read }, runtime, { eta, nu, K, kappa, sampleShape, files }, batch) {
   const load = async (name) => runtime.load({ name, model: await read(name), externalData: read });
-  const [prior, sampler] = [await load('prior.onnx'), await load('sampler.onnx')];
+  const [prior, sampler] = [await load('prior.onnx'), await load(files['sampler-cpu.onnx'] ? 'sampler-cpu.onnx' : 'sampler.onnx')];
   const elements = sampleShape.reduce((a, b) => a * b, 1);
   const noise = new Float32Array((K + kappa) * batch * elements);
   fillFlowNormals(noise, { seed: 1, step: 0, steps: K + kappa }, { count: batch, elements });

@@ -7,7 +7,7 @@ import type { Session, Tensor, TensorData } from '@ratioflow/sdk';
 import type { EngineSession } from './engine.js';
 
 /** Elements that a part must feed: below, handing them to another thread takes longer than it saves. */
-const leastElements = 2 ** 14;
+const leastElements = 2 ** 11;
 
 /** The engines of the parts, loaded when a batch is first large enough. */
 export interface Parts {
