@@ -11,7 +11,7 @@ import type { Node, Value } from '../ir/types.js';
 import { windowOf, type Window } from '../ops/convolution.js';
 import { intOf } from '../ops/operator.js';
 import { applyEstimator, batch, type Estimator } from './estimator.js';
-import { estimatorField, type Field } from './field.js';
+import { estimatorField, hasGraph, type Field } from './field.js';
 import { logRatio, negativePotentialSlope } from './flow.js';
 
 /** These engines compute output channels in blocks of 16; x has few channels, so that four times the outputs cost little. */
@@ -25,13 +25,13 @@ export function phasedField(estimator: Estimator, pairing: Pairing): Field | und
   const trial = new GraphBuilder('trial');
   const input = trial.input('x', 'float32', [batch, ...estimator.sampleShape]);
   applyEstimator(trial, estimator, input);
-  if (!beginningOf(trial.graph.nodes, input)) return undefined;
+  if (!beginningOf(trial, trial.graph.nodes, input)) return undefined;
   return {
     ...estimatorField(estimator, pairing),
     evaluate: (builder, x) => {
       const start = builder.graph.nodes.length;
       const n = applyEstimator(builder, estimator, x);
-      const { first, between, strided } = beginningOf(builder.graph.nodes.slice(start), x)!;
+      const { first, between, strided } = beginningOf(builder, builder.graph.nodes.slice(start), x)!;
       const slopes = backpropagate(builder, [[n, negativePotentialSlope(builder, pairing, n)]], strided.map(({ outputs: [output] }) => output!));
       // The same once more in phases, for its adjoint: what is computed forwards is the original.
       let phases = phasesOfConvolution(builder, first);
@@ -49,11 +49,12 @@ interface Beginning {
   readonly first: Node;
   /** Elementwise operators after it, one after the other. */
   readonly between: readonly Node[];
-  /** The convolutions of stride 2 that read the last of them; nothing else does. */
+  /** The convolutions of stride 2 that read the last of them; nothing else does. Their kernels, too, are constants. */
   readonly strided: readonly Node[];
 }
 
-function beginningOf(nodes: readonly Node[], x: Value): Beginning | undefined {
+function beginningOf(builder: GraphBuilder, nodes: readonly Node[], x: Value): Beginning | undefined {
+  if (nodes.some(hasGraph)) return undefined;
   const readersOf = (value: Value): Node[] => nodes.filter(({ inputs }) => inputs.includes(value));
   const [first, ...others] = readersOf(x);
   if (!first || others.length > 0 || !isFirst(first)) return undefined;
@@ -65,7 +66,8 @@ function beginningOf(nodes: readonly Node[], x: Value): Beginning | undefined {
     end = strided[0]!.outputs[0]!;
     strided = readersOf(end);
   }
-  return strided.length > 0 && strided.every((node) => isStrided(node, end)) ? { first, between, strided } : undefined;
+  const fits = strided.length > 0 && strided.every((node) => isStrided(node, end)) && [first, ...strided].every((node) => node.inputs.slice(1).every((value) => !value || builder.constantOf(value)));
+  return fits ? { first, between, strided } : undefined;
 }
 
 /** The window of a convolution of one group, without dilation. */

@@ -7,7 +7,7 @@ import { GraphBuilder, shapeOf } from '../ir/builder.js';
 import type { Node, Value } from '../ir/types.js';
 import { windowOf, type Window } from '../ops/convolution.js';
 import { intOf } from '../ops/operator.js';
-import { fieldShape, rewrittenField, type Field } from './field.js';
+import { fieldShape, hasGraph, rewrittenField, type Field } from './field.js';
 import { isTiled, winogradConvolution } from './winograd.js';
 
 /** Below these, moving the tiles costs more than the products that they save. */
@@ -24,7 +24,7 @@ export function winogradField(field: Field): Field | undefined {
   const extras = new Map(field.inputs.map(({ name, dtype, shape }) => [name, trial.input(name, dtype, shape)]));
   field.evaluate(trial, trial.input('x', 'float32', fieldShape(field)), extras);
   const { nodes } = trial.graph;
-  if (!nodes.some((node) => tiledWindow(node)) || nodes.some(({ attributes }) => [...attributes.values()].some(({ type }) => type === 'graph'))) return undefined;
+  if (!nodes.some((node) => tiledWindow(node)) || nodes.some(hasGraph)) return undefined;
   return rewrittenField(field, rewrite);
 }
 
