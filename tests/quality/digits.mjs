@@ -104,9 +104,8 @@ async function write() {
   if (pictures.flat().every((file) => file === undefined || existsSync(file))) await writeFileAtomic('docs/images/quality.png', await sheet(pictures));
   else console.log('docs/images/quality.png is left as it was: the pictures of some runs are not on this machine.');
   const text = `| pairing | prior | Fréchet distance, ours | PyTorch | precision, ours | PyTorch | recall, ours | PyTorch |\n|---|---|---|---|---|---|---|---|\n${rows.join('\n')}\n\n`
-    + `${iterations} iterations, ${count} samples against the 10,000 images of the test set, a value for each seed; extractor ${extractor.slice(0, 12)}. The samples of the first seed, in the order of the table, ours on the left, PyTorch's on the right:\n\n`
-    + '![Samples of every pairing and prior, ours and PyTorch\'s](images/quality.png)';
-  const [start, end] = ['<!-- quality -->', '<!-- /quality -->'];
+    + `${iterations} iterations, ${count} samples against the 10,000 images of the test set, a value for each seed; extractor ${extractor.slice(0, 12)}.`;
+  const [start, end] = [`<!-- quality ${count} -->`, `<!-- /quality ${count} -->`];
   const page = readFileSync('docs/evaluation.md', 'utf8');
   const [head, rest] = page.split(start);
   await writeFileAtomic('docs/evaluation.md', `${head}${start}\n${text}\n${end}${rest.split(end)[1]}`);
