@@ -20,10 +20,12 @@ interface Form {
   /** Kernel and padding of each convolution of stride 2. */
   readonly strided?: readonly (readonly [number, readonly number[]])[];
   readonly alpha?: number;
+  /** Bounds of a gate: the sign of a rectified convolution. */
+  readonly gate?: readonly [number, number];
 }
 
 /** Stem, activation, strided convolutions that meet in a sum, a residual block, mean, dense. */
-function network({ sample: [c, h, w], stem: { channels = 16, kernel = 3, pads = [1, 1, 1, 1], bias = false } = {}, activation = ['LeakyRelu'], strided = [[3, [1, 1, 1, 1]], [1, [0, 0, 0, 0]]], alpha = 0.2 }: Form): Model {
+function network({ sample: [c, h, w], stem: { channels = 16, kernel = 3, pads = [1, 1, 1, 1], bias = false } = {}, activation = ['LeakyRelu'], strided = [[3, [1, 1, 1, 1]], [1, [0, 0, 0, 0]]], alpha = 0.2, gate }: Form): Model {
   const builder = new GraphBuilder('network');
   let step = 1;
   const conv = (x: Value, o: number, k: number, stride: number, padding: readonly number[], withBias = false): Value => {
@@ -38,7 +40,8 @@ function network({ sample: [c, h, w], stem: { channels = 16, kernel = 3, pads = 
   const first = activation.reduce(active, conv(x, channels, kernel, 1, pads, bias));
   const down = strided.map(([k, padding]) => conv(first, 32, k, 2, padding, bias)).reduce((a, b) => builder.op('Add', [a, b]));
   const block = active(builder.op('Add', [conv(active(down, 'LeakyRelu'), 32, 3, 1, [1, 1, 1, 1]), down]), 'LeakyRelu');
-  const again = active(conv(block, 16, 3, 2, [0, 0, 1, 1]), 'Tanh');
+  const sign = gate && builder.op('Clip', [builder.op('Mul', [builder.op('Relu', [conv(down, 32, 3, 1, [1, 1, 1, 1])]), builder.scalar(1e30, 'float32')]), ...gate.map((bound) => builder.scalar(bound, 'float32'))]);
+  const again = active(conv(sign ? builder.op('Mul', [block, sign]) : block, 16, 3, 2, [0, 0, 1, 1]), 'Tanh');
   builder.output('n', builder.op('MatMul', [builder.op('Reshape', [builder.op('GlobalAveragePool', [again]), builder.ints([-1, 16])]), builder.initializer('head', constant(90, [16, 1], 1))]));
   return newModel(builder.graph);
 }
@@ -51,6 +54,8 @@ const forms: readonly (readonly [string, Form])[] = [
   ['padding that differs from side to side', { sample: [4, 8, 12], stem: { kernel: 2, pads: [1, 0, 0, 1] }, strided: [[3, [2, 0, 0, 1]]] }],
   ['no activation', { sample: [1, 12, 8], activation: [] }],
   ['several activations', { sample: [1, 12, 8], activation: ['Softplus', 'Elu', 'Relu'] }],
+  ['a gate from 0 to 1', { sample: [1, 8, 8], gate: [0, 1] }],
+  ['a gate from −1 to 1, which the rectifier never lets below 0', { sample: [1, 8, 8], gate: [-1, 1] }],
   ['a slope of zero', { sample: [1, 8, 8], activation: ['LeakyRelu'], alpha: 0 }],
 ];
 
@@ -82,12 +87,29 @@ describe('graphs whose first layer goes back in phases', () => {
     }
   });
 
+  it('hold nothing in their loops that is not needed', () => {
+    for (const [, form] of forms) {
+      const estimator = estimatorOf(network(form));
+      for (const { graph } of [samplerGraph(estimator, pairingOf('lsif-chi2')), loweredSamplerGraph(estimator, pairingOf('lsif-chi2'))!]) {
+        const bodies = graph.nodes.flatMap(({ attributes }) => [...attributes.values()].flatMap((attribute) => (attribute.type === 'graph' ? [attribute.value] : [])));
+        expect(bodies).toHaveLength(1);
+        const [{ nodes, outputs, initializers }] = bodies as [(typeof bodies)[number]];
+        const read = new Set([...outputs, ...nodes.flatMap(({ inputs }) => inputs)]);
+        expect([...nodes.flatMap((node) => node.outputs), ...initializers.keys()].filter((value) => value && !read.has(value)).map((value) => value!.name)).toEqual([]);
+      }
+    }
+  });
+
   it.each(refused)('are not made for %s', (_, form) => {
     expect(loweredSamplerGraph(estimatorOf(network(form)), pairingOf('lr-kl'))).toBeUndefined();
   });
 
   it.each([
     ['others read the first layer, too', (builder: GraphBuilder, first: Value, down: Value): Value => builder.op('Concat', [down, builder.op('MaxPool', [first], { kernel_shape: [2, 2], strides: [2, 2] })], { axis: 1 })],
+    ['no gradient reaches one of the convolutions', (builder: GraphBuilder, first: Value, down: Value): Value => {
+      const other = builder.op('Conv', [first, builder.initializer('w3', constant(3, [16, 16, 2, 2], 1))], { kernel_shape: [2, 2], strides: [2, 2] });
+      return builder.op('Where', [builder.op('Greater', [other, builder.scalar(0, other)]), down, builder.scalar(0, down)]);
+    }],
     ['a kernel is computed', (builder: GraphBuilder, first: Value, down: Value): Value => {
       const kernel = builder.op('Mul', [builder.initializer('w3', constant(3, [16, 16, 2, 2], 1)), builder.op('ReduceMean', [down], { keepdims: 0 })]);
       return builder.op('Conv', [first, kernel], { kernel_shape: [2, 2], strides: [2, 2] });

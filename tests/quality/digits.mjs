@@ -87,8 +87,12 @@ async function write() {
   const parse = (file) => JSON.parse(readFileSync(file, 'utf8'));
   const name = ({ pairing, prior, iterations: i, count: n, seed, side }) => [pairing, prior, i, n, seed, side].join(' ');
   const results = readdirSync(folder).filter((file) => file.endsWith('.json')).map((file) => parse(join(folder, file)));
+  if (results.length === 0) throw new Error(`${folder} has no results: run this without --write first.`);
   const extractors = new Set(results.map(({ manifest }) => manifest.extractor.sha256));
   if (extractors.size !== 1) throw new Error(`${folder} has results of ${extractors.size} extractors; a table has one. Move the others elsewhere.`);
+  const page = readFileSync('docs/evaluation.md', 'utf8');
+  const [start, end] = [`<!-- quality ${count} -->`, `<!-- /quality ${count} -->`];
+  if (!page.includes(start)) throw new Error(`docs/evaluation.md has no place for ${count} samples: write ${start} and ${end} where the table belongs.`);
   const [extractor] = extractors;
   const before = existsSync(kept) ? parse(kept).filter(({ manifest }) => manifest.extractor.sha256 === extractor) : [];
   const all = new Map([...before, ...results].map((one) => [name(one), one]));
@@ -105,8 +109,6 @@ async function write() {
   else console.log('docs/images/quality.png is left as it was: the pictures of some runs are not on this machine.');
   const text = `| pairing | prior | Fréchet distance, ours | PyTorch | precision, ours | PyTorch | recall, ours | PyTorch |\n|---|---|---|---|---|---|---|---|\n${rows.join('\n')}\n\n`
     + `${iterations} iterations, ${count} samples against the 10,000 images of the test set, a value for each seed; extractor ${extractor.slice(0, 12)}.`;
-  const [start, end] = [`<!-- quality ${count} -->`, `<!-- /quality ${count} -->`];
-  const page = readFileSync('docs/evaluation.md', 'utf8');
   const [head, rest] = page.split(start);
   await writeFileAtomic('docs/evaluation.md', `${head}${start}\n${text}\n${end}${rest.split(end)[1]}`);
 }

@@ -1,7 +1,7 @@
 /**
  * ONNX Runtime's CPU provider keeps the channels of convolutions in blocks, and goes back to the layout of ONNX for every
- * operator that is no convolution, pooling, sum or product. Here what stands between convolutions is written as such: scaling
- * as a convolution channel by channel, with which an activation or `Clip` after it is fused.
+ * operator that is no convolution, pooling, sum or product. Here the slopes of rectifiers, and the activations of sums, are
+ * written as convolutions channel by channel, with which `Clip` and `LeakyRelu` are fused.
  */
 import { attributesOf } from '../gradient/rule.js';
 import { shapeOf, type GraphBuilder } from '../ir/builder.js';
@@ -12,31 +12,40 @@ import { rewrittenField, type Field } from './field.js';
 
 /** Channels of a block on processors with AVX-512; half of it on others. */
 const block = 16;
-/** Factors from here on take everything but 0 beyond the bounds of the `Clip` after them. */
+/** Factors from here on are those of slopes: all but 0 goes to the bounds of the `Clip` after them. */
 const steep = 1e29;
-/** Such a factor that changes no mantissa, so that nothing is rounded otherwise. */
-const exactlySteep = 2 ** 100;
+/** Such a factor for a sum of products: it changes no mantissa, so nothing is rounded otherwise, and leaves room below infinity. */
+const steepForSums = 2 ** 64;
 
 /** The same field for engines that keep channels in blocks. */
 export const inBlocks = (field: Field): Field => rewrittenField(field, rewrite);
 
 function rewrite(builder: GraphBuilder, nodes: readonly Node[]): (value: Value) => Value {
-  const makers = new Map(nodes.flatMap((node) => node.outputs.flatMap((output) => (output ? [[output, node] as const] : []))));
+  const makers = new Map<Value, Node>();
   const readers = new Map<Value, Node[]>();
-  for (const node of nodes) for (const value of node.inputs) if (value) readers.set(value, [...readers.get(value) ?? [], node]);
-  const only = (value: Value, opType: string): boolean => readers.get(value)?.length === 1 && readers.get(value)![0]!.opType === opType;
+  for (const node of nodes) {
+    for (const value of node.outputs) if (value) makers.set(value, node);
+    for (const value of node.inputs) {
+      const list = value && readers.get(value);
+      if (list) list.push(node);
+      else if (value) readers.set(value, [node]);
+    }
+  }
+  const onlyReader = (value: Value): Node | undefined => (readers.get(value)?.length === 1 ? readers.get(value)![0] : undefined);
   const replaced = new Map<Value, Value>();
   const now = (value: Value): Value => replaced.get(value) ?? value;
 
-  /** y · factor, before a `Clip`; undefined where it is left as it is. */
-  const scaled = (y: Value, factor: number): Value => {
+  /** A value in place of y · steep, which `clip` alone reads. */
+  const scaled = (y: Value, factor: number, clip: Node): Value => {
     const activation = makers.get(y);
     const z = activation?.inputs[0];
     const convolution = z && makers.get(z);
-    if (factor >= steep && isRectifier(activation) && only(y, 'Mul') && convolution?.opType === 'Conv' && only(z!, activation!.opType)) {
-      // Only the sign is asked for, and that is the operand's: one convolution gives it.
+    const [low, high] = [1, 2].map((index) => clip.inputs[index] && builder.constantNumbers(clip.inputs[index])?.[0]);
+    const signOnly = isRectifier(activation) && onlyReader(y)?.opType === 'Mul' && typeof low === 'number' && low >= 0 && typeof high === 'number' && high <= 1;
+    if (signOnly && convolution?.opType === 'Conv' && onlyReader(z!) === activation) {
+      // The sign of y is that of its operand: one convolution gives it.
       const [x, kernel, bias] = convolution.inputs.map((value) => value && now(value)) as [Value, Value, Value?];
-      const steeper = (value: Value): Value => builder.op('Mul', [value, builder.scalar(exactlySteep, value)]);
+      const steeper = (value: Value): Value => builder.op('Mul', [value, builder.scalar(steepForSums, value)]);
       return builder.op('Conv', [x, steeper(kernel), ...(bias ? [steeper(bias)] : [])], attributesOf(convolution));
     }
     return channelwise(builder, now(y), factor);
@@ -45,8 +54,9 @@ function rewrite(builder: GraphBuilder, nodes: readonly Node[]): (value: Value) 
   for (const node of nodes) {
     const [x, other] = node.inputs as [Value, Value?];
     const output = node.outputs[0]!;
-    const factor = node.opType === 'Mul' && other && only(output, 'Clip') && isBlocked(x) && other.shape?.length === 0 ? builder.constantNumbers(other)?.[0] : undefined;
-    if (factor !== undefined) replaced.set(output, scaled(x, factor));
+    const factor = node.opType === 'Mul' && other?.shape?.length === 0 ? builder.constantNumbers(other)?.[0] ?? 0 : 0;
+    const clip = onlyReader(output);
+    if (factor >= steep && clip?.opType === 'Clip' && isBlocked(x)) replaced.set(output, scaled(x, factor, clip));
     else if (node.opType === 'LeakyRelu' && isBlocked(x) && makers.get(x)?.opType === 'Add') replaced.set(output, builder.op('LeakyRelu', [channelwise(builder, now(x), 1)], attributesOf(node)));
     else {
       node.inputs = node.inputs.map((value) => value && now(value));

@@ -3,7 +3,7 @@ import { GraphBuilder } from '../ir/builder.js';
 import { boolean, int64 } from '../ir/constant.js';
 import { hoistInvariants } from '../ir/hoist.js';
 import { mergeEqual } from '../ir/merge.js';
-import { newModel, usedBy } from '../ir/model.js';
+import { newModel, removeUnused, usedBy } from '../ir/model.js';
 import type { Model, Value } from '../ir/types.js';
 import { fieldShape, type Field } from './field.js';
 import { applyStep } from './flow.js';
@@ -107,6 +107,8 @@ export function flowLoop(
   const next = applyStep(body, x, drift, noiseAt(body, k, x), eta, nu);
   body.output('more_out', body.constant(boolean(true)));
   body.output('x_next', next);
+  // The log ratio, for one, is not asked for; engines compute what a body holds.
+  removeUnused(body.graph);
   if (hoist) hoistInvariants(builder, body.graph);
   // An explicit condition: engines differ in what its absence means.
   return builder.op('Loop', [count, builder.constant(boolean(true)), x0], { body: body.graph });

@@ -4,14 +4,15 @@
  * column, as channels of their own), where strided convolutions leave it, until it is the gradient of x and small.
  */
 import type { Pairing } from '@ratioflow/sdk';
+import { UnsupportedError } from '../errors.js';
 import { backpropagate } from '../gradient/backpropagate.js';
 import { attributesOf } from '../gradient/rule.js';
 import { GraphBuilder, shapeOf } from '../ir/builder.js';
 import type { Node, Value } from '../ir/types.js';
 import { windowOf, type Window } from '../ops/convolution.js';
 import { intOf } from '../ops/operator.js';
-import { applyEstimator, batch, type Estimator } from './estimator.js';
-import { estimatorField, hasGraph, type Field } from './field.js';
+import { applyEstimator, type Estimator } from './estimator.js';
+import { estimatorField, fieldShape, hasGraph, type Field } from './field.js';
 import { logRatio, negativePotentialSlope } from './flow.js';
 
 /** These engines compute output channels in blocks of 16; x has few channels, so that four times the outputs cost little. */
@@ -22,16 +23,14 @@ const elementwise = new Set(['LeakyRelu', 'Relu', 'Elu', 'Sigmoid', 'Tanh', 'Sof
 
 /** The field of FDRL with the gradient of the first layer in phases; undefined for a network that does not begin like this. */
 export function phasedField(estimator: Estimator, pairing: Pairing): Field | undefined {
-  const trial = new GraphBuilder('trial');
-  const input = trial.input('x', 'float32', [batch, ...estimator.sampleShape]);
-  applyEstimator(trial, estimator, input);
-  if (!beginningOf(trial, trial.graph.nodes, input)) return undefined;
-  return {
+  const field: Field = {
     ...estimatorField(estimator, pairing),
     evaluate: (builder, x) => {
       const start = builder.graph.nodes.length;
       const n = applyEstimator(builder, estimator, x);
-      const { first, between, strided } = beginningOf(builder, builder.graph.nodes.slice(start), x)!;
+      const beginning = beginningOf(builder, builder.graph.nodes.slice(start), x);
+      if (!beginning) throw new UnsupportedError('The network does not begin with a layer that only convolutions of stride 2 read.');
+      const { first, between, strided } = beginning;
       const slopes = backpropagate(builder, [[n, negativePotentialSlope(builder, pairing, n)]], strided.map(({ outputs: [output] }) => output!));
       // The same once more in phases, for its adjoint: what is computed forwards is the original.
       let phases = phasesOfConvolution(builder, first);
@@ -42,6 +41,15 @@ export function phasedField(estimator: Estimator, pairing: Pairing): Field | und
       return { drift: drift!, logRatio: logRatio(builder, pairing, n) };
     },
   };
+  // Whether the gradient reaches each of the convolutions is seen only when it is tried.
+  const trial = new GraphBuilder('trial');
+  try {
+    field.evaluate(trial, trial.input('x', 'float32', fieldShape(field)), new Map());
+    return field;
+  } catch (error) {
+    if (error instanceof UnsupportedError) return undefined;
+    throw error;
+  }
 }
 
 interface Beginning {

@@ -44,7 +44,7 @@ const isImage = (name: string): boolean => /\.(png|jpe?g|webp)$/i.test(name);
 export async function openSampleSource(paths: readonly string[], sampleShape: readonly number[]): Promise<SampleSource> {
   const [path] = paths;
   if (path === undefined) throw new ArgumentError('No images were given: name a folder, image files, an array .npy, or a set such as mnist:test.');
-  if (paths.length > 1 || isImage(path)) return fileSource(paths.length === 1 ? path : `${paths.length} files`, paths, sampleShape);
+  if (paths.length > 1 || isImage(path)) return fileSource(paths.length === 1 ? path : `${paths.length} files`, paths, dirname(path), sampleShape);
   if (path.endsWith('.npy')) return arraySource(path, sampleShape);
   const config = namedSet(path);
   if (config !== undefined) return setSource(config, sampleShape);
@@ -52,7 +52,7 @@ export async function openSampleSource(paths: readonly string[], sampleShape: re
   if (!found?.isDirectory()) throw new ArgumentError(`${path} is ${found ? 'no folder, image file or array' : 'not there'}: name a folder of images, image files (.png, .jpg, .webp), an array .npy, or a set such as mnist:test.`);
   const names = (await readdir(path, { recursive: true })).filter(isImage).sort();
   if (names.length === 0) throw new ArgumentError(`${path} holds no images (.png, .jpg, .jpeg, .webp).`);
-  return fileSource(path, names.map((name) => join(path, name)), sampleShape);
+  return fileSource(path, names.map((name) => join(path, name)), path, sampleShape);
 }
 
 /** The source part by part. */
@@ -135,7 +135,8 @@ const fileStamp = async (path: string): Promise<string> => {
 /** Values of images beyond this are of another scale: noise on images in [−1, 1] stays within. */
 const farthest = 3;
 
-function fileSource(name: string, files: readonly string[], sampleShape: readonly number[]): SampleSource {
+/** @param folder that a message may advise to name instead */
+function fileSource(name: string, files: readonly string[], folder: string, sampleShape: readonly number[]): SampleSource {
   const other = files.find((file) => !isImage(file));
   if (other !== undefined) throw new ArgumentError(`${other} is no image file (.png, .jpg, .jpeg, .webp); only those can be given together.`);
   if (sampleShape.length !== 3) throw new ArgumentError(`${name} holds images; the samples here are points [${sampleShape.join(', ')}]: give an array .npy.`);
@@ -145,7 +146,7 @@ function fileSource(name: string, files: readonly string[], sampleShape: readonl
     stamp: async () => (await Promise.all(files.map(fileStamp))).join('\n'),
     read: async (first, count) => {
       const bytes = new Uint8Array(count * length);
-      const read = await Promise.allSettled(files.slice(first, first + count).map((file) => readImage(file, sampleShape)));
+      const read = await Promise.allSettled(files.slice(first, first + count).map((file) => readImage(file, folder, sampleShape)));
       // Of several files that do not fit, always the first is named.
       for (const [i, one] of read.entries()) {
         if (one.status === 'rejected') throw one.reason;
@@ -158,12 +159,12 @@ function fileSource(name: string, files: readonly string[], sampleShape: readonl
 }
 
 /** Bytes of an image file of the shape [C, H, W]. */
-async function readImage(path: string, sampleShape: readonly number[]): Promise<Uint8Array> {
+async function readImage(path: string, folder: string, sampleShape: readonly number[]): Promise<Uint8Array> {
   const [channels, rows, columns] = sampleShape as [number, number, number];
   if (channels !== 1 && channels !== 3) throw new ArgumentError(`Images have 1 or 3 channels; samples of [${sampleShape.join(', ')}] cannot be read from ${path}.`);
   const { shape, data } = await readPixels(path, { channels, name: path, needed: `grey images [1, ${rows}, ${columns}]` });
   if (shape[1] !== rows || shape[2] !== columns) {
-    const fitted = rows === columns && `, or name their folder as '{name: images, path: ${dirname(path)}, size: ${rows}${channels === 1 ? ', channels: 1' : ''}}', which does both`;
+    const fitted = rows === columns && `, or name their folder as '{name: images, path: ${/^[\w./-]+$/.test(folder) ? folder : JSON.stringify(folder)}, size: ${rows}${channels === 1 ? ', channels: 1' : ''}}', which does both`;
     throw new ArgumentError(`${path} has ${shape[2]} × ${shape[1]} pixels; needed: ${columns} × ${rows}. Resize or crop the images first${fitted || ''}.`);
   }
   return data;

@@ -1,8 +1,9 @@
 /**
  * Adjoints of convolutions. The lowering is chosen for speed and for what every engine gets right (docs/lowerings.md):
- * stride 1 → a plain Conv with the rotated, channel-swapped kernel; strided 2-D → all phases in one Conv, interleaved by
- * a row Transpose and a MatMul with a constant permutation; strided and channel by channel, small → zeros between the
- * gradient's elements and a plain Conv; everything else → ConvTranspose with explicit padding.
+ * stride 1 → a plain Conv with the rotated, channel-swapped kernel; strided 2-D, and first layers of images → all phases in
+ * one Conv, interleaved by a MatMul with a constant permutation, after a row Transpose where they are large; strided and
+ * channel by channel, small → zeros between the gradient's elements and a plain Conv; everything else → ConvTranspose with
+ * explicit padding.
  */
 import { UnsupportedError } from '../../errors.js';
 import { shapeOf, type GraphBuilder } from '../../ir/builder.js';
@@ -103,7 +104,7 @@ const channelBlock = 16;
  */
 function foldOf({ window, group, channels: [, c], spatial }: Convolution): number {
   const stride = window.strides[0]!;
-  if (window.kernel.length !== 2 || group !== 1 || window.strides[1] !== stride || c > 4 || window.kernel[0] === 1) return 1;
+  if (window.kernel.length !== 2 || group !== 1 || window.strides[1] !== stride || c > 4 || window.kernel.every((extent) => extent === 1)) return 1;
   return [4, 3, 2].find((fold) => c * (fold * stride) ** 2 <= channelBlock && spatial.every((extent) => typeof extent === 'number' && extent % (fold * stride) === 0)) ?? 1;
 }
 
