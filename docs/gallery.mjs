@@ -22,7 +22,7 @@ const picture = (name) => join(images, name);
 
 /** What commands need, and how it is made. */
 const needed = {
-  [bundle]: { command: 'demo digits --out quickstart', cost: '6 to 8 minutes on two cores' },
+  [bundle]: { command: 'demo digits --out quickstart', cost: '4 to 8 minutes on two cores' },
   'runs/robust/classifier.onnx': { command: 'train trainer/configs/digits-classifier-robust.yaml --out runs/robust', cost: 'half an hour or so' },
   'runs/translation/bundle': { command: 'train trainer/configs/digits-translation.yaml --out runs/translation', cost: 'about 5 minutes' },
 };

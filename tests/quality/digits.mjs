@@ -103,11 +103,11 @@ async function write() {
   const of = (pairing, prior, side) => done.filter((one) => one.pairing === pairing && one.prior === prior && one.side === side).sort((a, b) => Number(a.seed) - Number(b.seed));
   const cell = (runs, figure) => (runs.length === 0 ? 'not run' : runs.map(({ figures: { [figure]: { mean } } }) => (mean < 1000 ? mean.toPrecision(3) : mean.toFixed(0))).join('; '));
   const keys = values.priors.split(',').flatMap((prior) => values.pairings.split(',').map((pairing) => [pairing, prior])).filter(([pairing, prior]) => sides.some((side) => of(pairing, prior, side).length > 0));
-  const rows = keys.map(([pairing, prior]) => `| ${pairing} | ${prior} | ${['frechetDistance', 'precision', 'recall'].flatMap((figure) => sides.map((side) => cell(of(pairing, prior, side), figure))).join(' | ')} |`);
+  const rows = keys.map(([pairing, prior]) => `| ${pairing} | ${prior} | ${['frechetDistance', 'kernelDistance', 'precision', 'coverage'].flatMap((figure) => sides.map((side) => cell(of(pairing, prior, side), figure))).join(' | ')} |`);
   const pictures = keys.map(([pairing, prior]) => sides.map((side) => of(pairing, prior, side)[0]).map((run) => run && join(folder, `${run.side}-${run.pairing}-${run.prior}-${run.iterations}-${run.seed}.png`)));
   if (pictures.flat().every((file) => file === undefined || existsSync(file))) await writeFileAtomic('docs/images/quality.png', await sheet(pictures));
   else console.log('docs/images/quality.png is left as it was: the pictures of some runs are not on this machine.');
-  const text = `| pairing | prior | Fréchet distance, ours | PyTorch | precision, ours | PyTorch | recall, ours | PyTorch |\n|---|---|---|---|---|---|---|---|\n${rows.join('\n')}\n\n`
+  const text = `| pairing | prior | Fréchet distance, ours | PyTorch | kernel distance, ours | PyTorch | precision, ours | PyTorch | coverage, ours | PyTorch |\n|---|---|---|---|---|---|---|---|---|---|\n${rows.join('\n')}\n\n`
     + `${iterations} iterations, ${count} samples against the 10,000 images of the test set, a value for each seed; extractor ${extractor.slice(0, 12)}.`;
   const [head, rest] = page.split(start);
   await writeFileAtomic('docs/evaluation.md', `${head}${start}\n${text}\n${end}${rest.split(end)[1]}`);
