@@ -1,16 +1,14 @@
 /** Graphs for a CPU of networks that begin like the digits' one, against the plain ones. */
 import { createBundle, estimatorOf, GraphBuilder, loweredSamplerGraph, newModel, samplerGraph, type Model } from '@ratioflow/export';
 import { createRuntime } from '@ratioflow/node';
-import { normals, openBundle, pairingOf, pairings, purposes, type PairingName } from '@ratioflow/sdk';
+import { openBundle, pairingOf, pairings, type PairingName } from '@ratioflow/sdk';
 import { describe, expect, it } from 'vitest';
+import { drawing } from '../support/drawing.js';
 import { relativeError, runModel } from '../support/run-model.js';
 
 type Value = ReturnType<GraphBuilder['input']>;
 
-const draw = (step: number, shape: readonly number[], scale = 1): { data: Float32Array; shape: readonly number[] } => ({
-  shape, data: normals({ seed: 33, purpose: purposes.testVectors, step, count: 1, elements: shape.reduce((a, b) => a * b, 1) }).map((value) => scale * value),
-});
-const constant = (step: number, dims: readonly number[], scale: number): Parameters<GraphBuilder['initializer']>[1] => ({ dtype: 'float32', dims, data: new Uint8Array(draw(step, dims, scale).data.buffer) });
+const { draw, constant } = drawing(33);
 
 interface Form {
   /** [C, H, W]. */

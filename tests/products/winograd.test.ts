@@ -1,15 +1,13 @@
 /** Convolutions by Winograd's algorithm against their definition, and the graphs made with them against the plain ones. */
 import { createBundle, estimatorOf, GraphBuilder, loweredSamplerGraph, newModel, samplerGraph, type Model } from '@ratioflow/export';
 import { createRuntime } from '@ratioflow/node';
-import { normals, openBundle, pairingOf, purposes, type GraphSource, type Runtime } from '@ratioflow/sdk';
+import { openBundle, pairingOf, type GraphSource, type Runtime } from '@ratioflow/sdk';
 import { describe, expect, it } from 'vitest';
 import { winogradConvolution } from '../../export/dist/products/winograd.js';
+import { drawing } from '../support/drawing.js';
 import { relativeError, runModel } from '../support/run-model.js';
 
-const draw = (step: number, shape: readonly number[], scale = 1): { data: Float32Array; shape: readonly number[] } => ({
-  shape, data: normals({ seed: 21, purpose: purposes.testVectors, step, count: 1, elements: shape.reduce((a, b) => a * b, 1) }).map((value) => scale * value),
-});
-const constant = (step: number, dims: readonly number[], scale: number): Parameters<GraphBuilder['initializer']>[1] => ({ dtype: 'float32', dims, data: new Uint8Array(draw(step, dims, scale).data.buffer) });
+const { draw, constant } = drawing(21);
 
 /** Σ over channels and taps, in double precision: x [N, H, W, C], kernel [O, C, 3, 3]. */
 function convolve(x: Float32Array, [n, h, w, c]: readonly number[], kernel: Float32Array, o: number, [top, left]: readonly number[], [rows, columns]: readonly number[]): Float64Array {

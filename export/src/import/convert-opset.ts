@@ -5,7 +5,7 @@
 import { UnsupportedError } from '../errors.js';
 import { GraphBuilder, shapeOf } from '../ir/builder.js';
 import { floats } from '../ir/constant.js';
-import { emittedOpset } from '../ir/model.js';
+import { emittedOpset, hasGraph } from '../ir/model.js';
 import type { Graph, Model, Node, Value } from '../ir/types.js';
 import { oldestRaised } from '../onnx/raise-opset.js';
 import { floatOf, intOf, intsOf, stringOf } from '../ops/operator.js';
@@ -132,7 +132,7 @@ function convertNode(node: Node, builder: GraphBuilder, graph: Graph, from: numb
     throw new UnsupportedError(`${node.opType} node ${JSON.stringify(node.name)} of opset ${from} ${what}: opset ${emittedOpset} has no equivalent. Export the estimator again with opset ${emittedOpset}.`);
   };
   if (node.domain === '' && from >= (withoutEquivalent.get(node.opType) ?? Infinity)) refuse('is newer');
-  if ([...node.attributes.values()].some((attribute) => attribute.type === 'graph')) refuse('holds a graph of its own');
+  if (hasGraph(node)) refuse('holds a graph of its own');
   const change = node.domain === '' ? changes[node.opType]?.find(({ before, since }) => (before === undefined || from < before) && (since === undefined || from >= since)) : undefined;
   const replacement = change?.apply(node, builder, refuse);
   if (!replacement) {

@@ -42,3 +42,6 @@ export function* usedBy(node: Graph['nodes'][number]): Generator<Value> {
     for (const inner of attribute.value.nodes) yield* usedBy(inner);
   }
 }
+
+/** Whether a node holds a graph, which may read any value around it. */
+export const hasGraph = ({ attributes }: Node): boolean => [...attributes.values()].some(({ type }) => type === 'graph');

@@ -4,14 +4,13 @@
  * written as convolutions channel by channel, with which `Clip` and `LeakyRelu` are fused.
  */
 import { attributesOf } from '../gradient/rule.js';
+import { channelBlock } from '../gradient/rules/convolution.js';
 import { shapeOf, type GraphBuilder } from '../ir/builder.js';
 import { float32 } from '../ir/constant.js';
 import type { Node, Value } from '../ir/types.js';
 import { floatOf } from '../ops/operator.js';
 import { rewrittenField, type Field } from './field.js';
 
-/** Channels of a block on processors with AVX-512; half of it on others. */
-const block = 16;
 /** Factors from here on are those of slopes: all but 0 goes to the bounds of the `Clip` after them. */
 const steep = 1e29;
 /** Such a factor for a sum of products: it changes no mantissa, so nothing is rounded otherwise, and leaves room below infinity. */
@@ -68,7 +67,7 @@ function rewrite(builder: GraphBuilder, nodes: readonly Node[]): (value: Value) 
 
 const isRectifier = (node: Node | undefined): boolean => node?.opType === 'Relu' || (node?.opType === 'LeakyRelu' && floatOf(node, 'alpha', 0.01) > 0);
 
-const isBlocked = ({ dtype, shape }: Value): boolean => dtype === 'float32' && shape?.length === 4 && typeof shape[1] === 'number' && shape[1] % block === 0;
+const isBlocked = ({ dtype, shape }: Value): boolean => dtype === 'float32' && shape?.length === 4 && typeof shape[1] === 'number' && shape[1] % channelBlock === 0;
 
 /** x · factor as a convolution of every channel by itself. */
 function channelwise(builder: GraphBuilder, x: Value, factor: number): Value {

@@ -50,8 +50,5 @@ export function rewrittenField(field: Field, rewrite: (builder: GraphBuilder, no
   };
 }
 
-/** Whether a node holds a graph, which may read any value around it: such networks are left as they are. */
-export const hasGraph = ({ attributes }: Node): boolean => [...attributes.values()].some(({ type }) => type === 'graph');
-
 /** Shape of a batch of samples. */
 export const fieldShape = (field: Field): Shape => [batch, ...field.sampleShape];

@@ -7,16 +7,15 @@ import type { Pairing } from '@ratioflow/sdk';
 import { UnsupportedError } from '../errors.js';
 import { backpropagate } from '../gradient/backpropagate.js';
 import { attributesOf } from '../gradient/rule.js';
+import { channelBlock, mostImageChannels, tapsByPhase } from '../gradient/rules/convolution.js';
 import { GraphBuilder, shapeOf } from '../ir/builder.js';
+import { hasGraph } from '../ir/model.js';
 import type { Node, Value } from '../ir/types.js';
 import { windowOf, type Window } from '../ops/convolution.js';
 import { intOf } from '../ops/operator.js';
 import { applyEstimator, type Estimator } from './estimator.js';
-import { estimatorField, fieldShape, hasGraph, type Field } from './field.js';
+import { estimatorField, fieldShape, type Field } from './field.js';
 import { logRatio, negativePotentialSlope } from './flow.js';
-
-/** These engines compute output channels in blocks of 16; x has few channels, so that four times the outputs cost little. */
-const [channelBlock, mostInputs] = [16, 4];
 
 /** Operators of one operand that treat every element alike. */
 const elementwise = new Set(['LeakyRelu', 'Relu', 'Elu', 'Sigmoid', 'Tanh', 'Softplus', 'Identity']);
@@ -74,7 +73,7 @@ function beginningOf(builder: GraphBuilder, nodes: readonly Node[], x: Value): B
     end = strided[0]!.outputs[0]!;
     strided = readersOf(end);
   }
-  const fits = strided.length > 0 && strided.every((node) => isStrided(node, end)) && [first, ...strided].every((node) => node.inputs.slice(1).every((value) => !value || builder.constantOf(value)));
+  const fits = strided.length > 0 && strided.every(isStrided) && [first, ...strided].every((node) => node.inputs.slice(1).every((value) => !value || builder.constantOf(value)));
   return fits ? { first, between, strided } : undefined;
 }
 
@@ -89,20 +88,13 @@ function plainWindow(node: Node): Window | undefined {
 function isFirst(node: Node): boolean {
   if (!plainWindow(node)?.strides.every((stride) => stride === 1)) return false;
   const [outputs, inputs] = shapeOf(node.inputs[1]!) as number[];
-  return inputs! <= mostInputs && outputs! % channelBlock === 0 && shapeOf(node.outputs[0]!).slice(2).every((extent) => typeof extent === 'number' && extent % 2 === 0);
+  // With few channels in x four times the outputs cost little.
+  return inputs! <= mostImageChannels && outputs! % channelBlock === 0 && shapeOf(node.outputs[0]!).slice(2).every((extent) => typeof extent === 'number' && extent % 2 === 0);
 }
 
-function isStrided(node: Node, x: Value): boolean {
+function isStrided(node: Node): boolean {
   const window = plainWindow(node);
-  return !!window && !node.inputs.slice(1).includes(x) && window.strides.every((stride) => stride === 2) && [0, 1].every((axis) => phasesAlong(node, window, axis).end >= 0);
-}
-
-/** The kernel of a convolution on or of phases, [a, b, 2, rows / 2, 2, columns / 2]; a tap that is not there is zero. */
-function rearranged(builder: GraphBuilder, kernel: Value, rows: readonly number[], columns: readonly number[]): Value {
-  const [a, b] = shapeOf(kernel) as number[];
-  const padded = builder.op('Pad', [kernel, builder.ints([0, 0, 0, 0, 0, 0, 1, 1])]);
-  const gathered = builder.op('Gather', [builder.op('Gather', [padded, builder.ints(rows)], { axis: 2 }), builder.ints(columns)], { axis: 3 });
-  return builder.op('Reshape', [gathered, builder.ints([a!, b!, 2, rows.length / 2, 2, columns.length / 2])]);
+  return !!window && window.strides.every((stride) => stride === 2) && [0, 1].every((axis) => phasesAlong(node, window, axis).end >= 0);
 }
 
 /** The phases of a convolution of stride 1, [N, (row, column, O), H / 2, W / 2]. */
@@ -112,7 +104,7 @@ function phasesOfConvolution(builder: GraphBuilder, node: Node): Value {
   const { kernel: extents, begin, end } = plainWindow(node)!;
   // The output 2 m + r meets tap κ at input 2 m + r + κ − begin: tap r + κ of a window of stride 2.
   const taps = extents.map((extent) => [0, 1].flatMap((phase) => Array.from({ length: extent + 1 }, (_, t) => (t >= phase && t < phase + extent ? t - phase : extent))));
-  const ordered = builder.op('Transpose', [rearranged(builder, kernel, taps[0]!, taps[1]!)], { perm: [2, 4, 0, 1, 3, 5] });
+  const ordered = builder.op('Transpose', [tapsByPhase(builder, kernel, 2, taps[0]!, taps[1]!)], { perm: [2, 4, 0, 1, 3, 5] });
   const wider = extents.map((extent) => extent + 1);
   const ofPhases = builder.op('Reshape', [ordered, builder.ints([4 * o!, c!, ...wider])]);
   const inputs = [x, ofPhases, ...(bias ? [builder.op('Concat', [bias, bias, bias, bias], { axis: 0 })] : [])];
@@ -137,7 +129,7 @@ function convolutionOfPhases(builder: GraphBuilder, node: Node, phases: Value): 
   const window = plainWindow(node)!;
   const [rows, columns] = [phasesAlong(node, window, 0), phasesAlong(node, window, 1)];
   const extents = [rows.taps.length / 2, columns.taps.length / 2];
-  const ordered = builder.op('Transpose', [rearranged(builder, kernel, rows.taps, columns.taps)], { perm: [0, 2, 4, 1, 3, 5] });
+  const ordered = builder.op('Transpose', [tapsByPhase(builder, kernel, 2, rows.taps, columns.taps)], { perm: [0, 2, 4, 1, 3, 5] });
   const ofPhases = builder.op('Reshape', [ordered, builder.ints([o!, 4 * c!, ...extents])]);
   return builder.op('Conv', [phases, ofPhases, ...(bias ? [bias] : [])], {
     kernel_shape: extents, strides: [1, 1], dilations: [1, 1], group: 1, pads: [rows.begin, columns.begin, rows.end, columns.end],

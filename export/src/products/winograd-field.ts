@@ -4,10 +4,11 @@
  */
 import { attributesOf } from '../gradient/rule.js';
 import { GraphBuilder, shapeOf } from '../ir/builder.js';
+import { hasGraph } from '../ir/model.js';
 import type { Node, Value } from '../ir/types.js';
 import { windowOf, type Window } from '../ops/convolution.js';
 import { intOf } from '../ops/operator.js';
-import { fieldShape, hasGraph, rewrittenField, type Field } from './field.js';
+import { fieldShape, rewrittenField, type Field } from './field.js';
 import { isTiled, winogradConvolution } from './winograd.js';
 
 /** Below these, moving the tiles costs more than the products that they save. */

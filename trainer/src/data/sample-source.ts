@@ -164,8 +164,8 @@ async function readImage(path: string, folder: string, sampleShape: readonly num
   if (channels !== 1 && channels !== 3) throw new ArgumentError(`Images have 1 or 3 channels; samples of [${sampleShape.join(', ')}] cannot be read from ${path}.`);
   const { shape, data } = await readPixels(path, { channels, name: path, needed: `grey images [1, ${rows}, ${columns}]` });
   if (shape[1] !== rows || shape[2] !== columns) {
-    const fitted = rows === columns && `, or name their folder as '{name: images, path: ${/^[\w./-]+$/.test(folder) ? folder : JSON.stringify(folder)}, size: ${rows}${channels === 1 ? ', channels: 1' : ''}}', which does both`;
-    throw new ArgumentError(`${path} has ${shape[2]} × ${shape[1]} pixels; needed: ${columns} × ${rows}. Resize or crop the images first${fitted || ''}.`);
+    const fitted = rows === columns ? `, or name their folder as '{name: images, path: ${/^[\w./-]+$/.test(folder) ? folder : JSON.stringify(folder)}, size: ${rows}${channels === 1 ? ', channels: 1' : ''}}', which does both` : '';
+    throw new ArgumentError(`${path} has ${shape[2]} × ${shape[1]} pixels; needed: ${columns} × ${rows}. Resize or crop the images first${fitted}.`);
   }
   return data;
 }

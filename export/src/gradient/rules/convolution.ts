@@ -95,7 +95,9 @@ function rotatedKernel(convolution: Convolution): Value {
 }
 
 /** Output channels that engines compute together: fewer cost as much. */
-const channelBlock = 16;
+export const channelBlock = 16;
+/** Channels of an image, of which a first layer's adjoint has no more. */
+export const mostImageChannels = 4;
 
 /**
  * The adjoint of a first layer has the few channels of an image, and engines fill blocks of 16 with zeros. Instead, as many
@@ -104,7 +106,7 @@ const channelBlock = 16;
  */
 function foldOf({ window, group, channels: [, c], spatial }: Convolution): number {
   const stride = window.strides[0]!;
-  if (window.kernel.length !== 2 || group !== 1 || window.strides[1] !== stride || c > 4 || window.kernel.every((extent) => extent === 1)) return 1;
+  if (window.kernel.length !== 2 || group !== 1 || window.strides[1] !== stride || c > mostImageChannels || window.kernel.every((extent) => extent === 1)) return 1;
   return [4, 3, 2].find((fold) => c * (fold * stride) ** 2 <= channelBlock && spatial.every((extent) => typeof extent === 'number' && extent % (fold * stride) === 0)) ?? 1;
 }
 
@@ -166,19 +168,23 @@ function phaseConvolution(convolution: Convolution, fold: number): Contribution 
   const s = window.strides[0]! * fold;
   const [rows, columns] = [phasesOf(convolution, 0, fold), phasesOf(convolution, 1, fold)];
   if (!rows || !columns) return null;
-  // The kernel of all phases, [c · s · s, O, taps, taps], gathered from the one stored weight; a ring of zeros stands for
-  // the taps that a phase lacks.
-  const padded = [rows, columns].some(({ taps }, axis) => taps.includes(window.kernel[axis]!))
-    ? builder.op('Pad', [w, builder.ints([0, 0, 0, 0, 0, 0, 1, 1])])
-    : w;
-  const gathered = builder.op('Gather', [builder.op('Gather', [padded, builder.ints(rows.taps)], { axis: 2 }), builder.ints(columns.taps)], { axis: 3 });
-  const split = builder.op('Reshape', [gathered, builder.ints([o, c, s, rows.tapCount, s, columns.tapCount])]);
-  const ordered = builder.op('Transpose', [split], { perm: [1, 2, 4, 0, 3, 5] });
+  const ordered = builder.op('Transpose', [tapsByPhase(builder, w, s, rows.taps, columns.taps)], { perm: [1, 2, 4, 0, 3, 5] });
   const kernel = builder.op('Reshape', [ordered, builder.ints([c * s * s, o, rows.tapCount, columns.tapCount])]);
   const pads = [rows.begin, columns.begin, rows.end, columns.end];
   const value = builder.op('Conv', [gradient, kernel], { kernel_shape: [rows.tapCount, columns.tapCount], strides: [fold, fold], dilations: [1, 1], group: 1, pads });
   const axes = [rows, columns].map(({ offset, extent }, axis) => ({ offset, extent, inputs: spatial[axis] as number }));
   return { key: `interleave ${s} ${c} ${JSON.stringify(axes)}`, value, finish: (sum) => interleave(builder, sum, s, c, axes as [Interleaved, Interleaved]) };
+}
+
+/**
+ * A kernel [a, b, …] with its taps in the order of (phase, tap) along both axes, [a, b, s, rows / s, s, columns / s], of the one stored weight.
+ * @param rows kernel index per (phase, tap); the kernel's extent where a phase has no tap: zeros stand there
+ */
+export function tapsByPhase(builder: GraphBuilder, kernel: Value, s: number, rows: readonly number[], columns: readonly number[]): Value {
+  const [a, b, ...extents] = shapeOf(kernel) as number[];
+  const padded = [rows, columns].some((taps, axis) => taps.includes(extents[axis]!)) ? builder.op('Pad', [kernel, builder.ints([0, 0, 0, 0, 0, 0, 1, 1])]) : kernel;
+  const gathered = builder.op('Gather', [builder.op('Gather', [padded, builder.ints(rows)], { axis: 2 }), builder.ints(columns)], { axis: 3 });
+  return builder.op('Reshape', [gathered, builder.ints([a!, b!, s, rows.length / s, s, columns.length / s])]);
 }
 
 /** One axis of phases that become one image: elements of a phase, elements of the image, and those before it. */
