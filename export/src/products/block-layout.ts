@@ -10,27 +10,13 @@ import { float32 } from '../ir/constant.js';
 import type { Node, Value } from '../ir/types.js';
 import { floatOf } from '../ops/operator.js';
 import { rewrittenField, type Field } from './field.js';
-
-/** Factors from here on are those of slopes: all but 0 goes to the bounds of the `Clip` after them. */
-const steep = 1e29;
-/** Such a factor for a sum of products: it changes no mantissa, so nothing is rounded otherwise, and leaves room below infinity. */
-const steepForSums = 2 ** 64;
+import { connections, isRectifier, powerOfTwo, slopeOf } from './slopes.js';
 
 /** The same field for engines that keep channels in blocks. */
 export const inBlocks = (field: Field): Field => rewrittenField(field, rewrite);
 
 function rewrite(builder: GraphBuilder, nodes: readonly Node[]): (value: Value) => Value {
-  const makers = new Map<Value, Node>();
-  const readers = new Map<Value, Node[]>();
-  for (const node of nodes) {
-    for (const value of node.outputs) if (value) makers.set(value, node);
-    for (const value of node.inputs) {
-      const list = value && readers.get(value);
-      if (list) list.push(node);
-      else if (value) readers.set(value, [node]);
-    }
-  }
-  const onlyReader = (value: Value): Node | undefined => (readers.get(value)?.length === 1 ? readers.get(value)![0] : undefined);
+  const { makers, onlyReader } = connections(nodes);
   const replaced = new Map<Value, Value>();
   const now = (value: Value): Value => replaced.get(value) ?? value;
 
@@ -40,22 +26,21 @@ function rewrite(builder: GraphBuilder, nodes: readonly Node[]): (value: Value) 
     const z = activation?.inputs[0];
     const convolution = z && makers.get(z);
     const [low, high] = [1, 2].map((index) => clip.inputs[index] && builder.constantNumbers(clip.inputs[index])?.[0]);
-    const signOnly = isRectifier(activation) && onlyReader(y)?.opType === 'Mul' && typeof low === 'number' && low >= 0 && typeof high === 'number' && high <= 1;
+    const signOnly = isRectifier(activation) && floatOf(activation, 'alpha', 1) > 0 && onlyReader(y)?.opType === 'Mul' && typeof low === 'number' && low >= 0 && typeof high === 'number' && high <= 1;
     if (signOnly && convolution?.opType === 'Conv' && onlyReader(z!) === activation) {
       // The sign of y is that of its operand: one convolution gives it.
       const [x, kernel, bias] = convolution.inputs.map((value) => value && now(value)) as [Value, Value, Value?];
-      const steeper = (value: Value): Value => builder.op('Mul', [value, builder.scalar(steepForSums, value)]);
+      const steeper = (value: Value): Value => builder.op('Mul', [value, builder.scalar(powerOfTwo, value)]);
       return builder.op('Conv', [x, steeper(kernel), ...(bias ? [steeper(bias)] : [])], attributesOf(convolution));
     }
     return channelwise(builder, now(y), factor);
   };
 
   for (const node of nodes) {
-    const [x, other] = node.inputs as [Value, Value?];
+    const x = node.inputs[0] as Value;
     const output = node.outputs[0]!;
-    const factor = node.opType === 'Mul' && other?.shape?.length === 0 ? builder.constantNumbers(other)?.[0] ?? 0 : 0;
-    const clip = onlyReader(output);
-    if (factor >= steep && clip?.opType === 'Clip' && isBlocked(x)) replaced.set(output, scaled(x, factor, clip));
+    const slope = slopeOf(builder, node, onlyReader);
+    if (slope && isBlocked(x)) replaced.set(output, scaled(x, slope.factor, slope.clip));
     else if (node.opType === 'LeakyRelu' && isBlocked(x) && makers.get(x)?.opType === 'Add') replaced.set(output, builder.op('LeakyRelu', [channelwise(builder, now(x), 1)], attributesOf(node)));
     else {
       node.inputs = node.inputs.map((value) => value && now(value));
@@ -64,8 +49,6 @@ function rewrite(builder: GraphBuilder, nodes: readonly Node[]): (value: Value) 
   }
   return now;
 }
-
-const isRectifier = (node: Node | undefined): boolean => node?.opType === 'Relu' || (node?.opType === 'LeakyRelu' && floatOf(node, 'alpha', 0.01) > 0);
 
 const isBlocked = ({ dtype, shape }: Value): boolean => dtype === 'float32' && shape?.length === 4 && typeof shape[1] === 'number' && shape[1] % channelBlock === 0;
 

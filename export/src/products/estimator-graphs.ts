@@ -4,6 +4,7 @@ import { shapeOf } from '../ir/builder.js';
 import type { Model, Value } from '../ir/types.js';
 import type { Estimator } from './estimator.js';
 import { inBlocks } from './block-layout.js';
+import { carriedField } from './carried-field.js';
 import { estimatorField, type Field } from './field.js';
 import { gradientModel, ratioModel, samplerModel, stepModel } from './graphs.js';
 import { phasedField } from './phased-field.js';
@@ -23,10 +24,11 @@ export const samplerGraph = (estimator: Estimator, pairing: Pairing): Model => s
 
 /** The field computed as suits engines on a CPU; undefined where that gains nothing. */
 export function cpuField(estimator: Estimator, pairing: Pairing): Field | undefined {
-  const wide = winogradField(estimatorField(estimator, pairing));
+  const field = estimatorField(estimator, pairing);
+  const wide = winogradField(field);
   if (wide) return wide;
   const phased = phasedField(estimator, pairing);
-  return phased && inBlocks(phased);
+  return phased ? inBlocks(phased) : carriedField(field);
 }
 
 /** The sampler, lowered for engines on a CPU; undefined where that gains nothing. */
@@ -40,6 +42,8 @@ export function loweredSamplerGraph(estimator: Estimator, pairing: Pairing): Mod
  * (rotated and phase kernels of the adjoints) is computed once per run, before the loop.
  */
 export function liveSamplerGraph(estimator: Estimator, pairing: Pairing, parameters: readonly Value[]): Model {
-  return samplerModel(estimatorField(estimator, pairing), (builder) =>
-    estimatorField(estimator, pairing, new Map(parameters.map((value) => [value, builder.input(value.name, 'float32', shapeOf(value))]))));
+  return samplerModel(estimatorField(estimator, pairing), (builder) => {
+    const field = estimatorField(estimator, pairing, new Map(parameters.map((value) => [value, builder.input(value.name, 'float32', shapeOf(value))])));
+    return carriedField(field) ?? field;
+  });
 }

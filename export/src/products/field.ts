@@ -34,9 +34,10 @@ export function estimatorField(estimator: Estimator, pairing: Pairing, substitut
 
 /**
  * The same field, its nodes written otherwise.
- * @param rewrite adds nodes that stand for the given ones to the graph; returns what stands for a value of theirs
+ * @param rewrite adds nodes that stand for the given ones to the graph; returns what stands for a value of theirs. They are made from x,
+ * and `results` are what is asked of them
  */
-export function rewrittenField(field: Field, rewrite: (builder: GraphBuilder, nodes: readonly Node[]) => (value: Value) => Value): Field {
+export function rewrittenField(field: Field, rewrite: (builder: GraphBuilder, nodes: readonly Node[], x: Value, results: readonly Value[]) => (value: Value) => Value): Field {
   return {
     ...field,
     evaluate: (builder, x, inputs) => {
@@ -44,7 +45,7 @@ export function rewrittenField(field: Field, rewrite: (builder: GraphBuilder, no
       const { drift, logRatio } = field.evaluate(builder, x, inputs);
       const added = builder.graph.nodes.slice(before);
       builder.graph.nodes = builder.graph.nodes.slice(0, before);
-      const now = rewrite(builder, added);
+      const now = rewrite(builder, added, x, [drift, logRatio]);
       return { drift: now(drift), logRatio: now(logRatio) };
     },
   };

@@ -4,6 +4,7 @@
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { registerNativeKernels } from './native-kernels.js';
 import { restoreRemovedUtilities } from './node-compat.js';
 import { packageFolder, requirePackage } from './tensorflow.js';
 import type { TensorFlow } from './tensorflow.js';
@@ -54,6 +55,7 @@ export async function useNative(tf: TensorFlow, quiet: boolean): Promise<void> {
   if (quiet) process.env['TF_CPP_MIN_LOG_LEVEL'] ??= '2';
   restoreRemovedUtilities();
   requirePackage('@tensorflow/tfjs-node-gpu');
+  registerNativeKernels(tf);
   if (!(await tf.setBackend('tensorflow'))) throw new Error('tfjs did not accept the backend "tensorflow"');
 }
 

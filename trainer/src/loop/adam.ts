@@ -2,7 +2,7 @@
  * Adam (Kingma & Ba 2015, algorithm 1) in PyTorch's order of operations, with its whole state in plain variables: tfjs's own
  * optimizer recomputes its bias corrections on restoring, so a resumed run would differ in the last bits.
  */
-import type { NamedTensorMap, Variable } from '@tensorflow/tfjs';
+import type { NamedTensorMap, Scalar, Variable } from '@tensorflow/tfjs';
 import type { TensorFlow } from '../backend/tensorflow.js';
 
 export interface AdamOptions {
@@ -26,16 +26,20 @@ export function createAdam(tf: TensorFlow, variables: readonly Variable[], { bet
   return {
     moments,
     step(gradients, learningRate, t) {
-      const size = learningRate / (1 - beta1 ** (t + 1));
-      const scale = 1 / Math.sqrt(1 - beta2 ** (t + 1));
-      variables.forEach((variable, index) => {
-        const { m, v } = moments[index]!;
-        tf.tidy(() => {
-          const gradient = gradients[variable.name]!;
-          m.assign(tf.add(tf.mul(m, beta1), tf.mul(gradient, 1 - beta1)));
-          v.assign(tf.add(tf.mul(v, beta2), tf.mul(tf.square(gradient), 1 - beta2)));
-          const denominator = tf.add(tf.mul(tf.sqrt(v), scale), epsilon);
-          variable.assign(tf.sub(variable, tf.mul(tf.div(m, denominator), size)));
+      tf.tidy(() => {
+        // Scalars that all variables share: with a small network, making them anew for each takes as long as the arithmetic.
+        const [decay1, rest1, decay2, rest2, scale, least, size] = [
+          beta1, 1 - beta1, beta2, 1 - beta2, 1 / Math.sqrt(1 - beta2 ** (t + 1)), epsilon, learningRate / (1 - beta1 ** (t + 1)),
+        ].map((value) => tf.scalar(value)) as [Scalar, Scalar, Scalar, Scalar, Scalar, Scalar, Scalar];
+        variables.forEach((variable, index) => {
+          const { m, v } = moments[index]!;
+          tf.tidy(() => {
+            const gradient = gradients[variable.name]!;
+            m.assign(tf.add(tf.mul(m, decay1), tf.mul(gradient, rest1)));
+            v.assign(tf.add(tf.mul(v, decay2), tf.mul(tf.square(gradient), rest2)));
+            const denominator = tf.add(tf.mul(tf.sqrt(v), scale), least);
+            variable.assign(tf.sub(variable, tf.mul(tf.div(m, denominator), size)));
+          });
         });
       });
     },
