@@ -54,6 +54,17 @@ describe('openBundle', () => {
     expect(runtime.models.get('ratio.onnx')!.externalData).toEqual(new Map([['weights.bin', weights]]));
   });
 
+  it('reads the weights again when reading them has failed', async () => {
+    const source = await fakeSource(fakeManifest(), { 'weights.bin': new Uint8Array(100), 'ratio.onnx': modelAt('weights.bin') });
+    let failures = 1;
+    const model = await openBundle({
+      location: 'memory', read: (name) => (name === 'weights.bin' && failures-- > 0 ? Promise.reject(new Error('connection reset')) : source.read(name)),
+    }, fakeRuntime());
+    const x = { shape: [1, 2], data: new Float32Array(2) };
+    await expect(model.score(x)).rejects.toThrow('weights.bin cannot be read: connection reset');
+    expect(await model.score(x)).toHaveLength(1);
+  });
+
   it.each(['/etc/passwd', '../weights.bin', 'verify/x.npy', 'manifest.json', ''])('reads no external data from %j', async (location) => {
     const source = await fakeSource(fakeManifest(), { 'ratio.onnx': modelAt(location) });
     const model = await openBundle(source, fakeRuntime());

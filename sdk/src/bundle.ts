@@ -53,11 +53,12 @@ export async function readBundle(source: BundleSource, runtime: Runtime, options
 
   const read = async (name: string): Promise<Uint8Array> => {
     const expected = Object.hasOwn(manifest.files, name) ? manifest.files[name]! : undefined;
-    if (expected === undefined) throw located(`the manifest lists no file ${show(name)}.`);
+    if (!expected) throw located(`the manifest lists no file ${show(name)}.`);
     const bytes = await readFrom(source, name, expected.size, expected.sha256);
-    if (bytes.byteLength !== expected.size) throw located(`${name} has ${bytes.byteLength} bytes, ${expected.size} by the manifest: the bundle is damaged; copy or export it again.`);
+    const damaged = (found: string, wanted: number | string): BundleError => located(`${name} has ${found}, ${wanted} by the manifest: the bundle is damaged; copy or export it again.`);
+    if (bytes.byteLength !== expected.size) throw damaged(`${bytes.byteLength} bytes`, expected.size);
     const actual = await sha256(bytes);
-    if (actual !== expected.sha256) throw located(`${name} has SHA-256 ${actual}, ${expected.sha256} by the manifest: the bundle is damaged; copy or export it again.`);
+    if (actual !== expected.sha256) throw damaged(`SHA-256 ${actual}`, expected.sha256);
     return bytes;
   };
 
@@ -67,6 +68,8 @@ export async function readBundle(source: BundleSource, runtime: Runtime, options
     if (location !== weightsFile && location !== halfWeightsFile) return Promise.reject(located(`a graph refers to external data ${show(location)}; allowed: ${weightsFile}.`));
     const bytes = weights.get(location)?.deref() ?? read(location);
     weights.set(location, new WeakRef(bytes));
+    // A read that failed may be tried again.
+    bytes.catch(() => weights.delete(location));
     return bytes;
   };
   const load = async (graph: GraphName): Promise<Session> => {
@@ -94,7 +97,7 @@ const readFrom = (source: BundleSource, name: string, limit: number, sha256?: st
 /** SHA-256 in lower-case hexadecimal. */
 export async function sha256(bytes: Uint8Array): Promise<string> {
   const subtle = globals.crypto?.subtle;
-  if (subtle === undefined) throw new BundleError('No Web Crypto: serve the page over https or from localhost.');
+  if (!subtle) throw new BundleError('No Web Crypto: serve the page over https or from localhost.');
   const digest = new Uint8Array(await subtle.digest('SHA-256', bytes));
   return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }

@@ -21,13 +21,13 @@ export const failArgument: Fail = (...found) => {
 /** An argument that has been checked. @throws {ArgumentError} */
 export const argument = <T>(field: string, value: unknown, check: Check<T>): T => check(value, field, failArgument);
 
-/** A value for a message: JSON where it is short, else its beginning. */
+/** A value for a message: JSON where it is short, else its beginning; of typed arrays their kind. */
 export function show(value: unknown): string {
   if (typeof value === 'bigint') return `${value}n`;
   if (typeof value === 'number' || value === undefined) return String(value);
   let text: string | undefined;
   try {
-    text = JSON.stringify(value);
+    text = JSON.stringify(value, (_, part: { readonly buffer?: unknown } | null) => (part?.buffer ? part.constructor.name : part));
   } catch {
     // A cycle or a toJSON that throws: the type must do.
   }

@@ -29,5 +29,5 @@ export const now = (): number => globals.performance.now();
 /** Throws the signal's reason when it has been aborted. */
 export function throwIfAborted(signal: AbortSignalLike | undefined): void {
   // The reason is the caller's own: an Error by default, anything on request.
-  if (signal?.aborted === true) throw signal.reason;
+  if (signal?.aborted) throw signal.reason;
 }

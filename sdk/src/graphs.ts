@@ -28,9 +28,9 @@ export function createGraphs(bundle: Bundle): Graphs {
   let disposed: Promise<void> | undefined;
 
   const session = async (graph: GraphName): Promise<Session> => {
-    if (disposed !== undefined) throw new ArgumentError(`The model of ${bundle.location} has been disposed of: open it again.`);
+    if (disposed) throw new ArgumentError(`The model of ${bundle.location} has been disposed of: open it again.`);
     const known = sessions.get(graph);
-    if (known !== undefined) return known;
+    if (known) return known;
     const loading = bundle.load(graph);
     sessions.set(graph, loading);
     // A load that failed, for want of memory say, may be tried again.
@@ -41,7 +41,7 @@ export function createGraphs(bundle: Bundle): Graphs {
   const track = async <T>(graph: GraphName, samples: number, start: (loaded: Session, defaults: Readonly<Record<string, Tensor>>) => Promise<T>): Promise<T> => {
     const loaded = await session(graph);
     // Disposal may have begun while the graph was loading.
-    if (disposed !== undefined) await session(graph);
+    if (disposed) await session(graph);
     const under = start(loaded, defaultsOf(bundle.manifest, loaded, samples));
     running.add(under);
     try {
@@ -97,7 +97,7 @@ const wrong = (graph: GraphName, name: string, actual: string, shape: readonly n
 function checked(graph: GraphName, name: string, tensor: Tensor | undefined, shape: readonly number[]): FloatTensor {
   // A generator makes bytes, the only ones; nothing but `verify` runs it.
   if (!(tensor?.data instanceof (graph === 'generator' ? Uint8Array : Float32Array)) || tensor.data.length !== sizeOf(shape)) {
-    const actual = tensor === undefined ? 'nothing' : `${tensor.data.constructor.name} of shape ${showShape(tensor.shape)}`;
+    const actual = tensor ? `${tensor.data.constructor.name} of shape ${showShape(tensor.shape)}` : 'nothing';
     throw wrong(graph, name, actual, shape);
   }
   // [N, 1] and [N] are the same data; the shape is the format's.

@@ -17,7 +17,7 @@ export const maxManifestBytes = 16 * 2 ** 20;
 /** Largest number of elements in one sample: room for 3 × 2048². */
 const maxElements = 2 ** 24;
 const steps = (min: number): Check<number> => integer(min, 1_000_000);
-const vectorPattern = /^verify\/[A-Za-z0-9_][A-Za-z0-9._-]{0,99}\.npy$/;
+const vectorPattern = /^verify\/\w[\w.-]{0,99}\.npy$/;
 
 const fail: Fail = (...found) => {
   throw new BundleError(`manifest.json: ${complaint(...found)}`);
@@ -46,7 +46,7 @@ const files: Check<Readonly<Record<string, FileRecord>>> = (value, field) => {
   const foreign = names.find((name) => !known.includes(name) && !vectorPattern.test(name));
   if (foreign !== undefined) fail(`a name in ${field}`, foreign, `${known.join(', ')} or verify/<name>.npy`);
   const missing = Object.values(graphFiles).find((name) => !names.includes(name));
-  if (missing !== undefined) throw new BundleError(`manifest.json: ${field} lacks ${missing}, which every bundle holds.`);
+  if (missing) throw new BundleError(`manifest.json: ${field} lacks ${missing}, which every bundle holds.`);
   return dictionary(object<FileRecord>({ size: integer(0), sha256: pattern(/^[0-9a-f]{64}$/, '64 hexadecimal digits in lower case') }))(value, field, fail);
 };
 
@@ -95,7 +95,7 @@ const vectorOf = (listed: Manifest['files']): Check<VerificationVector> => (valu
     graph: () => graph, inputs: tensors([...inputs, ...extraInputs]), outputs: tensors(outputs), tolerance: optional(tolerance),
   })(value, field, fail);
   const missing = inputs.find((name) => !Object.hasOwn(vector.inputs, name));
-  return missing === undefined ? vector : fail(`${field}.inputs`, vector.inputs, `a file for every input of ${graph}; ${missing} is missing`);
+  return missing ? fail(`${field}.inputs`, vector.inputs, `a file for every input of ${graph}; ${missing} is missing`) : vector;
 };
 
 /**

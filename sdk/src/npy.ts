@@ -8,6 +8,7 @@ import { accept, argument, complaint, integer, list, object, show } from './chec
 import type { Fail } from './check.js';
 import { ArgumentError, FormatError } from './errors.js';
 import type { Tensor, TensorData } from './runtime.js';
+import { sizeOf } from './tensor.js';
 
 /** The arrays of each element type, by its name in a file. */
 const elementTypes: Readonly<Record<string, { readonly BYTES_PER_ELEMENT: number; new (buffer: ArrayBuffer): TensorData }>> = {
@@ -18,11 +19,6 @@ const magic = '\x93NUMPY';
 /** NumPy has at most so many axes. */
 const shapes = list(integer(0), 64);
 
-/** Number of elements; may exceed the safe integers, and is then only good for comparison. */
-function product(shape: readonly number[]): number {
-  return shape.includes(0) ? 0 : shape.reduce((size, extent) => size * extent, 1);
-}
-
 const latin1 = (bytes: Uint8Array): string => String.fromCharCode(...bytes);
 
 /**
@@ -30,7 +26,7 @@ const latin1 = (bytes: Uint8Array): string => String.fromCharCode(...bytes);
  * @throws {ArgumentError} when shape and data do not agree
  */
 export function encodeNpy({ shape, data }: Tensor): Uint8Array {
-  if (product(argument('shape', shape, shapes)) !== data.length) throw new ArgumentError(`A tensor of shape [${shape.join(', ')}] cannot hold ${data.length} elements.`);
+  if (sizeOf(argument('shape', shape, shapes)) !== data.length) throw new ArgumentError(`A tensor of shape [${shape.join(', ')}] cannot hold ${data.length} elements.`);
   // A Python tuple: one element wants a comma after it.
   const tuple = shape.length === 1 ? `(${shape[0]!},)` : `(${shape.join(', ')})`;
   const header = `{'descr': '${Object.keys(elementTypes).find((descr) => data instanceof elementTypes[descr]!)!}', 'fortran_order': False, 'shape': ${tuple}, }`;
@@ -105,7 +101,8 @@ export function decodeNpyHeader(bytes: Uint8Array, size: number, what: string): 
 
   const { descr, shape } = parseHeader(latin1(bytes.subarray(version === 1 ? 10 : 12, dataStart)), fail);
   const type = elementTypes[descr]!;
-  const expected = product(shape) * type.BYTES_PER_ELEMENT;
+  // Of absurd extents the product may be infinite, or with a 0 no number.
+  const expected = (sizeOf(shape) || 0) * type.BYTES_PER_ELEMENT;
   if (size - dataStart !== expected) fail('the number of bytes after the header', size - dataStart, `${expected} for ${descr} of shape (${shape.join(', ')})`);
   return { shape, elementBytes: type.BYTES_PER_ELEMENT, dataStart, decode: (buffer) => new type(buffer) };
 }
@@ -118,8 +115,6 @@ export function decodeNpyHeader(bytes: Uint8Array, size: number, what: string): 
  */
 export function decodeNpy(bytes: Uint8Array, what: string): Tensor {
   const { shape, dataStart, decode } = decodeNpyHeader(bytes, bytes.length, what);
-  // A fresh buffer, since views of several bytes must be aligned.
-  const own = new Uint8Array(bytes.length - dataStart);
-  own.set(bytes.subarray(dataStart));
-  return { shape, data: decode(own.buffer) };
+  // A copy, since views of several bytes must be aligned.
+  return { shape, data: decode(new Uint8Array(bytes.subarray(dataStart)).buffer) };
 }

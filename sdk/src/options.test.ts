@@ -40,14 +40,19 @@ describe('options of sample', () => {
     [{ eta: Infinity }, 'eta is Infinity; allowed: a finite number of at least 0.'],
     [{ eta: -1 }, 'eta is -1'],
     [{ nu: NaN }, 'nu is NaN'],
-    [{ x0: [1, 2] }, 'x0 is [1,2]; allowed: a tensor { shape, data } of shape [N, 2] whose data is a Float32Array.'],
-    [{ x0: { shape: [1, 2], data: new Float64Array(2) } }, 'whose data is a Float32Array.'],
+    [{ x0: [1, 2] }, 'x0 is [1,2]; allowed: { shape: [N, 2], data: Float32Array }.'],
+    [{ x0: { shape: [1, 2], data: new Float64Array(2) } }, 'x0 is {"shape":[1,2],"data":"Float64Array"}; allowed: { shape: [N, 2], data: Float32Array }.'],
     [{ x0: tensor([3, 3]) }, 'x0 has shape [3, 3]; allowed: [N, 2].'],
     [{ x0: tensor([0, 2]) }, 'x0 has shape [0, 2]; allowed: [N, 2].'],
     [{ x0: tensor([3, 2], 5) }, 'x0 has 5 elements; its shape [3, 2] makes 6.'],
     [{ x0: tensor([3, 2]), count: 4 }, 'x0 has shape [3, 2]; allowed: [4, 2].'],
     [{ noise: tensor([16, 1, 2]) }, 'noise has shape [16, 1, 2]; allowed: [17, 1, 2].'],
     [{ noise: tensor([17, 2]), count: 1 }, 'noise has shape [17, 2]; allowed: [17, 1, 2].'],
+    [{ signal: new AbortController() }, 'signal is {}; allowed: an AbortSignal.'],
+    [{ signal: null }, 'signal is null'],
+    [{ weights: 0 }, 'weights is 0; allowed: an array of at most 1000 entries.'],
+    [{ weights: null }, 'weights is null'],
+    [{ class: null }, 'class and scale need a guided bundle'],
     [{ steps: 100 }, 'Unknown option "steps"; allowed: count, seed, first, K, kappa, eta, nu, x0, noise, signal, class, scale, weights, batch, onStep.'],
   ] satisfies [unknown, string][]).map(([options, message]) => [message, options] as const))('are refused: %s', async (message, options) => {
     await expect(model.sample(options as SampleOptions)).rejects.toThrow(ArgumentError);
@@ -60,6 +65,10 @@ describe('options of sample', () => {
     [{ kappa: -2 }, 'kappa is -2'],
   ])('are refused by flow: %j', async (options, message) => {
     await expect(model.flow(options as FlowOptions).next()).rejects.toThrow(message);
+  });
+
+  it('are not written out in the message where they are large', async () => {
+    await expect(model.score({ shape: [1, 2], data: new Float64Array(2 ** 24) })).rejects.toThrow('x is {"shape":[1,2],"data":"Float64Array"}');
   });
 
   it('are refused by the other methods', async () => {

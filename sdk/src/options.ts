@@ -1,7 +1,7 @@
 /**
  * Options of sampling, as callers give them and as the sampler wants them: checked and completed once, here.
  */
-import { argument, failArgument, finite, integer, list, show } from './check.js';
+import { accept, argument, failArgument, finite, integer, list, optional, show } from './check.js';
 import type { Check } from './check.js';
 import { ArgumentError } from './errors.js';
 import type { AbortSignalLike } from './globals.js';
@@ -58,8 +58,8 @@ export interface FlowSettings extends PriorOptions {
 export interface SampleOptions extends FlowSettings {
   /** Samples that go through the network together. No result depends on it. @default about 65,536 elements, 8 to 4,096 samples */
   readonly batch?: number;
-  /** Called after every step, in order; steps that ran in one graph are reported together. What it throws ends the sampling. */
-  readonly onStep?: (progress: Progress) => void;
+  /** Called after every step, in order; steps that ran in one graph are reported together. What it throws ends the sampling; a promise is waited for. */
+  readonly onStep?: (progress: Progress) => unknown;
 }
 
 /** Options of `Model.flow`. */
@@ -101,8 +101,8 @@ export function settingsOf(manifest: Manifest, options: SampleOptions, extra: re
   rejectUnknown(options, [...settingNames, ...extra]);
   const { sampleShape } = manifest;
   const elements = sizeOf(sampleShape);
-  const x0 = options.x0 === undefined ? undefined : checkTensor('x0', options.x0, [options.count ?? null, ...sampleShape]);
-  const { count, seed, first } = rangeOf(manifest, options, x0?.shape[0] ?? (typeof options.class === 'object' ? options.class.length : undefined));
+  const x0 = options.x0 && checkTensor('x0', options.x0, [options.count ?? null, ...sampleShape]);
+  const { count, seed, first } = rangeOf(manifest, options, x0?.shape[0] ?? (options.class as readonly number[] | undefined)?.length);
   const given = (name: 'K' | 'kappa' | 'eta' | 'nu', check: Check<number>): number => argument(name, options[name] ?? manifest[name], check);
   const K = given('K', integer(0, maxSteps));
   const kappa = given('kappa', integer(0, maxSteps));
@@ -111,21 +111,22 @@ export function settingsOf(manifest: Manifest, options: SampleOptions, extra: re
     batch: Math.min(count, argument('batch', options.batch ?? defaultBatch(elements), integer(1))),
     eta: given('eta', finite(0)),
     nu: given('nu', finite(0)),
-    noise: options.noise === undefined || K + kappa === 0 ? undefined : checkTensor('noise', options.noise, [K + kappa, count, ...sampleShape]),
-    signal: options.signal,
+    noise: options.noise && K + kappa ? checkTensor('noise', options.noise, [K + kappa, count, ...sampleShape]) : undefined,
+    signal: argument('signal', options.signal, optional(accept((signal) => typeof (signal as Partial<AbortSignalLike> | null)?.aborted === 'boolean', 'an AbortSignal'))),
     extras: extrasOf(manifest, options, count),
   };
 }
 
 /** What a composed bundle's graphs want besides; the rest of the defaults is in graphs.ts. */
 function extrasOf({ guidance, mixture }: Manifest, { class: classes, scale, weights }: SampleOptions, count: number): Settings['extras'] {
-  if (guidance === undefined && (classes ?? scale) !== undefined) throw new ArgumentError('class and scale need a guided bundle: compose this one with a classifier.');
-  const y = classes === undefined ? undefined : argument('class', typeof classes === 'number' ? [classes] : classes, list(integer(-1, guidance!.classes - 1), 2 ** 32));
+  if (guidance === undefined && (classes !== undefined || scale !== undefined)) throw new ArgumentError('class and scale need a guided bundle: compose it with a classifier.');
+  const y = classes === undefined ? undefined : argument('class', [classes].flat(), list(integer(-1, guidance!.classes - 1), 2 ** 32));
   if (y && typeof classes !== 'number' && y.length !== count) failArgument('class', `a list of ${y.length}`, `one class, or one for each of the ${count} samples`);
-  if (weights !== undefined && weights.length !== mixture?.length) failArgument('weights', weights, `${mixture?.length ?? 'no'} numbers for this bundle`);
+  const shares = argument('weights', weights, optional(list(finite(), 1000)));
+  if (shares && shares.length !== mixture?.length) failArgument('weights', shares, `${mixture?.length ?? 'no'} numbers for this bundle`);
   const fixed = {
     ...(scale !== undefined && { phi: scalar(argument('scale', scale, finite())) }),
-    ...(weights && { weights: floatTensor(Float32Array.from(argument('weights', weights, list(finite(), 1000))), [weights.length]) }),
+    ...(shares && { weights: floatTensor(Float32Array.from(shares), [shares.length]) }),
   };
   return (done, size) => ({
     ...fixed, ...(y && { y: { shape: [size], data: y.length === 1 ? new BigInt64Array(size).fill(BigInt(y[0]!)) : BigInt64Array.from(y.slice(done, done + size), BigInt) } }),

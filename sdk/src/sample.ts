@@ -15,7 +15,7 @@ import type { Pace, Plan, PlanName } from './plan.js';
 import { choosePlan, hostOf } from './plan.js';
 import { runFlow } from './sampler.js';
 import type { State } from './sampler.js';
-import type { FloatTensor, Runtime } from './runtime.js';
+import type { FloatTensor, Runtime, Tensor } from './runtime.js';
 import { allocate, floatTensor, sizeOf } from './tensor.js';
 
 /** What sampling took. */
@@ -91,24 +91,25 @@ export async function sample(engine: Engine, options: SampleOptions): Promise<Sa
   for (let done = 0; done < count; done += batch) {
     const size = Math.min(batch, count - done);
     const x0 = await startOf(engine, settings, done, size);
-    const startSteps = now();
     let x = x0;
     let reported = 0;
+    let resumed = now();
     for await (const state of runFlow(batchOf(settings, plan, x0, done, () => K + kappa))) {
       // One read-back, at the end.
       if (state.step === K + kappa) x = await hostOf(state.x);
-      for (; reported < state.step; reported++) options.onStep?.({ step: reported + 1, of: K + kappa, samples: done + size, count });
+      stepping += now() - resumed;
+      for (; reported < state.step; reported++) await options.onStep?.({ step: reported + 1, of: K + kappa, samples: done + size, count });
+      resumed = now();
     }
-    stepping += now() - startSteps;
     // onStep may have aborted after the last call of the engine.
     throwIfAborted(settings.signal);
-    if (samples === undefined) samples = x.data;
-    else samples.set(x.data, done * elements);
+    if (samples) samples.set(x.data, done * elements);
+    else samples = x.data;
   }
   clampInPlace(samples!, valueRange);
   return {
     samples: floatTensor(samples!, [count, ...sampleShape]),
-    statistics: statisticsOf(engine, settings, plan, now() - start, stepping / Math.ceil(count / batch)),
+    statistics: statisticsOf(engine, settings, plan, now() - start, (stepping * batch) / count),
   };
 }
 
@@ -123,7 +124,7 @@ export async function* flow(engine: Engine, options: FlowOptions): AsyncGenerato
     const copy = 'data' in x ? floatTensor(x.data.slice(), x.shape) : await hostOf(x);
     if (step === of) clampInPlace(copy.data, engine.manifest.valueRange);
     const stage = step === 0 ? 'prior' : step <= settings.K ? 'bridging' : 'refinement';
-    return { step, of, stage, x: copy, ...(logRatio === true && { logRatio: await scoreOf(engine, copy) }) };
+    return { step, of, stage, x: copy, ...(logRatio === true && { logRatio: await scoreOf(engine, copy, settings.extras(0, 1)['weights']) }) };
   };
   const x0 = await startOf(engine, settings, 0, settings.count);
   const nextStop = (k: number): number => Math.min(of, (Math.floor(k / stride) + 1) * stride);
@@ -145,26 +146,27 @@ async function begin(engine: Engine, options: SampleOptions, extra: readonly str
   return [settings, await choosePlan(engine, settings.eta, settings.nu)];
 }
 
-/** log q/p of every sample of x. */
-export async function scoreOf({ graphs }: Engine, x: FloatTensor): Promise<Float32Array> {
-  return (await graphs.run('ratio', { x }, { logRatio: x.shape.slice(0, 1) })).logRatio.data;
+/** log q/p of every sample of x. @param weights of a composed bundle's estimators. @default the manifest's */
+export async function scoreOf({ graphs }: Engine, x: FloatTensor, weights?: Tensor): Promise<Float32Array> {
+  return (await graphs.run('ratio', { x, ...(weights && { weights }) }, { logRatio: x.shape.slice(0, 1) })).logRatio.data;
 }
 
 /** x₀ of samples `done` to `done + size − 1` of the call: given, or drawn from the prior. */
 async function startOf(engine: Engine, { x0, seed, first }: Settings, done: number, size: number): Promise<FloatTensor> {
-  if (x0 === undefined && engine.manifest.prior.kind === 'source') {
-    throw new ArgumentError(`${engine.manifest.name} starts from samples of another domain: give them as x0, [count, ${engine.manifest.sampleShape.join(', ')}].`);
+  const { name, prior, sampleShape } = engine.manifest;
+  if (x0) {
+    if (size === x0.shape[0]) return x0;
+    const elements = sizeOf(sampleShape);
+    return floatTensor(x0.data.subarray(done * elements, (done + size) * elements), [size, ...sampleShape]);
   }
-  if (x0 === undefined) return drawPrior(engine, seed, first + done, size);
-  if (size === x0.shape[0]) return x0;
-  const elements = sizeOf(engine.manifest.sampleShape);
-  return floatTensor(x0.data.subarray(done * elements, (done + size) * elements), [size, ...engine.manifest.sampleShape]);
+  if (prior.kind === 'source') throw new ArgumentError(`${name} starts from samples of another domain: give them as x0, [count, ${sampleShape.join(', ')}].`);
+  return drawPrior(engine, seed, first + done, size);
 }
 
 function batchOf({ seed, first, noise, K, kappa, signal, extras }: Settings, plan: Plan, x0: FloatTensor, done: number, nextStop: (k: number) => number): Parameters<typeof runFlow>[0] {
   const count = x0.shape[0]!;
   const elements = x0.data.length / count;
-  const source = noise === undefined ? seededNoise(seed, { first: first + done, count, elements }) : givenNoise(noise, { first: done, count, elements });
+  const source = noise ? givenNoise(noise, { first: done, count, elements }) : seededNoise(seed, { first: first + done, count, elements });
   return { x0, steps: K + kappa, noise: source, plan, nextStop, signal, extras: extras(done, count) };
 }
 
@@ -177,7 +179,7 @@ function statisticsOf({ runtime }: Engine, { count, K, kappa }: Settings, plan: 
 }
 
 function clampInPlace(data: Float32Array, range: readonly [number, number] | null): void {
-  if (range === null) return;
+  if (!range) return;
   const [low, high] = range;
   // Not Math.min and Math.max: a NaN must stay one, and this is three times faster.
   for (let i = 0; i < data.length; i++) {

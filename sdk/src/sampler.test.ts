@@ -225,10 +225,21 @@ describe('the sampler', () => {
     expect(await sampled({}, files)).toEqual([['prior', graph], samples]);
   });
 
-  it('ends when onStep throws', async () => {
+  it('ends when onStep throws, at once or later', async () => {
     const model = await open();
     const stop = new Error('stop');
     await expect(model.sample({ onStep: () => { throw stop; } })).rejects.toBe(stop);
+    await expect(model.sample({ onStep: () => Promise.reject(stop) })).rejects.toBe(stop);
+  });
+
+  it('measures steps of full batches, without what onStep takes', async () => {
+    const model = await open();
+    const busy = (milliseconds: number): void => {
+      for (const end = performance.now() + milliseconds; performance.now() < end;);
+    };
+    const { statistics } = await model.sample({ count: 3, batch: 2, K: 2, kappa: 0, onStep: () => busy(20) });
+    expect(statistics.milliseconds).toBeGreaterThan(80);
+    expect(statistics.millisecondsPerStep).toBeLessThan(10);
   });
 
   it('draws a uniform prior where the manifest says so', async () => {

@@ -33,7 +33,7 @@ export const showShape = (shape: readonly (number | null)[]): string => `[${shap
 export function checkTensor(what: string, tensor: Tensor, shape: readonly (number | null)[]): FloatTensor {
   const given = tensor as Tensor | null | undefined;
   if (!Array.isArray(given?.shape) || !(given.data instanceof Float32Array)) {
-    return failArgument(what, tensor, `a tensor { shape, data } of shape ${showShape(shape)} whose data is a Float32Array`);
+    return failArgument(what, tensor, `{ shape: ${showShape(shape)}, data: Float32Array }`);
   }
   const fits = given.shape.length === shape.length && given.shape.every((extent: unknown, axis) =>
     Number.isSafeInteger(extent) && (extent as number) >= 1 && (shape[axis] === null || extent === shape[axis]));

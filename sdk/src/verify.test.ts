@@ -63,8 +63,22 @@ describe('verify', () => {
 
   it('fails, saying why, where a graph does not run or returns another shape', async () => {
     expect((await verify({}, { onRun: () => { throw new Error('kernel not found'); } })).checks[1]).toEqual(
-      { graph: 'gradient', output: 'drift', error: NaN, allowed: 0, passed: false, message: 'gradient.onnx failed on cpu: kernel not found' });
+      { graph: 'gradient', output: 'drift', provider: '', error: NaN, allowed: 0, passed: false, message: 'gradient.onnx failed on cpu: kernel not found' });
     expect((await verify({ logRatio: [1, 2, 3] })).checks[0]!.message).toContain('gradient.onnx returned Float32Array of shape [2] as logRatio; expected: Float32Array of shape [3].');
+  });
+
+  it('names the provider of each check', async () => {
+    const { provider, checks } = await verify({});
+    expect(provider).toBe('cpu');
+    expect(new Set(checks.map((check) => check.provider))).toEqual(new Set(['cpu']));
+  });
+
+  it('rejects once the model is disposed of', async () => {
+    const files = { 'verify/x.npy': encodeNpy(x), 'verify/y.npy': encodeNpy({ shape: [2], data: Float32Array.from(logRatio) }) };
+    const vector = { graph: 'ratio', inputs: { x: 'verify/x.npy' }, outputs: { logRatio: 'verify/y.npy' } };
+    const model = await openBundle(await fakeSource({ ...fakeManifest(), verification: [vector] }, files), fakeRuntime());
+    await model.dispose();
+    await expect(model.verify()).rejects.toThrow('has been disposed of');
   });
 
   it('does not pass a bundle without vectors', async () => {

@@ -2,7 +2,7 @@
  * Does this runtime compute what the bundle's author computed? Runs every verification vector and compares.
  */
 import type { Bundle, SelfTest } from './bundle.js';
-import { BundleError, messageOf } from './errors.js';
+import { RuntimeError, messageOf } from './errors.js';
 import { runSession } from './graphs.js';
 import type { Graphs } from './graphs.js';
 import type { GraphName, VerificationVector } from './manifest.js';
@@ -14,6 +14,8 @@ import { checkTensor, showShape } from './tensor.js';
 export interface Check {
   readonly graph: GraphName;
   readonly output: string;
+  /** The execution provider that ran it; empty where none did. */
+  readonly provider: string;
   /** Largest |actual − expected|; NaN when there is nothing to compare, or a NaN in it. */
   readonly error: number;
   /** Largest error allowed: absolute + relative · max|expected|. */
@@ -25,7 +27,7 @@ export interface Check {
 
 /** What `Model.verify` found. */
 export interface Verification {
-  /** The execution provider that really ran. */
+  /** The execution provider that really ran, the first where several did. */
   readonly provider: string;
   readonly runtime: string;
   /** Every check passed, and there was at least one. */
@@ -37,19 +39,16 @@ export interface Verification {
 /** `Model.verify`. */
 export async function verify(bundle: Bundle, runtime: Runtime, graphs: Graphs): Promise<Verification> {
   const checks: Check[] = [];
-  let provider = '';
   for (const vector of bundle.manifest.verification) {
     try {
-      const session = await graphs.session(vector.graph);
-      provider ||= session.provider;
-      checks.push(...await checkVector(bundle, vector, session.provider, (feeds, shapes) => graphs.run(vector.graph, feeds, shapes)));
+      checks.push(...await checkVector(bundle, vector, (await graphs.session(vector.graph)).provider, (feeds, shapes) => graphs.run(vector.graph, feeds, shapes)));
     } catch (cause) {
-      // A damaged bundle is no finding about the runtime.
-      if (cause instanceof BundleError) throw cause;
-      checks.push(...Object.keys(vector.outputs).map((output) => ({ graph: vector.graph, output, error: NaN, allowed: 0, passed: false, message: messageOf(cause) })));
+      // A damaged bundle, or a model that has been disposed of, is no finding about the runtime.
+      if (!(cause instanceof RuntimeError)) throw cause;
+      checks.push(...Object.keys(vector.outputs).map((output) => ({ graph: vector.graph, output, provider: '', error: NaN, allowed: 0, passed: false, message: messageOf(cause) })));
     }
   }
-  return { provider, runtime: runtime.name, passed: checks.length > 0 && checks.every((check) => check.passed), checks, warnings: [...runtime.warnings] };
+  return { provider: checks[0]?.provider ?? '', runtime: runtime.name, passed: checks.length > 0 && checks.every((check) => check.passed), checks, warnings: [...runtime.warnings] };
 }
 
 /** Runs the vectors of one graph on a session that has just been made of it. */
@@ -82,6 +81,6 @@ async function checkVector(bundle: Bundle, { graph, inputs, outputs, tolerance: 
       largest = Math.max(largest, Math.abs(wanted[i]!));
     }
     const allowed = tolerance.absolute + tolerance.relative * largest;
-    return { graph, output, error, allowed, passed: error <= allowed };
+    return { graph, output, provider, error, allowed, passed: error <= allowed };
   });
 }

@@ -114,6 +114,9 @@ describe('a composed bundle', () => {
       expect(relativeError(samples.data, expected)).toBeLessThan(1e-6);
     }
     const ratio = await model.score(points);
+    for await (const { step, logRatio } of model.flow({ ...options, weights: [2.5, 0], logRatio: true })) {
+      if (step === 0) expect(relativeError(logRatio!, ratio.map((value) => 2 * value))).toBeLessThan(1e-6);
+    }
     await using single = await open(join(folder, 'points'));
     expect(relativeError(ratio, (await single.score(points)).map((value) => 1.25 * value))).toBeLessThan(1e-6);
   });

@@ -139,6 +139,10 @@ describe('fillFlowNormals', () => {
     }
   });
 
+  it.each([-1, 0.5, NaN, 2 ** 32])('refuses step %d', (step) => {
+    expect(() => fillFlowNormals(new Float32Array(7), { seed: 1, step, steps: 1 }, { count: 1, elements: 7 })).toThrow(`step is ${step}; allowed: an integer from 0 to 4294967295.`);
+  });
+
   it('wants an array of steps · count · elements', () => {
     expect(() => fillFlowNormals(new Float32Array(71), { seed: 1, step: 0, steps: 2 }, { count: 5, elements: 7 })).toThrow(ArgumentError);
   });

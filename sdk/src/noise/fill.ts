@@ -5,7 +5,7 @@
 import { accept, argument, integer } from '../check.js';
 import { noiseKernel } from './kernel.js';
 import type { NoiseStream, Seed } from './stream.js';
-import { purposes, seedKey, streamKey } from './stream.js';
+import { purposes, seedKey, streamKey, word } from './stream.js';
 
 /** Which samples, and how large each is. */
 export interface NoiseRange {
@@ -103,6 +103,7 @@ export function fillNormals(out: Float32Array, stream: NoiseStream, range: Noise
  * @throws {ArgumentError} as `fillNormals`
  */
 export function fillFlowNormals(out: Float32Array, { seed, step, steps }: { readonly seed: Seed; readonly step: number; readonly steps: number }, range: NoiseRange): void {
+  argument('step', step, word);
   const checked = checkRange(out.length / steps, range);
   const [low, high] = seedKey(seed);
   // The steps' keys are blocks of the seed's key with consecutive counters (purpose, step): the kernel makes them too.

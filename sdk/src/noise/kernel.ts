@@ -79,7 +79,7 @@ let known: Kernel | undefined;
 
 /** The kernel of this platform, made at the first call. */
 export function noiseKernel(): Kernel {
-  if (known === undefined) {
+  if (!known) {
     try {
       known = vectorKernel();
     } catch {

@@ -34,7 +34,8 @@ export interface NoiseStream {
   readonly step: number;
 }
 
-const word = integer(0, 2 ** 32 - 1);
+/** A 32-bit word, as a purpose or a step is one. */
+export const word = integer(0, 2 ** 32 - 1);
 
 /**
  * The seed as a bigint in [0, 2⁶⁴).

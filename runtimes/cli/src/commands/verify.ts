@@ -27,10 +27,13 @@ async function run(bundle: string, { provider: wanted, threads }: Options, conte
     }
     const model = await openBundle(await bundleSource(bundle), createRuntime({ providers: [provider], ...(threads !== undefined && { threads }) }), { selfTest: false });
     const result = await model.verify().finally(() => model.dispose());
+    // What another provider computed says nothing about this one.
+    const checks = result.checks.map((check) => (check.provider === provider || !check.passed ? check : { ...check, passed: false, message: `ran on ${check.provider}, since ${provider} does not run it` }));
+    const passed = result.passed && checks.every((check) => check.passed);
     for (const warning of result.warnings) context.note(`warning: ${warning}`);
-    context.print(`${provider}: ${result.checks.length === 0 ? 'the bundle has no verification vectors' : result.passed ? 'passed' : 'FAILED'} (${result.runtime}; ${summary(result.checks)})`);
-    for (const line of lines(result.checks)) context.print(line);
-    if (!result.passed) context.fail();
+    context.print(`${provider}: ${checks.length === 0 ? 'the bundle has no verification vectors' : passed ? 'passed' : 'FAILED'} (${result.runtime}; ${summary(checks)})`);
+    for (const line of lines(checks)) context.print(line);
+    if (!passed) context.fail();
   }
 }
 
