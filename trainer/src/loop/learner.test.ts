@@ -4,7 +4,7 @@ import type { LayersModel } from '@tensorflow/tfjs';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { loadTensorFlow } from '../backend/load-tensorflow.js';
 import type { TensorFlow } from '../backend/tensorflow.js';
-import { createEstimator } from '../estimators/create-estimator.js';
+import { createEstimator, initialize } from '../estimators/create-estimator.js';
 import { createLearner, type Learner } from './learner.js';
 
 let tf: TensorFlow;
@@ -82,6 +82,33 @@ describe('state', () => {
     expect(saved.get('weights/head/kernel')).not.toEqual(one.learner.state().get('weights/head/kernel'));
     one.dispose();
     other.dispose();
+  });
+
+  it('has every weight of sub-models whose layers have the same names, also where two share a layer', () => {
+    const nested = (seed: number): { network: LayersModel; learner: Learner } => {
+      const [x, shared] = [tf.input({ shape: [2] }), tf.layers.dense({ units: 3, name: 'shared' })];
+      const branch = (): LayersModel => {
+        const input = tf.input({ shape: [2] });
+        const hidden = tf.layers.dense({ units: 3, name: 'fc1', activation: 'elu' }).apply(shared.apply(input)) as typeof input;
+        return tf.model({ inputs: input, outputs: tf.layers.dense({ units: 1, name: 'fc2' }).apply(tf.layers.batchNormalization({ name: 'norm' }).apply(hidden)) as typeof input });
+      };
+      const network = tf.model({ inputs: x, outputs: tf.layers.add().apply([branch(), branch()].map((one) => one.apply(x) as typeof x)) as typeof x });
+      initialize(tf, network, seed);
+      return { network, learner: createLearner(tf, network, { pairing: pairingOf('lr-kl'), sampleShape: [2], ema: 0.9, beta1: 0.9, beta2: 0.999 }) };
+    };
+    const [one, other] = [nested(3), nested(77)];
+    const keys = [...one.learner.state().keys()].filter((name) => name.startsWith('weights/'));
+    expect(keys.slice(0, 8)).toEqual(['shared/kernel', 'shared/bias', 'fc1/kernel', 'fc1/bias', 'norm/gamma', 'norm/beta', 'fc2/kernel', 'fc2/bias'].map((name) => `weights/${name}`));
+    expect(keys.slice(8)).toEqual(['fc1/kernel~2', 'fc1/bias~2', 'norm/gamma~2', 'norm/beta~2', 'fc2/kernel~2', 'fc2/bias~2'].map((name) => `weights/${name}`));
+    for (let t = 0; t < 3; t++) step(one.learner, t);
+    other.learner.restore(one.learner.state());
+    expect(weightsOf(other.network)).toEqual(weightsOf(one.network));
+    for (let t = 3; t < 6; t++) expect(step(other.learner, t)).toEqual(step(one.learner, t));
+    expect(other.learner.state()).toEqual(one.learner.state());
+    for (const { network, learner } of [one, other]) {
+      learner.dispose();
+      network.dispose();
+    }
   });
 
   it('names what does not fit', () => {

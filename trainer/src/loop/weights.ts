@@ -36,7 +36,9 @@ export interface Weights extends TrainedWeights {
 
 export function trainWeights(tf: TensorFlow, network: LayersModel, options: WeightsOptions): Weights {
   const { ema } = options;
-  const weights = network.trainableWeights;
+  // Once each: a layer that two sub-models share is listed by both.
+  const weights = [...new Set(network.trainableWeights)];
+  const names = uniqueNames(weights);
   const variableOf = (weight: (typeof weights)[number]): Variable => {
     const variable = weight.read();
     if (!(variable instanceof tf.Variable)) throw new TrainingError(`Weight ${weight.originalName} is no variable and cannot be trained.`);
@@ -46,13 +48,15 @@ export function trainWeights(tf: TensorFlow, network: LayersModel, options: Weig
   const adam = createAdam(tf, variables, options);
   const averages = ema > 0 ? variables.map((variable) => tf.tidy(() => tf.variable(variable.clone(), false))) : variables;
   // What moves without a gradient: vectors of spectral normalisation, moving moments of a user's network.
-  const buffers = network.nonTrainableWeights.map((weight): [string, Variable] => [`buffers/${weight.originalName}`, variableOf(weight)]);
+  const fixed = [...new Set(network.nonTrainableWeights)];
+  const fixedNames = uniqueNames(fixed);
+  const buffers = fixed.map((weight, index): [string, Variable] => [`buffers/${fixedNames[index]!}`, variableOf(weight)]);
   const spectral = spectralLayersOf(network);
-  const named = (): [string, Variable][] => [...weights.flatMap((weight, index): [string, Variable][] => [
-    [`weights/${weight.originalName}`, variables[index]!],
-    ...(ema > 0 ? [[`ema/${weight.originalName}`, averages[index]!] as [string, Variable]] : []),
-    [`adam.m/${weight.originalName}`, adam.moments[index]!.m],
-    [`adam.v/${weight.originalName}`, adam.moments[index]!.v],
+  const named = (): [string, Variable][] => [...names.flatMap((name, index): [string, Variable][] => [
+    [`weights/${name}`, variables[index]!],
+    ...(ema > 0 ? [[`ema/${name}`, averages[index]!] as [string, Variable]] : []),
+    [`adam.m/${name}`, adam.moments[index]!.m],
+    [`adam.v/${name}`, adam.moments[index]!.v],
   ]), ...buffers];
 
   /** Values that are kept for the gradient are gone when it returns. */
@@ -115,4 +119,18 @@ export function trainWeights(tf: TensorFlow, network: LayersModel, options: Weig
       if (ema > 0) tf.dispose(averages);
     },
   };
+}
+
+/**
+ * Names of weights in a checkpoint: as their layers call them, which is the same in every process, with a number where sub-models have
+ * layers of one name.
+ */
+function uniqueNames(weights: readonly { readonly originalName: string }[]): string[] {
+  const taken = new Set<string>();
+  for (const { originalName } of weights) {
+    let name = originalName;
+    for (let number = 2; taken.has(name); number++) name = `${originalName}~${number}`;
+    taken.add(name);
+  }
+  return [...taken];
 }
