@@ -91,7 +91,7 @@ export async function runClassifier(config: ClassifierConfig, options: IterateOp
     for (const warning of tensorflow.warnings) onMessage?.(warning);
     onMessage?.(`Learning: ${tensorflow.description}. ${names.length} classes: ${names.join(', ')}.`);
     const record = await iterate({
-      config, learner,
+      config, learner, stepSettings: 'training.learningRate',
       openLog: (from) => openRecord(out, from, classifierRecord(assembly, runtime, () => latest)),
       train: (from, to, abort, stepFactor) => trainClassifier(assembly, from, to, abort, stepFactor),
       diagnose: (rows) => explosion(rows, Math.log(names.length)),

@@ -78,7 +78,7 @@ export async function* trainClassifier({ config, dataset, classes, learner }: Cl
     const learningRate = stepFactor * learningRateAt(t, training.learningRate, training.decayAt, training.decayFactor);
     const metrics = learner.step(x, batchLabels(classes, draw), learningRate, t);
     if (!Number.isFinite(metrics.loss)) {
-      throw new DivergenceError(`The loss became ${metrics.loss} at iteration ${t + 1}: the classifier has diverged. Resume from the last checkpoint with a smaller training.learningRate, or let it be rolled back: divergence.action = rollback.`);
+      throw new DivergenceError(`The loss became ${metrics.loss} at iteration ${t + 1}: the classifier has diverged.`);
     }
     yield { ...metrics, iteration: t + 1, learningRate, milliseconds: performance.now() - start };
     // Learning never waits for anything: without this, an interrupt would not be heard.

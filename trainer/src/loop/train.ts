@@ -59,7 +59,7 @@ export async function* train(parts: TrainingParts, from: number, to: number, sig
     const learningRate = stepFactor * learningRateAt(t, training.learningRate, training.decayAt, training.decayFactor);
     const metrics = learner.step(data, samples, learningRate, t);
     if (!Number.isFinite(metrics.loss)) {
-      throw new DivergenceError(`The loss became ${metrics.loss} at iteration ${t + 1}: the flow or the estimator has diverged. Resume from the last checkpoint with a smaller training.learningRate or flow.eta, or let it be rolled back: divergence.action = rollback.`);
+      throw new DivergenceError(`The loss became ${metrics.loss} at iteration ${t + 1}: the flow or the estimator has diverged.`);
     }
     yield { ...metrics, iteration: t + 1, learningRate, milliseconds: performance.now() - start, flowMilliseconds };
   }

@@ -37,6 +37,8 @@ export interface RunTask<M extends RunMetrics, L extends RunLog<M>> {
     readonly divergence: { readonly action: 'report' | 'stop' | 'rollback'; readonly factor: number; readonly attempts: number };
   };
   readonly learner: Pick<TrainedWeights, 'state' | 'restore'>;
+  /** Names of the settings that a run that diverges needs smaller, for messages. */
+  readonly stepSettings: string;
   /** Opens the record of iterations 1 … from, without anything of a later past. */
   openLog(from: number): Promise<L>;
   /** Iterations `from` … `to` − 1, one `yield` each; between yields nothing runs. */
@@ -57,6 +59,8 @@ export async function iterate<M extends RunMetrics, L extends RunLog<M>>(task: R
   const { config, learner } = task;
   const { out, signal, onProgress, onMessage } = options;
   const [from, to] = [checkpoint?.iteration ?? 0, config.training.iterations];
+  // It follows from the seed, but the learner that had it goes on; a copy is kept only where it may be gone back to.
+  const initial: Checkpoint | null = config.divergence.action === 'rollback' ? { iteration: 0, arrays: learner.state(), metadata: {} } : null;
   if (checkpoint) restore(learner, checkpoint);
   // Only now: what cannot be trained leaves the folder empty, and overrides that do not fit the checkpoint leave the run as it was.
   await writeRunConfig(out, config);
@@ -67,17 +71,25 @@ export async function iterate<M extends RunMetrics, L extends RunLog<M>>(task: R
   }
   let log = await task.openLog(from);
   let done = from;
+  /** Where it was resumed or rolled back to. */
+  let start = from;
+  let saved = checkpoint !== null;
   let { stepFactor, rollbacks } = historyOf(checkpoint);
   const save = async (): Promise<void> => {
     await log.flush();
     const arrays = learner.state();
     for (const [name, { data }] of arrays) {
-      if (!data.every(Number.isFinite)) throw new DivergenceError(`${name} holds numbers that are not finite after iteration ${done}: the network has diverged. No checkpoint was written; resume from the last one with a smaller training.learningRate or flow.eta.`);
+      if (!data.every(Number.isFinite)) throw new DivergenceError(`${name} holds numbers that are not finite after iteration ${done}: the network has diverged, and no checkpoint of it was written.`);
     }
     const metadata = { name: config.name, seed: config.seed, stepFactor: String(stepFactor), rollbacks: String(rollbacks) };
     await writeCheckpoint(out, { iteration: done, arrays, metadata }, config.checkpoints.keep);
+    saved = true;
   };
-  const watch = watcher(task, onMessage);
+  const advice = (): string => [
+    `${saved ? 'Resume from an earlier checkpoint (--from)' : 'Start again'} with a smaller ${task.stepSettings}`,
+    config.divergence.action === 'rollback' ? `; it was rolled back ${rollbacks} of at most ${config.divergence.attempts} times.` : '; divergence.action = rollback does so by itself.',
+  ].join('');
+  const watch = watcher(task, advice, onMessage);
   const measure = progressMeter<M>(to);
   const advance = async (): Promise<void> => {
     for await (const result of task.train(done, to, signal, stepFactor)) {
@@ -94,22 +106,22 @@ export async function iterate<M extends RunMetrics, L extends RunLog<M>>(task: R
       await advance();
       return log;
     } catch (error) {
-      const good = error instanceof DivergenceError && config.divergence.action === 'rollback' && rollbacks < config.divergence.attempts ? await goodCheckpoint(out, done) : null;
+      const good = error instanceof DivergenceError && config.divergence.action === 'rollback' && rollbacks < config.divergence.attempts ? await goodCheckpoint(out, done) ?? (done > 0 ? initial : null) : null;
       if (good) {
         await log.flush();
         restore(learner, good);
-        done = good.iteration;
+        start = done = good.iteration;
         rollbacks++;
         stepFactor *= config.divergence.factor;
         log = await task.openLog(done);
         await setAsideAfter(out, done);
-        onMessage?.(`${(error as Error).message.split(' Resume from')[0]!} Rolled back to iteration ${done}; steps are ${stepFactor} times as large as configured from there (${rollbacks} of at most ${config.divergence.attempts} rollbacks).`);
+        onMessage?.(`${(error as Error).message} Rolled back to iteration ${done}; steps are ${stepFactor} times as large as configured from there (${rollbacks} of at most ${config.divergence.attempts} rollbacks).`);
         // Written anew with what has happened, so that a resumed run goes on in the same way.
         await save();
         continue;
       }
       // The learner holds the last completed iteration, unless its step itself went wrong.
-      if (signal?.aborted && done > from) {
+      if (signal?.aborted && done > start) {
         await save();
         await log.publish(`The run was stopped after iteration ${done} and can go on from there.`);
         onMessage?.(`Stopped after iteration ${done}; a checkpoint was written. Go on with --resume ${out}.`);
@@ -117,7 +129,7 @@ export async function iterate<M extends RunMetrics, L extends RunLog<M>>(task: R
         // The error is what counts, not that the record cannot be written either.
         await log.flush().catch(() => undefined);
       }
-      throw error;
+      throw error instanceof DivergenceError ? new DivergenceError(`${error.message} ${advice()}`, { cause: error }) : error;
     }
   }
 }
@@ -131,7 +143,10 @@ function historyOf(checkpoint: Checkpoint | null): { stepFactor: number; rollbac
 /** Iterations before trouble is seen in which it may have begun. */
 const suspect = 25;
 
-/** The latest intact checkpoint from before the trouble; null when there is none. */
+/**
+ * The latest intact checkpoint from before the trouble; null when there is none. That of the last good iteration itself leads into it
+ * again: the loss that became no number follows from its weights, whatever the size of the step after.
+ */
 async function goodCheckpoint(out: string, diverged: number): Promise<Checkpoint | null> {
   const earlier = (await listCheckpoints(out)).filter((iteration) => iteration < diverged).reverse();
   const trusted = earlier.filter((iteration) => iteration <= diverged - suspect);
@@ -143,7 +158,7 @@ async function goodCheckpoint(out: string, diverged: number): Promise<Checkpoint
 }
 
 /** Reports trouble once until it is over, or ends the run by an error. */
-function watcher<M extends RunMetrics>({ config: { divergence: { action } }, diagnose }: Pick<RunTask<M, RunLog<M>>, 'config' | 'diagnose'>, onMessage: ((message: string) => void) | undefined): (rows: readonly M[]) => void {
+function watcher<M extends RunMetrics>({ config: { divergence: { action } }, diagnose }: Pick<RunTask<M, RunLog<M>>, 'config' | 'diagnose'>, advice: () => string, onMessage: ((message: string) => void) | undefined): (rows: readonly M[]) => void {
   let reported = false;
   return (rows) => {
     const trouble = diagnose(rows);
@@ -151,9 +166,9 @@ function watcher<M extends RunMetrics>({ config: { divergence: { action } }, dia
       reported = false;
       return;
     }
-    const message = `Iteration ${rows.at(-1)!.iteration}: ${trouble} Resume from an earlier checkpoint (--from) with a smaller training.learningRate or flow.eta; divergence.action = rollback does so by itself.`;
+    const message = `Iteration ${rows.at(-1)!.iteration}: ${trouble}`;
     if (action !== 'report') throw new DivergenceError(message);
-    if (!reported) onMessage?.(message);
+    if (!reported) onMessage?.(`${message} ${advice()}`);
     reported = true;
   };
 }

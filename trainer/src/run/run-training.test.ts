@@ -161,8 +161,20 @@ describe('divergence', () => {
     expect(await arrays(stopped)).toEqual(await arrays(steady));
   });
 
+  it('rolls back to the initial weights where no checkpoint is from before', async () => {
+    const [steady, out] = [newFolder(), newFolder()];
+    await startRun(toy('training.decayAt=[]'), { out: steady });
+    const messages: string[] = [];
+    const early = (...overrides: string[]): TrainingConfig => diverging('training.decayAt=[2]', ...overrides);
+    await startRun(early(`divergence={ action: rollback, factor: ${undone} }`, 'training.learningRate=1.0e-3'), { out, onMessage: (message) => messages.push(message) });
+    expect(messages.filter((message) => message.includes('Rolled back'))).toEqual([expect.stringMatching(/Rolled back to iteration 0; /)]);
+    // Steps before the change of size were smaller now, so only the number of iterations is the same.
+    expect((await metrics(out)).map(([iteration]) => iteration)).toEqual((await metrics(steady)).map(([iteration]) => iteration));
+    await expect(startRun(early(), { out: newFolder() })).rejects.toThrow(/loss became NaN at iteration \d: .* Start again with a smaller training\.learningRate or flow\.eta; divergence\.action = rollback/);
+  });
+
   it('ends the run when the rollbacks are used up', async () => {
-    await expect(startRun(diverging('divergence={ action: rollback, factor: 0.5, attempts: 2 }'), { out: newFolder() })).rejects.toThrow(/loss became NaN/);
+    await expect(startRun(diverging('divergence={ action: rollback, factor: 0.5, attempts: 2 }'), { out: newFolder() })).rejects.toThrow(/loss became NaN .* it was rolled back 2 of at most 2 times\./);
   });
 });
 

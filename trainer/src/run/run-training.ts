@@ -116,7 +116,7 @@ async function runEstimator(config: TrainingConfig, options: RunOptions, checkpo
     if (!checkpoint) await checkRoom(out, config, assembly.network.countParams());
     await writePrior(out, assembly.prior.state);
     const log = await iterate({
-      config, learner: assembly.learner,
+      config, learner: assembly.learner, stepSettings: 'training.learningRate or flow.eta',
       openLog: (from) => openRecord(out, from, estimatorRecord(assembly, runtime)),
       train: (from, to, abort, stepFactor) => train(assembly, from, to, abort, stepFactor),
       diagnose: (rows) => diagnoseEstimator(assembly.pairing, rows),
