@@ -24,7 +24,7 @@ export interface Retention {
 const folderOf = (run: string): string => join(run, 'checkpoints');
 const pathOf = (run: string, iteration: number): string => join(folderOf(run), `${String(iteration).padStart(8, '0')}.safetensors`);
 const pattern = /^(\d{8})\.safetensors$/;
-/** What a process that was killed while writing leaves behind. */
+/** What a process that was killed while writing leaves behind; none but this one writes now (run-lock.ts). */
 const leftover = /^\.\d{8}\.safetensors\..*\.tmp$/;
 
 /** Writes a checkpoint and removes earlier ones that need not be kept. */

@@ -6,6 +6,7 @@ import { stringify } from 'yaml';
 import type { RunConfig } from '../config/schema.js';
 import { ConfigError } from '../errors.js';
 import { sizesOf } from '../plan/network-plan.js';
+import { lockFile } from './run-lock.js';
 
 const configFile = 'config.yaml';
 
@@ -41,7 +42,8 @@ export async function checkRoom(out: string, config: RunConfig, parameters: numb
   if (bavail * bsize < needed) throw new ConfigError(`${out}: the checkpoints of this run take ${megabytes(needed)}, but the disk has ${megabytes(bavail * bsize)} left. Make room, choose another folder, or keep fewer of them (checkpoints.keep).`);
 }
 
-const entriesOf = (out: string): Promise<string[]> => readdir(out).catch(() => []);
+/** Without the lock of a run that was killed before it had anything. */
+const entriesOf = async (out: string): Promise<string[]> => (await readdir(out).catch((): string[] => [])).filter((name) => name !== lockFile);
 const held = (entries: readonly string[]): string => `it holds ${entries.slice(0, 3).join(', ')}${entries.length > 3 ? ', …' : ''}`;
 
 export const writeRunConfig = (out: string, config: object): Promise<void> => writeFileAtomic(join(out, configFile), stringify(config));

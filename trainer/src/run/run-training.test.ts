@@ -13,6 +13,7 @@ import { ConfigError, TrainingError } from '../errors.js';
 import { stepOfSummary } from '../report/event.js';
 import { decodeRecords } from '../report/tf-record.js';
 import { readCheckpoint } from './checkpoint.js';
+import { decodeSafetensors, encodeSafetensors } from './safetensors.js';
 import { exportRun, resumeRun, startRun } from './run-training.js';
 
 // Seconds, but of all cores: other work may stretch them.
@@ -240,6 +241,26 @@ describe('resuming', () => {
     expect((await metrics(out)).length).toBe(11);
   });
 
+  it('with other data than the prior was computed from is refused, unless the prior is to be computed anew', async () => {
+    const [out, others] = [newFolder(), join(folder, 'others')];
+    writeIdxImages(others, 30, 8);
+    const config = { ...digits(), estimator: { name: 'resnet28' as const, width: 0.25 }, training: { ...digits().training, iterations: 2 } };
+    await startRun(config, { out });
+    const elsewhere = [`data.folder=${JSON.stringify(others)}`, 'training.iterations=3'];
+    await expect(resumeRun(elsewhere, { out })).rejects.toThrow(/prior\.safetensors was computed from .*images".*; the configuration has .*others".* start a new run\..* remove that file/);
+    await expect(resumeRun(['prior.rank=2'], { out })).rejects.toThrow(ConfigError);
+    expect(parseConfig(await readFile(join(out, 'config.yaml'), 'utf8'), 'written')).toEqual(config);
+    const prior = join(out, 'prior.safetensors');
+    const before = await readFile(prior);
+    // Earlier versions did not write what it was computed from.
+    const { arrays } = decodeSafetensors(before, prior);
+    await writeFile(prior, encodeSafetensors({ arrays, metadata: { kind: 'ddp' } }));
+    await resumeRun(['training.iterations=3'], { out });
+    await rm(prior);
+    await resumeRun(elsewhere, { out });
+    expect(decodeSafetensors(await readFile(prior), prior).arrays).not.toEqual(arrays);
+  });
+
   it('of a folder that is no run says how to start one', async () => {
     const out = newFolder();
     await expect(resumeRun([], { out })).rejects.toThrow(ConfigError);
@@ -254,6 +275,16 @@ it('a folder that holds something is not overwritten', async () => {
   await writeFile(join(out, 'thesis.tex'), 'mine');
   await expect(startRun(toy(), { out })).rejects.toThrow(/is not empty \(it holds thesis\.tex\): choose another folder, or go on with --resume/);
   expect(await readdir(out)).toEqual(['thesis.tex']);
+});
+
+it('two at once are refused: the second one to start or to go on', async () => {
+  const out = newFolder();
+  let refused: Promise<unknown>[] = [];
+  await startRun(toy(), { out, onProgress: ({ iteration }) => {
+    if (iteration === 5) refused = [resumeRun([], { out }), startRun(toy(), { out })].map((second) => second.then(() => null, (error: unknown) => error));
+  } });
+  expect(await Promise.all(refused)).toMatchObject([{ message: expect.stringMatching(/^The run is in use: .*run\.lock is held by process/) as string }, { message: expect.stringContaining('is not empty') as string }]);
+  expect(await readdir(out)).not.toContain('run.lock');
 });
 
 it('a disk without room for the checkpoints, and a folder that cannot be made, are said before the first iteration', async () => {

@@ -19,6 +19,7 @@ import { readPrior, writePrior } from './prior-file.js';
 import type { Pace } from './progress.js';
 import { estimatorRecord } from './estimator-record.js';
 import { bundleOf } from './run-bundle.js';
+import { holdingRun } from './run-lock.js';
 import { openRecord, type RunRecord } from './run-record.js';
 import { checkRoom, makeRunFolder, readRunConfig } from './run-folder.js';
 
@@ -35,7 +36,7 @@ export interface RunResult {
 
 /**
  * Starts a run in a new folder.
- * @throws {ConfigError} when the folder already holds something
+ * @throws {ConfigError} when the folder already holds something, or another process is at work in it
  * @throws {TrainingError} when training diverges; the last checkpoint stays
  */
 export function startRun(config: TrainingConfig, options: RunOptions): Promise<RunResult>;
@@ -43,16 +44,21 @@ export function startRun(config: ClassifierConfig, options: RunOptions): Promise
 export function startRun(config: RunConfig, options: RunOptions): Promise<RunResult | ClassifierResult>;
 export async function startRun(config: RunConfig, options: RunOptions): Promise<RunResult | ClassifierResult> {
   await makeRunFolder(options.out);
-  return run(config, options, null);
+  return holdingRun(options.out, () => run(config, options, null));
 }
 
 /**
  * Goes on from the latest intact checkpoint of a run, or from that of an iteration.
  * @param overrides changes of its configuration, `key=value` each, for example `training.iterations=2000`
+ * @throws {ConfigError} while another process is at work in the folder
  */
 export async function resumeRun(overrides: readonly string[], options: RunOptions & { readonly from?: number | undefined }): Promise<RunResult | ClassifierResult> {
   const { text, path } = await readRunConfig(options.out);
   const config = parseRunConfig(text, path, overrides);
+  return holdingRun(options.out, () => resume(config, options));
+}
+
+async function resume(config: RunConfig, options: RunOptions & { readonly from?: number | undefined }): Promise<RunResult | ClassifierResult> {
   const { checkpoint, warnings } = options.from === undefined ? await readLatestCheckpoint(options.out) : { checkpoint: await readCheckpoint(options.out, options.from), warnings: [] };
   for (const warning of warnings) options.onMessage?.(warning);
   if (checkpoint.iteration > config.training.iterations) {
@@ -93,7 +99,7 @@ export async function exportRun(out: string, path: string, products: ProductOpti
     return { kind, path, iteration };
   }
   const runtime = createRuntime();
-  const assembly = await assemble(config, runtime, { prior: await readPrior(out) });
+  const assembly = await assemble(config, runtime, { prior: await readPrior(out, config) });
   try {
     restore(assembly.learner, checkpoint);
     await writeBundle(path, await bundleOf(assembly, iteration, runtime, products));
@@ -109,12 +115,13 @@ const run = (config: RunConfig, options: RunOptions, checkpoint: Checkpoint | nu
 async function runEstimator(config: TrainingConfig, options: RunOptions, checkpoint: Checkpoint | null): Promise<RunResult> {
   const { out, onMessage, signal } = options;
   const runtime = createRuntime();
-  const assembly = await assemble(config, runtime, { prior: await readPrior(out), flowRuntime: flowRuntime(config.provider), onMessage });
+  const prior = await readPrior(out, config);
+  const assembly = await assemble(config, runtime, { prior, flowRuntime: flowRuntime(config.provider), onMessage });
   try {
     for (const warning of assembly.tensorflow.warnings) onMessage?.(warning);
     onMessage?.(`Learning: ${assembly.tensorflow.description}. Flow: ${assembly.bridge.engine === 'tfjs' ? 'the same' : runtime.name}.`);
     if (!checkpoint) await checkRoom(out, config, assembly.network.countParams());
-    await writePrior(out, assembly.prior.state);
+    if (assembly.prior.state !== prior) await writePrior(out, assembly.prior.state, config);
     const log = await iterate({
       config, learner: assembly.learner, stepSettings: 'training.learningRate or flow.eta',
       openLog: (from) => openRecord(out, from, estimatorRecord(assembly, runtime)),
