@@ -62,7 +62,7 @@ async function assembleClassifier(config: ClassifierConfig, onMessage?: (message
   const { sampleShape } = dataset;
   const { network, converters } = await openEstimator(tf, { ...config.network, outputs: names.length }, sampleShape, config.seed);
   const { beta1, beta2, ema, microBatch } = config.training;
-  const learner = createClassifierLearner(tf, network, { sampleShape, attack: config.attack, ema, beta1, beta2, microBatch });
+  const learner = createClassifierLearner(tf, network, { sampleShape, attack: config.attack, seed: config.seed, ema, beta1, beta2, microBatch });
   return {
     config, dataset, test, names, classes, testClasses, tensorflow, network, converters, learner,
     async dispose() {

@@ -111,6 +111,33 @@ describe('state', () => {
     }
   });
 
+  it('goes on bit for bit with layers that draw, anew in each step, by the seed', () => {
+    const drawing = (seed: number): { network: LayersModel; learner: Learner } => {
+      const network = tf.sequential({ layers: [
+        tf.layers.dense({ units: 12, activation: 'elu', inputShape: [2] }), tf.layers.dropout({ rate: 0.3 }), tf.layers.gaussianNoise({ stddev: 0.2 }), tf.layers.gaussianDropout({ rate: 0.3 }),
+        tf.layers.alphaDropout({ rate: 0.2 }), tf.layers.reshape({ targetShape: [4, 3] }), tf.layers.spatialDropout1d({ rate: 0.3 }), tf.layers.lstm({ units: 4, dropout: 0.2, recurrentDropout: 0.2 }), tf.layers.dense({ units: 1 }),
+      ] });
+      initialize(tf, network, 3);
+      return { network, learner: createLearner(tf, network, { pairing: pairingOf('lr-kl'), sampleShape: [2], seed, microBatch: 5, ema: 0.9, beta1: 0.9, beta2: 0.999 }) };
+    };
+    const [one, other, third] = [drawing(5), drawing(5), drawing(6)];
+    const random = Math.random;
+    const first = step(one.learner, 0);
+    expect(Math.random).toBe(random);
+    expect(step(third.learner, 0)).not.toEqual(first);
+    const initial = other.learner.state();
+    expect(step(other.learner, 1)).not.toEqual(first);
+    other.learner.restore(initial);
+    expect(step(other.learner, 0)).toEqual(first);
+    for (let t = 1; t < 4; t++) expect(step(other.learner, t)).toEqual(step(one.learner, t));
+    // Layers without names of their own are numbered on in one process.
+    expect([...other.learner.state().values()]).toEqual([...one.learner.state().values()]);
+    for (const { network, learner } of [one, other, third]) {
+      learner.dispose();
+      network.dispose();
+    }
+  });
+
   it('names what does not fit', () => {
     const { learner, dispose } = make(0.9);
     const state = learner.state();

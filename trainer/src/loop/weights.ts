@@ -1,9 +1,11 @@
 /** The weights of a network in training: gradient, Adam, moving average, spectral norms; and all of it as a state that a run resumes from. */
+import type { Seed } from '@ratioflow/sdk';
 import type { LayersModel, NamedTensorMap, Scalar, Tensor, Variable } from '@tensorflow/tfjs';
 import type { TensorFlow } from '../backend/tensorflow.js';
 import { TrainingError } from '../errors.js';
 import { spectralLayersOf } from '../estimators/spectral.js';
 import { createAdam, type AdamOptions } from './adam.js';
+import { withLayerNoise } from './layer-noise.js';
 
 /** Everything that a resumed run needs, by name: weights, EMA, moments. */
 export type LearnerState = ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Float32Array }>;
@@ -22,6 +24,8 @@ export interface TrainedWeights {
 export interface WeightsOptions extends AdamOptions {
   /** Rate μ of the average e ← μ e + (1 − μ) w, from the first step, e starting at the initial weights; 0: none. */
   readonly ema: number;
+  /** What layers draw in learning follows from it and the number of the step. @default 0 */
+  readonly seed?: Seed | undefined;
 }
 
 export interface Weights extends TrainedWeights {
@@ -35,7 +39,7 @@ export interface Weights extends TrainedWeights {
 }
 
 export function trainWeights(tf: TensorFlow, network: LayersModel, options: WeightsOptions): Weights {
-  const { ema } = options;
+  const { ema, seed = 0 } = options;
   // Once each: a layer that two sub-models share is listed by both.
   const weights = [...new Set(network.trainableWeights)];
   const names = uniqueNames(weights);
@@ -75,7 +79,7 @@ export function trainWeights(tf: TensorFlow, network: LayersModel, options: Weig
   return {
     step(objectives, learningRate, t) {
       for (const layer of spectral) layer.iteratePower(1);
-      return tf.tidy(() => {
+      return withLayerNoise(seed, t, () => tf.tidy(() => {
         let sum = differentiate(objectives[0]!);
         for (const objective of objectives.slice(1)) {
           const [before, one] = [sum, differentiate(objective)];
@@ -88,7 +92,7 @@ export function trainWeights(tf: TensorFlow, network: LayersModel, options: Weig
         adam.step(sum.gradients, learningRate, t);
         if (ema > 0) averages.forEach((average, index) => average.assign(tf.add(tf.mul(average, ema), tf.mul(variables[index]!, 1 - ema))));
         return sum.scalars.dataSync<'float32'>();
-      });
+      }));
     },
     state: () => new Map(named().map(([name, variable]) => [name, { shape: variable.shape, data: Float32Array.from(variable.dataSync<'float32'>()) }])),
     restore(state) {

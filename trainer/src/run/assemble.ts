@@ -52,7 +52,7 @@ export async function assemble(config: TrainingConfig, runtime: Runtime, { prior
   const priorSession = await runtime.load({ name: 'prior.onnx', model: writeModel(priorGraph(state, dataset.sampleShape)) });
   const { network, converters } = await openEstimator(tf, config.estimator, dataset.sampleShape, config.seed);
   const { beta1, beta2, ema, microBatch } = config.training;
-  const learner = createLearner(tf, network, { pairing, sampleShape: dataset.sampleShape, ema, beta1, beta2, microBatch });
+  const learner = createLearner(tf, network, { pairing, sampleShape: dataset.sampleShape, seed: config.seed, ema, beta1, beta2, microBatch });
   const bridge: Bridge = config.bridge === 'tfjs'
     ? tensorflowBridge(tf, network, dataset.sampleShape, pairing, config.flow)
     : await onnxBridge(network, dataset.sampleShape, pairing, config.flow, flowRuntime, { converters, provider: config.provider });
