@@ -6,6 +6,7 @@
 import { convertLayersModel, estimatorOf, initializerElements, liveSamplerGraph, loweredSamplerGraph, samplerGraph, writeModel, type ConvertOptions, type Model, type Parameter } from '@ratioflow/export';
 import { fillFlowNormals, type Pairing, type Runtime, type Session, type Tensor } from '@ratioflow/sdk';
 import type { LayersModel } from '@tensorflow/tfjs';
+import { inputShapesOf } from '../estimators/layout.js';
 import { microBatches, valuesOfSample } from '../loop/micro-batches.js';
 import type { Bridge, FlowRequest, FlowSettings } from './bridge.js';
 
@@ -37,7 +38,7 @@ export async function onnxBridge(
   { converters = {}, provider }: BridgeOptions = {},
 ): Promise<Bridge> {
   const elements = sampleShape.reduce((a, b) => a * b, 1);
-  const { model, parameters } = await convertLayersModel(network, { converters });
+  const { model, parameters } = await convertLayersModel(network, { converters, inputShapes: inputShapesOf(network, sampleShape) });
   const read = (): Float32Array[] => readParameters(network, parameters);
   const live = model.graph.nodes.some((node) => node.opType === 'Conv')
     ? weightsAsConstants(model, parameters, pairing, runtime, provider, read)
@@ -45,7 +46,7 @@ export async function onnxBridge(
   await live.refresh();
   const scalar = (value: number): Tensor => ({ shape: [], data: Float32Array.of(value) });
 
-  const most = Math.floor(largestFlow / valuesOfSample(network));
+  const most = Math.floor(largestFlow / valuesOfSample(network, sampleShape));
 
   /** The flow of samples `first` to `first + count − 1`, which are `x0`. */
   async function flow(x0: Float32Array, first: number, { count, steps, seed, signal }: FlowRequest): Promise<Float32Array> {

@@ -5,7 +5,7 @@ import type { LayersModel, SymbolicTensor, Tensor } from '@tensorflow/tfjs';
 import type { TensorFlow } from '../backend/tensorflow.js';
 import { sampleLength } from '../data/dataset.js';
 import { TrainingError } from '../errors.js';
-import { toNetwork } from '../estimators/layout.js';
+import { inputShapesOf, toNetwork } from '../estimators/layout.js';
 
 export interface ExportClassifierOptions {
   readonly sampleShape: readonly number[];
@@ -24,7 +24,8 @@ export async function exportClassifier(tf: TensorFlow, network: LayersModel, opt
   const { sampleShape, classNames, inputRange, converters, reference } = options;
   const last = network.layers.at(-1)!;
   const outputs = options.features ? [...network.outputs, last.input as SymbolicTensor] : network.outputs;
-  const { model } = await convertLayersModel(tf.model({ inputs: network.inputs, outputs, name: 'classifier' }), { converters });
+  const whole = tf.model({ inputs: network.inputs, outputs, name: 'classifier' });
+  const { model } = await convertLayersModel(whole, { converters, inputShapes: inputShapesOf(whole, sampleShape) });
   const classifier = classifierModel(model, { classNames, inputRange });
   assertEmissionProfile('classifier.onnx', classifier);
   const bytes = writeModel(classifier);

@@ -39,7 +39,7 @@ export function createClassifierLearner(tf: TensorFlow, network: LayersModel, op
     ...weights,
     step: (x, classes, learningRate, t) => tf.tidy(() => {
       const elements = sampleLength(sampleShape);
-      const parts = microBatches(network, classes.length, { size: microBatch }).map(({ first, count, share }) => {
+      const parts = microBatches(network, classes.length, { sampleShape, size: microBatch }).map(({ first, count, share }) => {
         const labels = tf.tensor1d(Int32Array.from(classes.subarray(first, first + count)), 'int32');
         const clean = toNetwork(tf, x.subarray(first * elements, (first + count) * elements), sampleShape);
         return { share, labels, input: attack ? attacked(tf, (at) => network.apply(at) as Tensor2D, clean, labels, attack) : clean };

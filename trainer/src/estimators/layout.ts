@@ -1,6 +1,13 @@
 /** Samples are channels first at every boundary; tfjs computes channels last. */
-import type { Tensor } from '@tensorflow/tfjs';
+import type { LayersModel, Tensor } from '@tensorflow/tfjs';
 import type { TensorFlow } from '../backend/tensorflow.js';
+
+/** Extents of a sample as a network takes it. */
+export const channelsLast = (sampleShape: readonly number[]): readonly number[] => (sampleShape.length === 3 ? [sampleShape[1]!, sampleShape[2]!, sampleShape[0]!] : sampleShape);
+
+/** The same by the name of the network's input, for `convertLayersModel`: networks may leave extents of their input open, graphs may not. */
+export const inputShapesOf = ({ inputNames, inputs }: LayersModel, sampleShape: readonly number[]): Record<string, readonly number[]> =>
+  ({ [inputNames[0] ?? inputs[0]!.sourceLayer.name]: channelsLast(sampleShape) });
 
 /** A batch of samples in C order ([N, C, H, W] or [N, D]) as the tensor that the network takes. Inside a tidy. */
 export function toNetwork(tf: TensorFlow, samples: Float32Array, sampleShape: readonly number[]): Tensor {

@@ -9,6 +9,7 @@ import type { TensorFlow } from '../backend/tensorflow.js';
 import { ConfigError } from '../errors.js';
 import { estimatorConverters } from './converters.js';
 import { createEstimator, initialize, type EstimatorName } from './create-estimator.js';
+import { channelsLast } from './layout.js';
 import type { EstimatorOptions } from './options.js';
 
 /** What a configuration says of the estimator. */
@@ -69,7 +70,7 @@ async function fromModule(tf: TensorFlow, path: string, where: string, sampleSha
 
 /** x [N, …] (channels last) → [N] or [N, 1], or [N, outputs]. */
 function check(network: LayersModel, where: string, sampleShape: readonly number[], outputs: number | undefined): void {
-  const wanted = sampleShape.length === 3 ? [sampleShape[1], sampleShape[2], sampleShape[0]] : sampleShape;
+  const wanted = channelsLast(sampleShape);
   const show = (shape: readonly (number | null | undefined)[]): string => `[${['N', ...shape.slice(1)].map((extent) => extent ?? 'any').join(', ')}]`;
   const [[x, ...otherInputs], [n, ...otherOutputs]] = [network.inputs, network.outputs];
   if (!x || !n || otherInputs.length + otherOutputs.length > 0) throw new ConfigError(`${where} must give a LayersModel of one input and one output.`);

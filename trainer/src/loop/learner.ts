@@ -36,7 +36,7 @@ export function createLearner(tf: TensorFlow, network: LayersModel, options: Lea
     ...weights,
     step(data, samples, learningRate, t) {
       const elements = sampleLength(sampleShape);
-      const parts = microBatches(network, data.length / elements, { copies: 2, size: microBatch });
+      const parts = microBatches(network, data.length / elements, { sampleShape, copies: 2, size: microBatch });
       const [loss, logRatioData, logRatioSamples] = weights.step(parts.map(({ first, count, share }) => () => {
         const take = (values: Float32Array): Tensor => toNetwork(tf, values.subarray(first * elements, (first + count) * elements), sampleShape);
         const n = (network.apply(tf.concat([take(data), take(samples)]), { training: true }) as Tensor).flatten();

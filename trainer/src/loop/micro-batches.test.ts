@@ -8,7 +8,7 @@ import { createClassifierLearner } from '../classifier/train-classifier.js';
 import { createEstimator } from '../estimators/create-estimator.js';
 import type { EstimatorOptions } from '../estimators/options.js';
 import { createLearner } from './learner.js';
-import { microBatches } from './micro-batches.js';
+import { microBatches, valuesOfSample } from './micro-batches.js';
 
 let tf: TensorFlow;
 beforeAll(async () => {
@@ -41,6 +41,19 @@ describe('parts', () => {
     const small = createEstimator(tf, 'mlp', [2], 1);
     expect(microBatches(small, 1024, { copies: 2 })).toHaveLength(1);
     small.dispose();
+  });
+
+  it('count a layer as often as it is applied, and open extents as those of the sample', () => {
+    const x = tf.input({ shape: [null, null, 3] });
+    const [conv, half] = [tf.layers.conv2d({ filters: 3, kernelSize: 3, padding: 'same' }), tf.layers.averagePooling2d({ poolSize: 2 })];
+    const at = (layer: { apply(x: unknown): unknown }, y: unknown): typeof x => layer.apply(y) as typeof x;
+    const large = at(conv, x);
+    const small = at(conv, at(half, large));
+    const network = tf.model({ inputs: x, outputs: at(tf.layers.add(), [large, small].map((one) => at(tf.layers.globalAveragePooling2d({}), one))) });
+    // Input and first convolution, pooling and second one, the three means and their sum.
+    expect(valuesOfSample(network, [3, 8, 6])).toBe(2 * 144 + 2 * 36 + 3 * 3);
+    expect(microBatches(network, 2 ** 20, { sampleShape: [3, 8, 6] })[0]!.count).toBeLessThanOrEqual(2 ** 25 / 369);
+    network.dispose();
   });
 
   it('are one where a network normalises by the batch', () => {

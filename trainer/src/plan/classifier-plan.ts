@@ -7,6 +7,7 @@ import { createClassifierLearner } from '../classifier/train-classifier.js';
 import type { ClassifierConfig } from '../config/schema.js';
 import { classesOf } from '../data/classes.js';
 import { ConfigError } from '../errors.js';
+import { inputShapesOf } from '../estimators/layout.js';
 import { openEstimator } from '../estimators/open-estimator.js';
 import { microBatches } from '../loop/micro-batches.js';
 import { openData } from '../run/assemble.js';
@@ -43,9 +44,9 @@ export async function planClassifier(config: ClassifierConfig, { trialSteps = 3,
   const { tf, backend } = await loadTensorFlow({ backend: config.backend });
   const { batch, iterations } = config.training;
   const { network, converters } = await openEstimator(tf, { ...config.network, outputs: classes }, sampleShape, config.seed);
-  const { model } = await convertLayersModel(network, { converters });
+  const { model } = await convertLayersModel(network, { converters, inputShapes: inputShapesOf(network, sampleShape) });
   const parameters = network.countParams();
-  const atOnce = Math.max(...microBatches(network, batch, { size: config.training.microBatch }).map(({ count }) => count));
+  const atOnce = Math.max(...microBatches(network, batch, { sampleShape, size: config.training.microBatch }).map(({ count }) => count));
   network.dispose();
   const forwardMacs = multiplyAccumulates(model);
   // Forward, and backward by input and by kernel, each as much again; each step of an attack forward and by input.

@@ -4,6 +4,7 @@ import { pairingOf } from '@ratioflow/sdk';
 import { loadTensorFlow } from '../backend/load-tensorflow.js';
 import type { TrainingConfig } from '../config/schema.js';
 import { openDataset, type DatasetConfig } from '../data/open.js';
+import { inputShapesOf } from '../estimators/layout.js';
 import { openEstimator } from '../estimators/open-estimator.js';
 import { microBatches } from '../loop/micro-batches.js';
 import { largestFullDdp } from '../priors/ddp.js';
@@ -61,11 +62,11 @@ export async function planTraining(config: TrainingConfig, { trialSteps = 3, com
   const { network, converters } = await openEstimator(tf, config.estimator, sampleShape, config.seed);
   const pairing = pairingOf(config.pairing);
   try {
-    const estimator = estimatorOf((await convertLayersModel(network, { converters })).model);
+    const estimator = estimatorOf((await convertLayersModel(network, { converters, inputShapes: inputShapesOf(network, sampleShape) })).model);
     const forward = ratioGraph(estimator, pairing);
     const [forwardMacs, gradientMacs] = [multiplyAccumulates(forward), multiplyAccumulates(gradientGraph(estimator, pairing))];
     const { batch } = config.training;
-    const atOnce = Math.max(...microBatches(network, batch, { copies: 2, size: config.training.microBatch }).map(({ count }) => count));
+    const atOnce = Math.max(...microBatches(network, batch, { sampleShape, copies: 2, size: config.training.microBatch }).map(({ count }) => count));
     const { K, kappa } = config.flow;
     const parameters = network.countParams();
     const elements = sampleShape.reduce((a, b) => a * b, 1);

@@ -10,6 +10,7 @@ import { writeIdxImages } from '../../../tests/support/idx-images.js';
 import { parseConfig } from '../config/load.js';
 import type { TrainingConfig } from '../config/schema.js';
 import { ConfigError, TrainingError } from '../errors.js';
+import { planTraining } from '../plan/plan.js';
 import { stepOfSummary } from '../report/event.js';
 import { decodeRecords } from '../report/tf-record.js';
 import { readCheckpoint } from './checkpoint.js';
@@ -313,6 +314,29 @@ it('only the latest checkpoints are kept', async () => {
   const out = newFolder();
   await startRun(toy('checkpoints={ every: 2, keep: 2 }'), { out });
   expect((await readdir(join(out, 'checkpoints'))).sort()).toEqual(['00000008.safetensors', '00000010.safetensors']);
+});
+
+describe('a network of the user\'s own', () => {
+  const custom = async (name: string, body: string): Promise<TrainingConfig> => {
+    const path = join(folder, `${name}.mjs`);
+    await writeFile(path, `export default (tf, [c, h, w]) => { ${body} };`);
+    return { ...digits(), estimator: { name: 'custom', path } };
+  };
+  const head = `const mean = (y) => tf.layers.globalAveragePooling2d({}).apply(y), one = (y) => tf.layers.dense({ units: 1, name: 'head' }).apply(y);`;
+
+  it.each([
+    ['leaves the size of images open', `const x = tf.input({ shape: [null, null, c] });
+      return tf.model({ inputs: x, outputs: one(mean(tf.layers.conv2d({ filters: 4, kernelSize: 3, strides: 2, padding: 'same', activation: 'elu', name: 'conv' }).apply(x))) });`],
+    ['uses a layer at two resolutions', `const x = tf.input({ shape: [h, w, c] }), conv = tf.layers.conv2d({ filters: c, kernelSize: 3, padding: 'same', name: 'conv' });
+      const large = conv.apply(x), small = conv.apply(tf.layers.averagePooling2d({ poolSize: 2 }).apply(large));
+      return tf.model({ inputs: x, outputs: one(tf.layers.concatenate().apply([mean(large), mean(small)])) });`],
+  ])('that %s is trained and exported', async (name, body) => {
+    const config = await custom(name.replaceAll(' ', '-'), head + body);
+    const out = newFolder();
+    await startRun(config, { out });
+    expect(await readdir(join(out, 'bundle'))).toContain('sampler.onnx');
+    expect((await planTraining(config, { trialSteps: 0 })).forwardMacs).toBeGreaterThan(0);
+  });
 });
 
 describe('data files', () => {
