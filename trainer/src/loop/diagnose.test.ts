@@ -17,6 +17,7 @@ describe('nothing is said', () => {
     ['when trouble is over', [...rows(60, { loss: 1e3, logRatioData: 90 }), ...rows(diagnosed)]],
     // A perfect separation: large log ratios of the right sign.
     ['of a chasm', rows(60, { loss: 1e-6, logRatioData: -40, logRatioSamples: 40 })],
+    ['of a loss below 0, which is no explosion upwards', rows(60, { loss: -4000, logRatioData: -2, logRatioSamples: 8 })],
   ])('%s', (_, given) => {
     expect(diagnoseEstimator(kl, given)).toBeNull();
   });
@@ -28,6 +29,13 @@ it('an exploding loss is measured by that of a network that knows nothing', () =
   expect(diagnoseEstimator(pairingOf('lsif-chi2'), rows(60, { loss: 11 }))).toMatch(/explodes/);
   expect(explosion(rows(60, { loss: 50 }), Math.log(10))).toMatch(/explodes/);
   expect(explosion(rows(60, { loss: 40 }), Math.log(10))).toBeNull();
+});
+
+it('a loss of lsif that falls without bound is measured by the same, with room for sets that have nothing in common', () => {
+  const lsif = pairingOf('lsif-chi2');
+  expect(diagnoseEstimator(lsif, rows(60, { loss: -6000 }))).toMatch(/falls without bound: -6\.00e\+3 .*knows nothing has -0\.500\. The flow carries/);
+  expect(diagnoseEstimator(lsif, rows(60, { loss: -4000 }))).toBeNull();
+  expect(diagnoseEstimator(lsif, [...rows(60), ...rows(1, { loss: -6000 })])).toBeNull();
 });
 
 it('means on the wrong side of 0 are no ratio\'s', () => {

@@ -8,6 +8,11 @@ import type { IterationMetrics } from './train.js';
 export const diagnosed = 25;
 /** A loss so many times that of a network that knows nothing is no learning any more. */
 const tooLarge = 20;
+/**
+ * The loss of lsif is at best −½ E_q[q/p], without a bound where supports are disjoint; but the flow descends r, and what it moves to the data
+ * has a ratio near 1. Data 60 deviations away reach −20 on the way; a mean ratio of ten thousand says that samples do not arrive.
+ */
+const tooDeep = 10_000;
 /** Mean log ratios beyond 0 on the wrong side by so much: sampling error over the window is far smaller. */
 const drift = 3;
 
@@ -18,7 +23,9 @@ export function explosion(rows: readonly RunMetrics[], ignorant: number): string
   if (rows.length < diagnosed) return null;
   const loss = mean(rows.slice(-diagnosed), (row) => row.loss);
   const limit = tooLarge * Math.abs(ignorant);
-  return loss > limit ? `The loss explodes: ${loss.toPrecision(3)} on average over the last ${diagnosed} iterations, where a network that knows nothing has ${ignorant.toPrecision(3)}.` : null;
+  const found = `${loss.toPrecision(3)} on average over the last ${diagnosed} iterations, where a network that knows nothing has ${ignorant.toPrecision(3)}.`;
+  if (loss > limit) return `The loss explodes: ${found}`;
+  return loss < -tooDeep * Math.abs(ignorant) ? `The loss falls without bound: ${found} The flow carries samples away from the data.` : null;
 }
 
 /**
