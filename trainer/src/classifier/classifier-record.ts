@@ -4,6 +4,7 @@ import type { LayersModel } from '@tensorflow/tfjs';
 import type { LoadedTensorFlow } from '../backend/load-tensorflow.js';
 import type { ClassifierConfig } from '../config/schema.js';
 import type { Dataset } from '../data/dataset.js';
+import { parametersOf } from '../estimators/spectral.js';
 import { colours } from '../pictures/theme.js';
 import { mean, recentRows } from '../report/run-report.js';
 import { describeData } from '../run/estimator-record.js';
@@ -44,7 +45,7 @@ export function classifierRecord({ config, dataset, test, names, network, tensor
       ['data', describeData(dataset)],
       ['test', test ? describeData(test) : 'none'],
       ['classes', names.join(', ')],
-      ['network', `${config.network.name}, ${network.countParams().toLocaleString('en')} parameters`],
+      ['network', `${config.network.name}, ${parametersOf(network).toLocaleString('en')} parameters`],
       ...(attack ? [['attack', `${attack.steps} steps, L2 radius ${attack.radius}`] as const] : []),
     ],
     versions: versions(tensorflow, runtime),

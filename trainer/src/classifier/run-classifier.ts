@@ -9,6 +9,7 @@ import { isImageDataset, type Dataset, type ImageDataset } from '../data/dataset
 import { ConfigError } from '../errors.js';
 import { explosion } from '../loop/diagnose.js';
 import { openEstimator, type OpenedEstimator } from '../estimators/open-estimator.js';
+import { parametersOf } from '../estimators/spectral.js';
 import { checkSize, openData } from '../run/assemble.js';
 import type { Checkpoint } from '../run/checkpoint.js';
 import { iterate, restore, type IterateOptions } from '../run/iterate.js';
@@ -87,7 +88,7 @@ export async function runClassifier(config: ClassifierConfig, options: IterateOp
     if (latest) record.figures(iteration, { 'test/accuracy': latest.accuracy, ...(latest.underAttack && { 'test/accuracy_under_attack': latest.underAttack.accuracy }) });
   };
   try {
-    if (!checkpoint) await checkRoom(out, config, network.countParams());
+    if (!checkpoint) await checkRoom(out, config, parametersOf(network));
     for (const warning of tensorflow.warnings) onMessage?.(warning);
     onMessage?.(`Learning: ${tensorflow.description}. ${names.length} classes: ${names.join(', ')}.`);
     const record = await iterate({

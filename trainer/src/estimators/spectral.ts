@@ -34,6 +34,13 @@ export interface SpectralLayer extends layers.Layer {
 
 const isSpectral = (layer: layers.Layer): layer is SpectralLayer => 'iteratePower' in layer && 'sigma' in layer;
 
+/** Whether a weight is a vector of spectral normalisation: it follows a kernel, and exports do not have it. */
+export const isSpectralVector = ({ originalName }: { readonly originalName: string }): boolean => /\/spectral_[uv](_\d+)?$/.test(originalName);
+
+/** Parameters of a network, as papers count them: without the vectors of spectral normalisation. */
+export const parametersOf = (network: LayersModel): number =>
+  network.weights.filter((weight) => !isSpectralVector(weight)).reduce((sum, { shape }) => sum + shape.reduce<number>((product, extent) => product * (extent ?? 1), 1), 0);
+
 /** The layers of a network that are under spectral normalisation. */
 export const spectralLayersOf = (network: LayersModel): SpectralLayer[] => network.layers.filter(isSpectral);
 

@@ -4,6 +4,7 @@
  */
 import type { LayersModel, SymbolicTensor } from '@tensorflow/tfjs';
 import { channelsLast } from '../estimators/layout.js';
+import { isSpectralVector } from '../estimators/spectral.js';
 
 /** Numbers that the layers of a network make of one part at most: 128 MiB of them, to which their gradients are added. Twice as many make a step of resnet32 a tenth faster, and 0.3 GB larger. */
 const largestPart = 2 ** 25;
@@ -32,7 +33,7 @@ export function microBatches(network: LayersModel, batch: number, { sampleShape,
 
 function defaultSize(network: LayersModel, copies: number, sampleShape: readonly number[] | undefined): number {
   // Vectors of spectral norms follow the weights; anything else that moves without a gradient may follow the batch.
-  if (!network.nonTrainableWeights.every(({ originalName }) => /\/spectral_[uv]$/.test(originalName))) return Infinity;
+  if (!network.nonTrainableWeights.every(isSpectralVector)) return Infinity;
   return Math.floor(largestPart / (copies * valuesOfSample(network, sampleShape)));
 }
 

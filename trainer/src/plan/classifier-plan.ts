@@ -9,6 +9,7 @@ import { classesOf } from '../data/classes.js';
 import { ConfigError } from '../errors.js';
 import { inputShapesOf } from '../estimators/layout.js';
 import { openEstimator } from '../estimators/open-estimator.js';
+import { parametersOf } from '../estimators/spectral.js';
 import { microBatches } from '../loop/micro-batches.js';
 import { openData } from '../run/assemble.js';
 import { attempt, portableBatch, sizesOf, valuesOf, type Alternative, type NetworkPlan } from './network-plan.js';
@@ -45,7 +46,7 @@ export async function planClassifier(config: ClassifierConfig, { trialSteps = 3,
   const { batch, iterations } = config.training;
   const { network, converters } = await openEstimator(tf, { ...config.network, outputs: classes }, sampleShape, config.seed);
   const { model } = await convertLayersModel(network, { converters, inputShapes: inputShapesOf(network, sampleShape) });
-  const parameters = network.countParams();
+  const parameters = parametersOf(network);
   const atOnce = Math.max(...microBatches(network, batch, { sampleShape, size: config.training.microBatch }).map(({ count }) => count));
   network.dispose();
   const forwardMacs = multiplyAccumulates(model);

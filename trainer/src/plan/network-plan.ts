@@ -35,8 +35,14 @@ export async function attempt(setting: string, signal: AbortSignal | undefined, 
 /** Bytes of training. @param activationBytes of the values that learning keeps */
 export function sizesOf({ checkpoints: { every, keep }, training }: RunConfig, parameters: number, activationBytes: number): Pick<NetworkPlan, 'parameters' | 'weightBytes' | 'activationBytes' | 'checkpointBytes'> {
   const copies = training.ema > 0 ? 4 : 3;
-  const kept = Math.min(keep.latest, Math.ceil(training.iterations / every)) + (keep.every === undefined ? 0 : Math.floor(training.iterations / keep.every));
-  return { parameters, weightBytes: 4 * parameters * (copies + 1), activationBytes, checkpointBytes: kept * 4 * parameters * copies };
+  return { parameters, weightBytes: 4 * parameters * (copies + 1), activationBytes, checkpointBytes: checkpointsKept({ checkpoints: { every, keep }, training }) * 4 * parameters * copies };
+}
+
+/** Checkpoints at the end of a run: the latest, and those of earlier iterations that are kept for good. */
+export function checkpointsKept({ checkpoints: { every, keep }, training: { iterations } }: Pick<RunConfig, 'checkpoints' | 'training'>): number {
+  const written = Math.ceil(iterations / every);
+  const latest = Math.min(keep.latest, written);
+  return latest + (keep.every === undefined ? 0 : Math.floor(((written - latest) * every) / keep.every));
 }
 
 /** Numbers that a graph makes for one sample. */

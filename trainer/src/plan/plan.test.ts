@@ -2,6 +2,7 @@
 import { expect, it } from 'vitest';
 import { parseConfig } from '../config/load.js';
 import type { TrainingConfig } from '../config/schema.js';
+import { checkpointsKept } from './network-plan.js';
 import { hoursWith, planTraining } from './plan.js';
 
 const config = (...overrides: string[]): TrainingConfig => parseConfig(`
@@ -29,6 +30,22 @@ it('counts resnet32 as the paper does, without reading data', async () => {
   // Weights, average and two moments, after iterations 500 and 1000.
   expect(plan.checkpointBytes).toBe(2 * 4 * 4 * 11_374_209);
   expect(plan.measured).toBeNull();
+});
+
+it('does not count vectors of spectral normalisation', async () => {
+  expect((await planTraining(config('estimator.spectralNorm=true'), { trialSteps: 0 })).parameters).toBe(11_374_209);
+});
+
+it.each([
+  // [iterations, every, latest, keep.every] → what a run leaves, written out.
+  [[10, 5, 3, 5], [5, 10]],
+  [[60, 5, 2, 20], [20, 40, 55, 60]],
+  [[62, 5, 1, 20], [20, 40, 60, 62]],
+  [[1000, 500, 3, undefined], [500, 1000]],
+  [[40, 5, 2, 20], [20, 35, 40]],
+] as const)('counts the checkpoints that are kept once each: %j', ([iterations, every, latest, forGood], kept) => {
+  const checkpoints = { every, keep: { latest, every: forGood } };
+  expect(checkpointsKept({ checkpoints, training: { ...config().training, iterations } })).toBe(kept.length);
 });
 
 it('measures, tries other settings, and scales by K and batch', async () => {

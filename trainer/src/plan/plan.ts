@@ -6,6 +6,7 @@ import type { TrainingConfig } from '../config/schema.js';
 import { openDataset, type DatasetConfig } from '../data/open.js';
 import { inputShapesOf } from '../estimators/layout.js';
 import { openEstimator } from '../estimators/open-estimator.js';
+import { parametersOf } from '../estimators/spectral.js';
 import { microBatches } from '../loop/micro-batches.js';
 import { largestFullDdp } from '../priors/ddp.js';
 import { attempt, portableBatch, sizesOf, valuesOf, type Alternative, type NetworkPlan } from './network-plan.js';
@@ -68,7 +69,7 @@ export async function planTraining(config: TrainingConfig, { trialSteps = 3, com
     const { batch } = config.training;
     const atOnce = Math.max(...microBatches(network, batch, { sampleShape, copies: 2, size: config.training.microBatch }).map(({ count }) => count));
     const { K, kappa } = config.flow;
-    const parameters = network.countParams();
+    const parameters = parametersOf(network);
     const elements = sampleShape.reduce((a, b) => a * b, 1);
     const priorBytes = config.prior.kind !== 'ddp' ? 0 : elements <= largestFullDdp && config.prior.rank === undefined ? 4 * elements * elements : 4 * elements * (config.prior.rank ?? 256);
     return {

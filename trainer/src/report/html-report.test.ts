@@ -27,7 +27,7 @@ const facts = async (pixels: number): Promise<RunFacts<IterationMetrics>> => {
   const assembly = {
     config, source: null, pairing: pairingOf(config.pairing),
     dataset: { name: 'images of <b>"mine"</b> & others', sampleShape: [2], size: 12_345 },
-    network: { countParams: () => 12_737 }, prior: { kind: 'gaussian', state: { kind: 'gaussian' } },
+    network: { weights: [{ originalName: 'all/kernel', shape: [12_737] }] }, prior: { kind: 'gaussian', state: { kind: 'gaussian' } },
     tensorflow: { tf: { version: { 'tfjs-core': '4.5.6' } }, description: 'here' },
   } as unknown as Assembly;
   return {

@@ -1,6 +1,7 @@
 /** How the record of an estimator's run shows it. */
 import type { Runtime } from '@ratioflow/sdk';
 import { sampleLength, type Dataset } from '../data/dataset.js';
+import { parametersOf } from '../estimators/spectral.js';
 import { iterationColumns, type IterationMetrics } from '../loop/train.js';
 import { balancedLoss } from '../objective/objective.js';
 import { trainingPanels } from '../pictures/training-curve.js';
@@ -25,7 +26,7 @@ export function estimatorRecord({ config, dataset, source, network, prior, pairi
     facts: [
       ['data', describeData(dataset)],
       ...(source ? [['source', `${source.name}, ${source.size?.toLocaleString('en') ?? 'many'} samples`] as const] : []),
-      ['estimator', `${config.estimator.name}, ${network.countParams().toLocaleString('en')} parameters`],
+      ['estimator', `${config.estimator.name}, ${parametersOf(network).toLocaleString('en')} parameters`],
       ['prior', prior.state.kind === 'ddp-low-rank' ? `ddp of rank ${prior.state.gains.length} of ${sampleLength(dataset.sampleShape)}` : prior.kind],
     ],
     versions: versions(tensorflow, runtime),

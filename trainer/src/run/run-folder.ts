@@ -5,7 +5,7 @@ import { writeFileAtomic } from '@ratioflow/node';
 import { stringify } from 'yaml';
 import type { RunConfig } from '../config/schema.js';
 import { ConfigError } from '../errors.js';
-import { sizesOf } from '../plan/network-plan.js';
+import { checkpointsKept, sizesOf } from '../plan/network-plan.js';
 import { lockFile } from './run-lock.js';
 
 const configFile = 'config.yaml';
@@ -34,9 +34,8 @@ const make = (out: string): Promise<unknown> => mkdir(out, { recursive: true }).
  * @throws {ConfigError} when the disk has less room than a new run takes
  */
 export async function checkRoom(out: string, config: RunConfig, parameters: number): Promise<void> {
-  const { latest } = config.checkpoints.keep;
   const { checkpointBytes } = sizesOf(config, parameters, 0);
-  const needed = checkpointBytes * (1 + 1 / Math.min(latest, Math.ceil(config.training.iterations / config.checkpoints.every)));
+  const needed = checkpointBytes * (1 + 1 / checkpointsKept(config));
   const { bavail, bsize } = await statfs(out);
   const megabytes = (bytes: number): string => `${(bytes / 1e6).toPrecision(3)} MB`;
   if (bavail * bsize < needed) throw new ConfigError(`${out}: the checkpoints of this run take ${megabytes(needed)}, but the disk has ${megabytes(bavail * bsize)} left. Make room, choose another folder, or keep fewer of them (checkpoints.keep).`);

@@ -9,6 +9,7 @@ import type { ClassifierMetrics } from '../classifier/train-classifier.js';
 import { parseRunConfig } from '../config/load.js';
 import type { ClassifierConfig, RunConfig, TrainingConfig } from '../config/schema.js';
 import { ConfigError } from '../errors.js';
+import { parametersOf } from '../estimators/spectral.js';
 import { train, type IterationMetrics } from '../loop/train.js';
 import { diagnoseEstimator } from '../loop/diagnose.js';
 import { assemble, type Assembly } from './assemble.js';
@@ -120,7 +121,7 @@ async function runEstimator(config: TrainingConfig, options: RunOptions, checkpo
   try {
     for (const warning of assembly.tensorflow.warnings) onMessage?.(warning);
     onMessage?.(`Learning: ${assembly.tensorflow.description}. Flow: ${assembly.bridge.engine === 'tfjs' ? 'the same' : runtime.name}.`);
-    if (!checkpoint) await checkRoom(out, config, assembly.network.countParams());
+    if (!checkpoint) await checkRoom(out, config, parametersOf(assembly.network));
     if (assembly.prior.state !== prior) await writePrior(out, assembly.prior.state, config);
     const log = await iterate({
       config, learner: assembly.learner, stepSettings: 'training.learningRate or flow.eta',
