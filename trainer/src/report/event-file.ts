@@ -3,7 +3,7 @@ import { appendFile, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeFileAtomic } from '@ratioflow/node';
 import { TrainingError } from '../errors.js';
-import { encodeEvent, openingEvents, stepOfSummary, type RunEvent } from './event.js';
+import { encodeEvent, openingEvents, stepOfSummary, tagsOfSummary, type RunEvent } from './event.js';
 import { decodeRecords, encodeRecord } from './tf-record.js';
 
 export interface EventFile {
@@ -14,8 +14,11 @@ export interface EventFile {
 
 const isEventFile = (name: string): boolean => /^events\.out\.tfevents\.\d+\./.test(name);
 
-/** Opens the events of a run; those after iteration `from` belong to a future that a resumed run does not share. */
-export async function openEventFile(run: string, from: number): Promise<EventFile> {
+/**
+ * Opens the events of a run; those after iteration `from` belong to a future that a resumed run does not share.
+ * @param keeps whether an event of an iteration before stays; by default all do
+ */
+export async function openEventFile(run: string, from: number, keeps: (step: number, tags: readonly string[]) => boolean = () => true): Promise<EventFile> {
   const folder = join(run, 'tensorboard');
   const earlier = (await readdir(folder).catch(() => [])).filter(isEventFile).sort();
   const kept: Uint8Array[] = [];
@@ -23,7 +26,7 @@ export async function openEventFile(run: string, from: number): Promise<EventFil
     for (const name of earlier) {
       for (const record of decodeRecords(await readFile(join(folder, name)))) {
         const step = stepOfSummary(record);
-        if (step !== null && step <= from) kept.push(record);
+        if (step !== null && step <= from && keeps(step, tagsOfSummary(record))) kept.push(record);
       }
     }
   }

@@ -59,4 +59,21 @@ export function stepOfSummary(bytes: Uint8Array): number | null {
   return summary ? step : null;
 }
 
+/** The tags of an encoded event's summary, in their order. */
+export function tagsOfSummary(bytes: Uint8Array): string[] {
+  return fieldsOf(bytes, event.summary).flatMap((summary) => fieldsOf(summary, 1)).flatMap((entry) => fieldsOf(entry, value.tag)).map((tag) => new TextDecoder().decode(tag));
+}
+
+/** The contents of a field, of those that are delimited by their length. */
+function fieldsOf(bytes: Uint8Array, wanted: number): Uint8Array[] {
+  const reader = new BinaryReader(bytes);
+  const found: Uint8Array[] = [];
+  while (reader.pos < reader.len) {
+    const [field, type] = reader.tag();
+    if (field === wanted) found.push(reader.bytes());
+    else reader.skip(type);
+  }
+  return found;
+}
+
 const start = (wallTime: number, step: number): BinaryWriter => new BinaryWriter().tag(event.wallTime, WireType.Bit64).double(wallTime).tag(event.step, WireType.Varint).int64(step);

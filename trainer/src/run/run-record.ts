@@ -36,7 +36,8 @@ const previewFile = (run: string, iteration: number): string => join(run, 'previ
 export async function openRecord<M extends RunMetrics>(run: string, from: number, subject: RecordSubject<M>): Promise<RunRecord<M>> {
   const { config, curve, parts = {} } = subject;
   const metrics = await openMetrics<M>(run, from, subject.columns);
-  const events = await openEventFile(run, from);
+  // A run that goes on from its end shows its last iteration anew.
+  const events = await openEventFile(run, from, (step, tags) => step < config.training.iterations || tags.includes('loss'));
   for (const iteration of await previewsOf(run)) if (iteration > from) await rm(previewFile(run, iteration), { force: true });
   const { rows } = metrics;
   let flushed = performance.now();

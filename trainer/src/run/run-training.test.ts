@@ -11,7 +11,7 @@ import { parseConfig } from '../config/load.js';
 import type { TrainingConfig } from '../config/schema.js';
 import { ConfigError, TrainingError } from '../errors.js';
 import { planTraining } from '../plan/plan.js';
-import { stepOfSummary } from '../report/event.js';
+import { stepOfSummary, tagsOfSummary } from '../report/event.js';
 import { decodeRecords } from '../report/tf-record.js';
 import { readCheckpoint } from './checkpoint.js';
 import { decodeSafetensors, encodeSafetensors } from './safetensors.js';
@@ -228,6 +228,21 @@ describe('resuming', () => {
     expect(iterations).toBe(14);
     expect(await checkpoint(out, 14)).toEqual(await checkpoint(whole, 14));
     expect(parseConfig(await readFile(join(out, 'config.yaml'), 'utf8'), 'written').training.iterations).toBe(14);
+  });
+
+  it('a run that is complete records its last preview once', async () => {
+    const out = newFolder();
+    await startRun(toy('previews={ every: 5, count: 4 }'), { out });
+    const previews = async (): Promise<(number | null)[]> => {
+      const [file] = await readdir(join(out, 'tensorboard'));
+      return [...decodeRecords(await readFile(join(out, 'tensorboard', file!)))].filter((record) => tagsOfSummary(record).join() === 'preview').map(stepOfSummary);
+    };
+    expect(await previews()).toEqual([5, 10]);
+    await resumeRun([], { out });
+    expect(await previews()).toEqual([5, 10]);
+    expect(await recorded(out)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    await resumeRun(['training.iterations=12'], { out });
+    expect(await previews()).toEqual([5, 10, 12]);
   });
 
   it('of overrides that do not fit leaves the run as it was', async () => {
