@@ -139,6 +139,14 @@ describe('overrides', () => {
     expect(parseConfig(minimal, 'toy.yaml', ['prior={ kind: gaussian, deviation: 0.5 }']).prior).toEqual({ kind: 'gaussian', deviation: 0.5 });
   });
 
+  it('take fields and blocks out by null, but not by nothing', () => {
+    const full = `${minimal}\npreviews: { every: 7 }\ncheckpoints: { every: 5, keep: { latest: 1, every: 10 } }`;
+    const config = parseConfig(full, 'toy.yaml', ['previews=null', 'checkpoints.keep.every=~', 'training.microBatch=4', 'training.microBatch=null', 'divergence=null']);
+    expect(config).toEqual(parseConfig(`${minimal}\ncheckpoints: { every: 5, keep: 1 }`, 'toy.yaml'));
+    expect(set('flow.K=null')).toContain('flow.K is missing');
+    expect(set('previews=')).toContain('previews = null');
+  });
+
   it('keep a seed beyond 2^53 exactly', () => {
     expect(parseConfig(minimal, 'toy.yaml', ['seed="18446744073709551615"']).seed).toBe('18446744073709551615');
     expect(parseConfig(minimal, 'toy.yaml', ['seed=7']).seed).toBe('7');

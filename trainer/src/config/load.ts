@@ -7,7 +7,7 @@ import { classifierConfigSchema, trainingConfigSchema, type RunConfig, type Trai
 
 /**
  * Reads and validates a configuration file of an estimator's run.
- * @param overrides `key.path=value` each, the value in YAML
+ * @param overrides `key.path=value` each, the value in YAML; null takes a field or a block out, as if the file did not have it
  * @throws {ConfigError} naming file, field, value and what is allowed
  */
 export async function loadConfig(path: string, overrides: readonly string[] = []): Promise<TrainingConfig> {
@@ -134,7 +134,11 @@ function applyOverride(tree: Record<string, unknown>, override: string): void {
     if (typeof next !== 'object' || next === null || Array.isArray(next)) throw new ConfigError(`--set ${override}: ${key} holds ${show(next)}, no fields.`);
     node = next as Record<string, unknown>;
   }
-  Object.defineProperty(node, last, { value: parseYaml(override.slice(at + 1), `--set ${override}`), enumerable: true, configurable: true, writable: true });
+  const text = override.slice(at + 1);
+  const value = parseYaml(text, `--set ${override}`);
+  // Only a null that is spelled out: nothing after the sign is rather a mistake.
+  if (value === null && text.trim() !== '') Reflect.deleteProperty(node, last);
+  else Object.defineProperty(node, last, { value, enumerable: true, configurable: true, writable: true });
 }
 
 function parseYaml(text: string, where: string): unknown {

@@ -3,6 +3,7 @@ import { Command } from 'commander';
 import type { ClassifierConfig, ClassifierPlan, MeasuredSpeed, TrainingConfig, TrainingPlan } from '@ratioflow/trainer';
 import type { Context } from '../context.js';
 import { integerFrom } from '../parsers.js';
+import { withSettings } from '../set-option.js';
 import { bytes, duration, table } from '../text.js';
 
 interface Options {
@@ -12,10 +13,9 @@ interface Options {
   readonly json?: boolean;
 }
 
-export const planCommand = (context: Context): Command => new Command('plan')
+export const planCommand = (context: Context): Command => withSettings(new Command('plan'))
   .description('parameters, operations, memory, disk and hours of a training run, measured by a few trial steps on this machine')
   .argument('<config.yaml>', 'what would be trained')
-  .option('--set <key=value>', 'change a field of the configuration; may be repeated', (value: string, list: string[]) => [...list, value], [])
   .option('--trial <steps>', 'flow steps that are timed; 0 measures nothing', integerFrom(0), 3)
   .option('--no-compare', 'leave out the trials with the other engine of the flow and the other backend')
   .option('--json', 'print the plan as JSON')

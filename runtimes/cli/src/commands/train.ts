@@ -2,6 +2,7 @@
 import { Command } from 'commander';
 import type { Context } from '../context.js';
 import { integerFrom } from '../parsers.js';
+import { withSettings } from '../set-option.js';
 import { followTraining } from '../training-progress.js';
 
 interface Options {
@@ -11,12 +12,9 @@ interface Options {
   readonly out?: string;
 }
 
-const collect = (value: string, list: string[]): string[] => [...list, value];
-
-export const trainCommand = (context: Context): Command => new Command('train')
+export const trainCommand = (context: Context): Command => withSettings(new Command('train'))
   .description('train an estimator and export its bundle, or a classifier and export it for guidance')
   .argument('[config.yaml]', 'what to train; not with --resume, which has the run\'s own')
-  .option('--set <key=value>', 'change a field of the configuration, for example --set training.iterations=2000; may be repeated', collect, [])
   .option('--resume <dir>', 'go on from the latest checkpoint of this run')
   .option('--from <iteration>', 'with --resume: go on from the checkpoint of this iteration; later ones are set aside', integerFrom(1))
   .option('--out <dir>', 'folder of the run, which must be new or empty (default: runs/<name>)')
