@@ -56,8 +56,8 @@ async function assembleClassifier(config: ClassifierConfig, onMessage?: (message
   if (test && test.sampleShape.join() !== dataset.sampleShape.join()) throw new ConfigError(`test has images [${test.sampleShape.join(', ')}], data has [${dataset.sampleShape.join(', ')}]: both must be of one size and colour.`);
   const { names, indicesOf } = classesOf(dataset, config.classNames);
   if (names.length < 2) throw new ConfigError(`data: ${dataset.name} has samples of a single class (${names.join()}): a classifier needs two or more.`);
-  const classes = indicesOf(dataset.labels!, 'data');
-  const testClasses = test && indicesOf(testLabels(test), 'test');
+  const classes = indicesOf(dataset, 'data');
+  const testClasses = test && indicesOf(test, 'test');
   const tensorflow = await loadTensorFlow({ backend: config.backend });
   const { tf } = tensorflow;
   const { sampleShape } = dataset;
@@ -135,11 +135,6 @@ const exported = ({ config, dataset, names, tensorflow, network, converters, lea
 export function asImages(dataset: Dataset, field: 'data' | 'test'): ImageDataset {
   if (!isImageDataset(dataset)) throw new ConfigError(`${field}: ${dataset.name} is no set of images in bytes, of which classifiers are trained: use mnist, cifar10, images, or npy with uint8 [N, C, H, W] and labels.`);
   return dataset;
-}
-
-function testLabels({ name, labels }: Dataset): Uint8Array {
-  if (labels === null) throw new ConfigError(`test: ${name} has no labels. Put the images of each class into a subfolder of their own, or give test.labels with a .npy file.`);
-  return labels;
 }
 
 function describe(evaluation: Evaluation | null): string[] {
