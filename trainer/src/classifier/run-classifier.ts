@@ -10,7 +10,7 @@ import { ConfigError } from '../errors.js';
 import { explosion } from '../loop/diagnose.js';
 import { openEstimator, type OpenedEstimator } from '../estimators/open-estimator.js';
 import { parametersOf } from '../estimators/spectral.js';
-import { checkSize, openData } from '../run/assemble.js';
+import { checkSize, openData, type DataOptions } from '../run/assemble.js';
 import type { Checkpoint } from '../run/checkpoint.js';
 import { iterate, restore, type IterateOptions } from '../run/iterate.js';
 import { checkRoom } from '../run/run-folder.js';
@@ -48,10 +48,21 @@ interface ClassifierAssembly extends ClassifierFacts, Omit<ClassifierParts, 'dat
 }
 
 /** @throws {ConfigError} for data that cannot be learned */
-async function assembleClassifier(config: ClassifierConfig, onMessage?: (message: string) => void): Promise<ClassifierAssembly> {
-  const dataset = asImages(await openData(config.data, onMessage), 'data');
-  const testConfig = config.test ?? (config.data.name === 'mnist' || config.data.name === 'cifar10' ? { ...config.data, split: 'test' as const, range: undefined } : undefined);
-  const test = testConfig ? asImages(await openData(testConfig, onMessage), 'test') : null;
+async function assembleClassifier(config: ClassifierConfig, options: DataOptions = {}): Promise<ClassifierAssembly> {
+  const dataset = asImages(await openData(config.data, options), 'data');
+  let test: ImageDataset | null = null;
+  try {
+    const testConfig = config.test ?? (config.data.name === 'mnist' || config.data.name === 'cifar10' ? { ...config.data, split: 'test' as const, range: undefined } : undefined);
+    if (testConfig) test = asImages(await openData(testConfig, options), 'test');
+    return await assembleOn(dataset, test, config);
+  } catch (error) {
+    await dataset.close?.();
+    await test?.close?.();
+    throw error;
+  }
+}
+
+async function assembleOn(dataset: ImageDataset, test: ImageDataset | null, config: ClassifierConfig): Promise<ClassifierAssembly> {
   checkSize(config.training.batch, dataset);
   if (test && test.sampleShape.join() !== dataset.sampleShape.join()) throw new ConfigError(`test has images [${test.sampleShape.join(', ')}], data has [${dataset.sampleShape.join(', ')}]: both must be of one size and colour.`);
   const { names, indicesOf } = classesOf(dataset, config.classNames);
@@ -79,7 +90,7 @@ async function assembleClassifier(config: ClassifierConfig, onMessage?: (message
 export async function runClassifier(config: ClassifierConfig, options: IterateOptions<ClassifierMetrics>, checkpoint: Checkpoint | null): Promise<ClassifierResult> {
   const { out, signal, onMessage } = options;
   const runtime = createRuntime();
-  const assembly = await assembleClassifier(config, onMessage);
+  const assembly = await assembleClassifier(config, { onMessage, signal });
   const { tensorflow, network, learner, names, test, testClasses } = assembly;
   const attack: Attack = config.evaluation.attack ?? { radius: config.attack?.radius ?? customaryRadius, steps: testSteps };
   let latest: Evaluation | null = null;

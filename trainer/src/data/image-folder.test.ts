@@ -1,12 +1,13 @@
 /** Images from folders and archives: pixels against sharp's own and against arithmetic, order, batches, and what is unreadable. */
 import { execFileSync } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import AdmZip from 'adm-zip';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { openImageFolder } from './image-folder.js';
+import type { ImageDataset } from './dataset.js';
+import { openImageFolder, type ImageFolderOptions } from './image-folder.js';
 import { drawOrder } from './order.js';
 
 let folder: string;
@@ -43,6 +44,13 @@ const bytesOf = async (set: Awaited<ReturnType<typeof openImageFolder>>): Promis
   return out;
 };
 
+/** For what only opening a set does. */
+async function openAndClose(options: ImageFolderOptions): Promise<ImageDataset> {
+  const set = await openImageFolder(options);
+  await set.close?.();
+  return set;
+}
+
 describe.each(['set', 'set.zip', 'set.tar', 'set.tgz'])('%s', (what) => {
   it('holds the images in order, cut out of the middle, with folders as classes', async () => {
     const set = await openImageFolder({ path: join(folder, what), size: 10, centreCrop: 10, cache });
@@ -62,17 +70,17 @@ describe.each(['set', 'set.zip', 'set.tar', 'set.tgz'])('%s', (what) => {
 
 it('keeps what it has decoded, and notices a change', async () => {
   const own = join(folder, 'own-cache');
-  await openImageFolder({ path: join(folder, 'set'), size: 12, cache: own });
+  await openAndClose({ path: join(folder, 'set'), size: 12, cache: own });
   const first = (await readdir(own)).sort();
-  await openImageFolder({ path: join(folder, 'set'), size: 12, cache: own });
+  await openAndClose({ path: join(folder, 'set'), size: 12, cache: own });
   expect((await readdir(own)).sort()).toEqual(first);
-  await openImageFolder({ path: join(folder, 'set'), size: 14, cache: own });
+  await openAndClose({ path: join(folder, 'set'), size: 14, cache: own });
   expect((await readdir(own)).length).toBe(4);
 });
 
 it('lets go of what was not used for longest when the cache grows beyond its limit', async () => {
   const own = join(folder, 'small-cache');
-  const prepare = (size: number): ReturnType<typeof openImageFolder> => openImageFolder({ path: join(folder, 'set'), size, cache: own });
+  const prepare = (size: number): Promise<ImageDataset> => openAndClose({ path: join(folder, 'set'), size, cache: own });
   // 5 images of 3 · 10² and 3 · 20² bytes: 1.5 and 6 kB.
   for (const size of [10, 20]) await prepare(size);
   const large = (await readdir(own)).filter((name) => name.endsWith('.bytes'));
@@ -88,6 +96,30 @@ it('lets go of what was not used for longest when the cache grows beyond its lim
   vi.stubEnv('RATIOFLOW_CACHE_GB', 'much');
   await expect(prepare(10)).rejects.toThrow('RATIOFLOW_CACHE_GB is "much"; allowed: a number of gigabytes');
   vi.unstubAllEnvs();
+});
+
+it('reads a set that was opened before another took its place in the cache', async () => {
+  const own = join(folder, 'tiny-cache');
+  vi.stubEnv('RATIOFLOW_CACHE_GB', '0');
+  const first = await openImageFolder({ path: join(folder, 'set'), size: 10, centreCrop: 10, cache: own });
+  const second = await openImageFolder({ path: join(folder, 'set'), size: 20, cache: own });
+  vi.unstubAllEnvs();
+  expect((await readdir(own)).filter((name) => name.endsWith('.bytes'))).toHaveLength(1);
+  expect((await bytesOf(first)).length).toBe(5 * 3 * 100);
+  await second.close?.();
+});
+
+it('ends with its signal, and takes away what ended processes have left', async () => {
+  const own = join(folder, 'ended-cache');
+  await expect(openImageFolder({ path: join(folder, 'set'), size: 10, cache: own, signal: AbortSignal.abort(new Error('Ctrl-C')) })).rejects.toThrow('Ctrl-C');
+  expect(await readdir(own)).toEqual([]);
+  const key = '0'.repeat(32);
+  // Processes have numbers of at most 2²²; that of this test lives.
+  const [forsaken, alive, recent] = [`${key}.bytes.99999999.tmp`, `${key}.bytes.${process.pid}.tmp`, `${key}.bytes.99999998.tmp`];
+  for (const name of [forsaken, alive, recent]) await writeFile(join(own, name), 'part of a set');
+  for (const name of [forsaken, alive]) await utimes(join(own, name), 0, 0);
+  await openAndClose({ path: join(folder, 'set'), size: 10, cache: own });
+  expect((await readdir(own)).filter((name) => name.endsWith('.tmp')).sort()).toEqual([alive, recent].sort());
 });
 
 it('draws batches by the noise specification: the image, mirrored, cut out anywhere', async () => {
@@ -135,11 +167,11 @@ it('says of grey images that they need no colours, and of small ones that they g
   for (const k of [0, 3]) await writeFile(join(grey, `${k}.png`), await sharp(await picture(k)).toColourspace('b-w').png().toBuffer());
   // Twice: found while decoding, and in the record of that.
   for (let time = 0; time < 2; time++) await expect(openImageFolder({ path: grey, size: 8, cache })).rejects.toThrow(/every image is grey.*Set data\.channels to 1/);
-  expect(await openImageFolder({ path: grey, size: 8, channels: 3, cache })).toMatchObject({ size: 2, sampleShape: [3, 8, 8] });
-  expect(await openImageFolder({ path: grey, size: 8, channels: 1, cache })).toMatchObject({ size: 2, sampleShape: [1, 8, 8] });
+  expect(await openAndClose({ path: grey, size: 8, channels: 3, cache })).toMatchObject({ size: 2, sampleShape: [3, 8, 8] });
+  expect(await openAndClose({ path: grey, size: 8, channels: 1, cache })).toMatchObject({ size: 2, sampleShape: [1, 8, 8] });
   await writeFile(join(grey, '4.png'), await picture(4, 6));
   const messages: string[] = [];
-  expect(await openImageFolder({ path: grey, size: 8, cache, onMessage: (message) => messages.push(message) })).toMatchObject({ size: 3 });
+  expect(await openAndClose({ path: grey, size: 8, cache, onMessage: (message) => messages.push(message) })).toMatchObject({ size: 3 });
   expect(messages).toEqual([`${grey}: 1 of 3 images are smaller than 8×8 and were enlarged.`]);
 });
 
@@ -151,7 +183,7 @@ describe('what cannot be read', () => {
     await truncate(join(bad, '1.png'), 60);
     await writeFile(join(bad, '4.jpg'), 'text');
     const messages: string[] = [];
-    const set = await openImageFolder({ path: bad, size: 8, cache, onMessage: (message) => messages.push(message) });
+    const set = await openAndClose({ path: bad, size: 8, cache, onMessage: (message) => messages.push(message) });
     expect(set.size).toBe(2);
     expect(messages.join()).toMatch(/2 unreadable images left out: 1\.png: .*; 4\.jpg: /);
     await expect(openImageFolder({ path: bad, size: 8, cache, onUnreadable: 'stop' })).rejects.toThrow(/1\.png: .*set data\.onUnreadable to skip/);

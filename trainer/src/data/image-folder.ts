@@ -26,7 +26,9 @@ export async function openImageFolder(options: ImageFolderOptions): Promise<Imag
   const sampleShape = [channels, size, size] as const;
   const [length, bytesPerImage] = [sampleLength(sampleShape), sampleLength(prepared.shape)];
   const count = prepared.names.length;
-  let handle: Promise<FileHandle> | undefined;
+  // Opened at once: the file stays readable when a set that is opened later takes its place in the cache.
+  let handle: Promise<FileHandle> | undefined = open(prepared.file, 'r');
+  await handle;
   /** Fills `out` with the stored bytes from image `index` on. */
   const readStored = async (out: Uint8Array, index: number): Promise<void> => {
     handle ??= open(prepared.file, 'r');

@@ -29,6 +29,8 @@ export interface LowRankOptions {
   readonly rank?: number | undefined;
   /** Part of the variance at which no further direction is taken. @default 0.95 */
   readonly explained?: number | undefined;
+  /** Ends it between two chunks. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Directions beyond the rank that the sketch carries along, and passes that sharpen it. */
@@ -37,15 +39,16 @@ const sharpeningPasses = 2;
 const chunkSize = 256;
 
 /** @returns the state, its rank, and the part of the variance that the low rank explains */
-export async function lowRankStatistics(dataset: ImageDataset, { tf, seed, rank = 256, explained = 0.95 }: LowRankOptions): Promise<{ state: LowRankState; rank: number; explained: number }> {
+export async function lowRankStatistics(dataset: ImageDataset, { tf, seed, rank = 256, explained = 0.95, signal }: LowRankOptions): Promise<{ state: LowRankState; rank: number; explained: number }> {
   const [d, n] = [sampleLength(dataset.sampleShape), dataset.size];
-  const { mean, variance } = await momentsOf(dataset);
+  const { mean, variance } = await momentsOf(dataset, signal);
   const columns = Math.min(rank + oversampling, n, d);
   // The same two arrays for every chunk: gigabytes would wait for the collector otherwise.
   const [bytes, centred] = [new Uint8Array(Math.min(chunkSize, n) * d), new Float32Array(Math.min(chunkSize, n) * d)];
   /** Calls `visit` with each chunk of centred images, [images, D], inside a tidy. */
   const stream = async (visit: (chunk: ReturnType<typeof tf.tensor2d>) => void): Promise<void> => {
     for (let first = 0; first < n; first += chunkSize) {
+      signal?.throwIfAborted();
       const count = Math.min(chunkSize, n - first);
       const [raw, values] = [bytes.subarray(0, count * d), centred.subarray(0, count * d)];
       await dataset.readBytes(raw, first, count);
@@ -61,13 +64,16 @@ export async function lowRankStatistics(dataset: ImageDataset, { tf, seed, rank 
   /** Q C for Q [columns, D], C the covariance. */
   const multiplied = async (q: Float32Array): Promise<Float32Array> => {
     const [rows, sum] = [tf.tensor2d(q, [columns, d]), tf.tidy(() => tf.variable(tf.zeros([columns, d]), false))];
-    await stream((chunk) => {
-      sum.assign(tf.add(sum, tf.matMul(tf.matMul(rows, chunk, false, true), chunk)));
-    });
-    const result = await sum.data<'float32'>();
-    for (let i = 0; i < result.length; i++) result[i]! /= n;
-    tf.dispose([rows, sum]);
-    return result;
+    try {
+      await stream((chunk) => {
+        sum.assign(tf.add(sum, tf.matMul(tf.matMul(rows, chunk, false, true), chunk)));
+      });
+      const result = await sum.data<'float32'>();
+      for (let i = 0; i < result.length; i++) result[i]! /= n;
+      return result;
+    } finally {
+      tf.dispose([rows, sum]);
+    }
   };
 
   // Directions are rows, so that each lies in one stretch of memory.
@@ -113,11 +119,12 @@ export function applyLowRank(out: Float32Array, z: Float32Array, { mean, basis, 
   }
 }
 
-async function momentsOf(dataset: ImageDataset): Promise<{ mean: Float64Array; variance: Float64Array }> {
+async function momentsOf(dataset: ImageDataset, signal: AbortSignal | undefined): Promise<{ mean: Float64Array; variance: Float64Array }> {
   const [d, n] = [sampleLength(dataset.sampleShape), dataset.size];
   const [sums, squares] = [new Float64Array(d), new Float64Array(d)];
   const all = new Uint8Array(Math.min(chunkSize, n) * d);
   for (let first = 0; first < n; first += chunkSize) {
+    signal?.throwIfAborted();
     const count = Math.min(chunkSize, n - first);
     const bytes = all.subarray(0, count * d);
     await dataset.readBytes(bytes, first, count);
@@ -128,6 +135,7 @@ async function momentsOf(dataset: ImageDataset): Promise<{ mean: Float64Array; v
         squares[i]! += value * value;
       }
     }
+    await new Promise((resolve) => setImmediate(resolve));
   }
   return { mean: sums.map((sum) => sum / n / 127.5 - 1), variance: squares.map((square, i) => (n * square - sums[i]! ** 2) / (n * n * 127.5 * 127.5)) };
 }

@@ -12,6 +12,8 @@ export interface MomentOptions {
   readonly tf?: TensorFlow;
   /** Called after each chunk with the number of images read. */
   readonly onProgress?: (done: number, total: number) => void;
+  /** Ends it between two chunks. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Exact sums over all images; D = product of the sample's shape. */
@@ -29,12 +31,13 @@ export interface ByteMoments {
 const chunkSize = 1024;
 
 /** Reads the set once, chunk by chunk, and sums. */
-export async function byteMoments(dataset: ImageDataset, { tf, onProgress }: MomentOptions = {}): Promise<ByteMoments> {
+export async function byteMoments(dataset: ImageDataset, { tf, onProgress, signal }: MomentOptions = {}): Promise<ByteMoments> {
   const d = sampleLength(dataset.sampleShape);
   const total = dataset.size;
   const moments = { sums: new Float64Array(d), products: new Float64Array(d * d) };
   const fast = tf !== undefined && tf.getBackend() !== 'cpu' ? tf : null;
   for (let first = 0; first < total; first += chunkSize) {
+    signal?.throwIfAborted();
     const count = Math.min(chunkSize, total - first);
     const bytes = new Uint8Array(count * d);
     await dataset.readBytes(bytes, first, count);

@@ -34,20 +34,37 @@ export interface AssemblyOptions {
   readonly flowRuntime?: Runtime;
   /** Sentences worth showing, about data and prior. */
   readonly onMessage?: ((message: string) => void) | undefined;
+  /** Ends the first pass over images and the prior's statistics. */
+  readonly signal?: AbortSignal | undefined;
 }
 
-export async function assemble(config: TrainingConfig, runtime: Runtime, { prior: knownPrior, flowRuntime = runtime, onMessage }: AssemblyOptions = {}): Promise<Assembly> {
+export type DataOptions = Pick<AssemblyOptions, 'onMessage' | 'signal'>;
+
+export async function assemble(config: TrainingConfig, runtime: Runtime, options: AssemblyOptions = {}): Promise<Assembly> {
   const tensorflow = await loadTensorFlow({ backend: config.backend });
-  const { tf } = tensorflow;
-  const dataset = await openData(config.data, onMessage);
-  checkSize(config.training.batch, dataset);
-  const source = config.source ? await openData(config.source, onMessage) : null;
-  if (source && source.sampleShape.join() !== dataset.sampleShape.join()) {
-    throw new ConfigError(`source has samples [${source.sampleShape.join(', ')}], data has [${dataset.sampleShape.join(', ')}]: both must be of one size and colour.`);
+  const dataset = await openData(config.data, options);
+  let source: Dataset | null = null;
+  try {
+    checkSize(config.training.batch, dataset);
+    if (config.source) source = await openData(config.source, options);
+    if (source && source.sampleShape.join() !== dataset.sampleShape.join()) {
+      throw new ConfigError(`source has samples [${source.sampleShape.join(', ')}], data has [${dataset.sampleShape.join(', ')}]: both must be of one size and colour.`);
+    }
+    if (source) checkSize(config.training.batch, source);
+    return await assembleOn(dataset, source, tensorflow, config, runtime, options);
+  } catch (error) {
+    await dataset.close?.();
+    await source?.close?.();
+    throw error;
   }
-  if (source) checkSize(config.training.batch, source);
+}
+
+async function assembleOn(
+  dataset: Dataset, source: Dataset | null, tensorflow: LoadedTensorFlow, config: TrainingConfig, runtime: Runtime, { prior: knownPrior, flowRuntime = runtime, onMessage, signal }: AssemblyOptions,
+): Promise<Assembly> {
+  const { tf } = tensorflow;
   const pairing = pairingOf(config.pairing);
-  const state = knownPrior?.kind.startsWith(config.prior.kind) ? knownPrior : (await priorState(config, dataset, tensorflow, onMessage));
+  const state = knownPrior?.kind.startsWith(config.prior.kind) ? knownPrior : (await priorState(config, dataset, tensorflow, { onMessage, signal }));
   const prior = createPrior(state, dataset.sampleShape);
   const priorSession = await runtime.load({ name: 'prior.onnx', model: writeModel(priorGraph(state, dataset.sampleShape)) });
   const { network, converters } = await openEstimator(tf, config.estimator, dataset.sampleShape, config.seed);
@@ -82,17 +99,17 @@ export function checkSize(batch: number, dataset: Dataset): void {
 }
 
 /** The fields have been held against the set's name when the configuration was read. */
-export function openData(data: TrainingConfig['data'], onMessage?: (message: string) => void): Promise<Dataset> {
+export function openData(data: TrainingConfig['data'], { onMessage, signal }: DataOptions = {}): Promise<Dataset> {
   const given = Object.fromEntries(Object.entries(data).filter(([, value]) => value !== undefined));
-  return openDataset({ ...given, ...(data.name === 'images' && onMessage && { onMessage }) } as unknown as DatasetConfig);
+  return openDataset({ ...given, ...(data.name === 'images' && { onMessage, signal }) } as unknown as DatasetConfig);
 }
 
-async function priorState({ prior, seed }: TrainingConfig, dataset: Dataset, { tf, backend }: LoadedTensorFlow, onMessage?: (message: string) => void): Promise<PriorState> {
+async function priorState({ prior, seed }: TrainingConfig, dataset: Dataset, { tf, backend }: LoadedTensorFlow, { onMessage, signal }: DataOptions): Promise<PriorState> {
   if (prior.kind === 'gaussian') return { kind: prior.kind, ...(prior.deviation !== undefined && { deviation: prior.deviation }) };
   if (prior.kind === 'uniform' || prior.kind === 'source') return { kind: prior.kind };
   const lowRank = prior.rank !== undefined || prior.explained !== undefined || sampleLength(dataset.sampleShape) > largestFullDdp;
-  if (!lowRank || !isImageDataset(dataset)) return { kind: prior.kind, ...(await ddpStatistics(dataset, backend === 'tensorflow' ? { tf } : {})) };
-  const { state, rank, explained } = await lowRankStatistics(dataset, { tf, seed, rank: prior.rank, explained: prior.explained });
+  if (!lowRank || !isImageDataset(dataset)) return { kind: prior.kind, ...(await ddpStatistics(dataset, { ...(backend === 'tensorflow' && { tf }), signal })) };
+  const { state, rank, explained } = await lowRankStatistics(dataset, { tf, seed, rank: prior.rank, explained: prior.explained, signal });
   onMessage?.(`Prior ddp: rank ${rank} explains ${(100 * explained).toFixed(1)} % of the variance; the rest is taken as independent.`);
   return { kind: 'ddp-low-rank', ...state };
 }

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { priorGraph, writeModel } from '@ratioflow/export';
-import { createRuntime } from '@ratioflow/node';
+import { createRuntime, encodePng } from '@ratioflow/node';
 import { ArgumentError, FormatError } from '@ratioflow/sdk';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { writeIdxImages } from '../../../tests/support/idx-images.js';
@@ -128,6 +128,23 @@ describe('an interrupt', () => {
     }
     expect(await checkpoint(out, 10)).toEqual(await checkpoint(whole, 10));
     expect(await metrics(out)).toEqual(await metrics(whole));
+  });
+});
+
+describe('an interrupt before the first iteration', () => {
+  const pictures = (): TrainingConfig => toy(`data={ name: images, path: ${JSON.stringify(join(folder, 'pictures'))}, size: 8, cache: ${JSON.stringify(join(folder, 'cache'))} }`, 'estimator.name=resnet28');
+  it.each([
+    ['the first pass over images', pictures],
+    ['the statistics of a prior', digits],
+    ['those of a low rank', () => ({ ...digits(), prior: { kind: 'ddp' as const, rank: 3 } })],
+  ])('ends %s', async (_, config) => {
+    await mkdir(join(folder, 'pictures'), { recursive: true });
+    await writeFile(join(folder, 'pictures', '0.png'), await encodePng({ shape: [1, 3, 8, 8], data: new Float32Array(192) }));
+    const out = newFolder();
+    await expect(startRun(config(), { out, signal: AbortSignal.abort(new Error('Ctrl-C')) })).rejects.toThrow('Ctrl-C');
+    // Neither a prior nor a configuration was written: the run can be started again.
+    expect(await readdir(out)).toEqual([]);
+    expect(await readdir(join(folder, 'cache')).catch(() => [])).toEqual([]);
   });
 });
 

@@ -117,7 +117,7 @@ async function runEstimator(config: TrainingConfig, options: RunOptions, checkpo
   const { out, onMessage, signal } = options;
   const runtime = createRuntime();
   const prior = await readPrior(out, config);
-  const assembly = await assemble(config, runtime, { prior, flowRuntime: flowRuntime(config.provider), onMessage });
+  const assembly = await assemble(config, runtime, { prior, flowRuntime: flowRuntime(config.provider), onMessage, signal });
   try {
     for (const warning of assembly.tensorflow.warnings) onMessage?.(warning);
     onMessage?.(`Learning: ${assembly.tensorflow.description}. Flow: ${assembly.bridge.engine === 'tfjs' ? 'the same' : runtime.name}.`);
