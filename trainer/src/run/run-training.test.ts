@@ -3,8 +3,9 @@ import { mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { priorGraph, writeModel } from '@ratioflow/export';
-import { createRuntime, encodePng } from '@ratioflow/node';
+import { createRuntime, encodePng, readPixels } from '@ratioflow/node';
 import { ArgumentError, FormatError } from '@ratioflow/sdk';
+import { encodeNpy } from '@ratioflow/sdk/npy';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { writeIdxImages } from '../../../tests/support/idx-images.js';
 import { parseConfig } from '../config/load.js';
@@ -340,6 +341,16 @@ it('divergence ends with the iteration, and the last good checkpoint stays', asy
     const weights = new Float32Array(Uint8Array.from(bytes.subarray(8 + Number(bytes.readBigUInt64LE(0)))).buffer);
     expect(weights.every(Number.isFinite)).toBe(true);
   }
+});
+
+it.each([[2, 1], [4, 3]])('images of %d channels are previewed by their first %d', async (channels, shown) => {
+  const path = join(folder, `channels${channels}.npy`);
+  await writeFile(path, encodeNpy({ shape: [8, channels, 8, 8], data: Uint8Array.from({ length: 8 * channels * 64 }, (_, i) => (i * 37) % 256) }));
+  const out = newFolder();
+  await startRun(toy(`data={ name: npy, path: ${JSON.stringify(path)} }`, 'estimator={ name: resnet28, width: 0.5 }', 'training={ iterations: 1, batch: 2 }', 'previews={ every: 1, count: 4 }'), { out });
+  const [preview] = await readdir(join(out, 'previews'));
+  expect((await readPixels(join(out, 'previews', preview!), { channels: shown as 1 | 3, name: 'preview', needed: '' })).shape[0]).toBe(shown);
+  expect(await readdir(out)).toContain('bundle');
 });
 
 it('only the latest checkpoints are kept', async () => {
