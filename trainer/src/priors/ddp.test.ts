@@ -97,6 +97,8 @@ describe('ddpStatistics', () => {
 
   it('refuses sets without images, and images too large for a full factor', async () => {
     await expect(ddpStatistics(await openDataset({ name: 'swiss-roll' }))).rejects.toThrow(ArgumentError);
+    const floats = { name: 'floats.npy', sampleShape: [1, 8, 8], size: 5, labels: null, valueRange: [-1, 1] as const, batch: () => Promise.resolve() };
+    await expect(ddpStatistics(floats)).rejects.toThrow('needs a finite set of images in bytes (uint8 [N, C, H, W]); floats.npy holds float32 images. Save images as uint8');
     const large = imageArray({ name: 'large', sampleShape: [3, 64, 64], images: new Uint8Array(3 * 64 * 64), labels: null });
     await expect(ddpStatistics(large)).rejects.toThrow(/12288 × 12288 factor of 0\.6 GB/);
   });

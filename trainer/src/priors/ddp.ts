@@ -32,7 +32,8 @@ export const ddpRidge = 1e-4;
  */
 export async function ddpStatistics(dataset: Dataset, options: MomentOptions = {}): Promise<DdpState> {
   if (!isImageDataset(dataset)) {
-    throw new ArgumentError(`The ddp prior needs a finite set of images; ${dataset.name} has none. Use the prior gaussian or uniform.`);
+    const found = dataset.size === null ? 'computes its samples' : dataset.sampleShape.length === 3 ? 'holds float32 images' : 'holds points';
+    throw new ArgumentError(`The ddp prior needs a finite set of images in bytes (uint8 [N, C, H, W]); ${dataset.name} ${found}. Save images as uint8, round((x + 1) · 127.5), or use the prior gaussian or uniform.`);
   }
   const [d, n] = [dataset.sampleShape.reduce((a, b) => a * b, 1), dataset.size];
   if (d > largestFullDdp) {
