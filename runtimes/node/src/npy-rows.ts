@@ -17,6 +17,9 @@ export interface NpyRows {
   close(): Promise<void>;
 }
 
+/** Node reads less than 2 GiB at once. */
+const largestRead = 2 ** 30;
+
 /** Opens an array of at least one axis. @throws {ArgumentError} when the file cannot be read; {FormatError} when it is no `.npy` */
 export async function openNpyRows(path: string): Promise<NpyRows> {
   const file = await open(path, 'r').catch((cause: unknown) => {
@@ -25,7 +28,7 @@ export async function openNpyRows(path: string): Promise<NpyRows> {
   const readBytes = async (from: number, length: number): Promise<Uint8Array<ArrayBuffer>> => {
     const bytes = new Uint8Array(length);
     for (let filled = 0; filled < length;) {
-      const { bytesRead } = await file.read(bytes, filled, length - filled, from + filled);
+      const { bytesRead } = await file.read(bytes, filled, Math.min(length - filled, largestRead), from + filled);
       if (bytesRead === 0) throw new FormatError(`${path} ended at byte ${from + filled}: was it changed while being read?`);
       filled += bytesRead;
     }

@@ -1,9 +1,9 @@
 /** CIFAR-10's binary files and .npy arrays, made here byte by byte in their formats, and what is refused. */
-import { mkdir, mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, rm, truncate, writeFile, type FileHandle } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { encodeNpy } from '@ratioflow/sdk/npy';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { openCifar10 } from './cifar10.js';
 import type { ImageDataset } from './dataset.js';
 import { openNpySet } from './npy-set.js';
@@ -74,4 +74,24 @@ it('.npy: bytes as images with labels, floats as they are', async () => {
   const bright = Float32Array.from({ length: 2 * 64 }, (_, i) => (i === 70 ? 255 : 0.5));
   await expect(openNpySet({ path: await save('bright.npy', [2, 1, 8, 8], bright) })).rejects.toThrow(/sample 1 holds 255; images have values in \[−1, 1\]/);
   await expect(openNpySet({ path: join(folder, 'none.npy') })).rejects.toThrow(/none\.npy cannot be read/);
+});
+
+it('.npy: arrays of more than 2 GiB', async () => {
+  // Three gigabyte images of which the disk holds the header alone: holes read as zeros.
+  const [path, side] = [join(folder, 'huge.npy'), 2 ** 15];
+  const header = Buffer.from(encodeNpy({ shape: [1], data: Uint8Array.of(0) })).subarray(0, -1);
+  const shape = `(3, 1, ${side}, ${side})`;
+  await writeFile(path, header.toString('latin1').replace(/\(1,\)( *)/, (_, spaces: string) => shape + spaces.slice(shape.length - 4)), 'latin1');
+  await truncate(path, header.length + 3 * side ** 2);
+  // Reading the holes would take seconds, so it is left out; what node cannot read at once (its process ends) is refused.
+  const file = await open(path);
+  const prototype = Object.getPrototypeOf(file) as FileHandle;
+  const read = prototype.read.bind(file) as (...args: unknown[]) => Promise<unknown>;
+  vi.spyOn(prototype, 'read').mockImplementation((async (buffer: Uint8Array, offset: number, length: number, position: number) => {
+    if (length >= 2 ** 31) throw new RangeError(`${length} bytes at once`);
+    return position > 0 ? { bytesRead: length, buffer } : read(buffer, offset, length, position);
+  }) as never);
+  expect(await openNpySet({ path })).toMatchObject({ size: 3, sampleShape: [1, side, side] });
+  vi.restoreAllMocks();
+  await file.close();
 });

@@ -1,7 +1,6 @@
 /** Arrays in .npy files as data sets: uint8 images [N, C, H, W], or float32 samples [N, C, H, W] or [N, D] as they are. */
-import { readFile } from 'node:fs/promises';
-import { ArgumentError, FormatError } from '@ratioflow/sdk';
-import { decodeNpy } from '@ratioflow/sdk/npy';
+import { openNpyRows } from '@ratioflow/node';
+import { ArgumentError, FormatError, type Tensor } from '@ratioflow/sdk';
 import { checkBatch, sampleLength, type Dataset } from './dataset.js';
 import { imageArray } from './image-array.js';
 import { drawOrder } from './order.js';
@@ -56,11 +55,14 @@ export async function openNpySet({ path, labels: labelFile, flip = false, classe
   };
 }
 
-async function read(path: string): Promise<ReturnType<typeof decodeNpy>> {
-  const bytes = await readFile(path).catch((cause: unknown) => {
-    throw new ArgumentError(`${path} cannot be read: ${(cause as Error).message}. Needed is a file in the format .npy.`, { cause });
-  });
-  return decodeNpy(bytes, path);
+/** The whole array, of any size that memory holds. */
+async function read(path: string): Promise<Tensor> {
+  const rows = await openNpyRows(path);
+  try {
+    return { shape: rows.shape, data: await rows.read(0, rows.shape[0]!) };
+  } finally {
+    await rows.close();
+  }
 }
 
 async function readLabels(path: string, count: number): Promise<Uint8Array> {
