@@ -1,6 +1,6 @@
 /** Images from folders and archives: pixels against sharp's own and against arithmetic, order, batches, and what is unreadable. */
 import { execFileSync } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises';
+import { link, mkdir, mkdtemp, readdir, rm, stat, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import AdmZip from 'adm-zip';
@@ -111,7 +111,9 @@ it('reads a set that was opened before another took its place in the cache', asy
 
 it('ends with its signal, and takes away what ended processes have left', async () => {
   const own = join(folder, 'ended-cache');
-  await expect(openImageFolder({ path: join(folder, 'set'), size: 10, cache: own, signal: AbortSignal.abort(new Error('Ctrl-C')) })).rejects.toThrow('Ctrl-C');
+  await mkdir(own);
+  // While a folder is listed, and while an archive is gone through.
+  for (const what of ['set', 'set.zip']) await expect(openImageFolder({ path: join(folder, what), size: 10, cache: own, signal: AbortSignal.abort(new Error('Ctrl-C')) })).rejects.toThrow('Ctrl-C');
   expect(await readdir(own)).toEqual([]);
   const key = '0'.repeat(32);
   // Processes have numbers of at most 2²²; that of this test lives.
@@ -189,6 +191,50 @@ describe('what cannot be read', () => {
     await expect(openImageFolder({ path: bad, size: 8, cache, onUnreadable: 'stop' })).rejects.toThrow(/1\.png: .*set data\.onUnreadable to skip/);
     await expect(openImageFolder({ path: bad, size: 8, cache: join(folder, 'fresh'), onUnreadable: 'stop' })).rejects.toThrow(/unreadable image 1\.png/);
     expect(await readdir(join(folder, 'fresh'))).toEqual([]);
+  });
+
+  /** Opens what has the images 0 and 3 alone, and tells what was left out. */
+  async function leftOut(path: string): Promise<string> {
+    const messages: string[] = [];
+    const set = await openAndClose({ path, size: 8, cache, onMessage: (message) => messages.push(message) });
+    expect(set.size).toBe(2);
+    return messages.join();
+  }
+
+  it('in a folder: links to nothing, to the folder itself and out of it, and what is no file', async () => {
+    const odd = join(folder, 'odd');
+    await mkdir(join(odd, 'sub.jpg'), { recursive: true });
+    await mkdir(join(folder, 'other'));
+    await writeFile(join(odd, 'sub.jpg', '0.png'), await picture(0));
+    await writeFile(join(folder, 'other', '3.png'), await picture(3));
+    execFileSync('mkfifo', [join(odd, 'pipe.png')]);
+    for (const [name, target] of [['gone.png', 'nowhere'], ['gone.txt', 'nowhere'], ['again', '.'], ['linked', '../other'], ['up', '..']] as const) await symlink(target, join(odd, name));
+    await symlink('../odd', join(folder, 'other', 'back'));
+    expect(await leftOut(odd)).toMatch(/: 5 unreadable images left out: again: a link to a folder that it lies in; gone\.png: a link to a file that is not there; linked\/back: a link to a folder that it lies in; pipe\.png: neither a file nor a folder; up: a link to a folder that it lies in\.$/);
+  });
+
+  it('in a zip: damaged, encrypted and strangely compressed entries', async () => {
+    const zip = new AdmZip();
+    for (const [name, k] of [['0.png', 0], ['1.png', 0], ['2.png', 0], ['3.png', 3], ['4.png', 0]] as const) zip.addFile(name, await picture(k));
+    const bytes = zip.toBuffer();
+    /** Of the k-th entry: where its record in the central directory begins, with its flags at 8, its method at 10. */
+    const record = (k: number): number => Array.from({ length: k + 1 }).reduce<number>((at) => bytes.indexOf('PK\x01\x02', at + 1, 'latin1'), 0);
+    bytes.writeUInt16LE(bytes.readUInt16LE(record(1) + 8) | 1, record(1) + 8);
+    bytes.writeUInt16LE(14, record(2) + 10);
+    // A block of the reserved type, where the data of the last entry begin.
+    bytes[bytes.readUInt32LE(record(4) + 42) + 30 + '4.png'.length] = 0xff;
+    await writeFile(join(folder, 'odd.zip'), bytes);
+    expect(await leftOut(join(folder, 'odd.zip'))).toMatch(/1\.png: encrypted: unpack .*; 2\.png: unsupported compression method 14 \(LZMA\): .*; 4\.png: damaged in the archive \(/);
+  });
+
+  it('in a tar: links', async () => {
+    const links = join(folder, 'links');
+    await mkdir(links);
+    for (const k of [0, 3]) await writeFile(join(links, `${k}.png`), await picture(k));
+    await link(join(links, '0.png'), join(links, '4.png'));
+    await symlink('0.png', join(links, '5.png'));
+    execFileSync('tar', ['-cf', join(folder, 'links.tar'), '-C', links, '0.png', '3.png', '4.png', '5.png']);
+    expect(await leftOut(join(folder, 'links.tar'))).toMatch(/4\.png: a link to 0\.png: pack the images with tar --dereference --hard-dereference; 5\.png: a link to 0\.png: /);
   });
 
   it('is said of images that are too small, of empty folders, of damaged archives and of other files', async () => {

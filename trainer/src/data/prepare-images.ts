@@ -50,14 +50,14 @@ export interface PreparedImages {
 type Contents = Pick<PreparedImages, 'names' | 'unreadable' | 'grey' | 'enlarged'>;
 
 /** To be raised when the bytes that come out change, or what is recorded of them. */
-const version = 2;
+const version = 3;
 const reportEvery = 10_000;
 
 /** @throws {ArgumentError} for a collection without images, {FormatError} for a damaged archive, or by option an unreadable image */
 export async function prepareImages(path: string, options: PrepareOptions): Promise<PreparedImages> {
   const { centreCrop, channels = 3, onUnreadable = 'skip', onMessage } = options;
   const extent = extentOf(options);
-  const collection = await openImageFiles(path);
+  const collection = await openImageFiles(path, options.signal);
   const key = createHash('sha256').update(JSON.stringify([version, collection.stamp, centreCrop ?? null, typeof options.size === 'number' ? extent[0] : extent, channels, sharp.versions.sharp])).digest('hex').slice(0, 32);
   const folder = options.cache ?? defaultImageCache();
   const [file, record] = [join(folder, `${key}.bytes`), join(folder, `${key}.json`)];
@@ -71,7 +71,7 @@ export async function prepareImages(path: string, options: PrepareOptions): Prom
     if (onUnreadable === 'stop') throw new FormatError(`${path}: ${prepared.unreadable.length} unreadable images, the first is ${first!}. Remove or replace them, or set data.onUnreadable to skip.`);
     onMessage?.(`${path}: ${prepared.unreadable.length} unreadable images left out: ${prepared.unreadable.slice(0, 5).join('; ')}${prepared.unreadable.length > 5 ? `; … (all in ${record})` : ''}.`);
   }
-  if (prepared.names.length === 0) throw new ArgumentError(`${path} holds no readable image (.jpg, .jpeg, .png, .webp).`);
+  if (prepared.names.length === 0) throw new ArgumentError(`${path} holds no readable image (.jpg, .jpeg, .png, .webp)${prepared.unreadable.length > 0 ? `; left out was ${prepared.unreadable[0]!}` : ''}.`);
   const { names, unreadable, grey, enlarged } = prepared;
   if (!known) await writeFileAtomic(record, JSON.stringify({ names, unreadable, grey, enlarged } satisfies Contents));
   if (grey === names.length && options.channels === undefined) {
@@ -108,7 +108,7 @@ async function firstPass(path: string, files: AsyncGenerator<ImageFile>, file: s
   try {
     for await (const { name, bytes } of files) {
       signal?.throwIfAborted();
-      queue.push(decodeImage(bytes, options).then((result) => ({ name, result }), (error: unknown) => ({ name, result: error as Error })));
+      queue.push((bytes instanceof Error ? Promise.reject<DecodedImage>(bytes) : decodeImage(bytes, options)).then((result) => ({ name, result }), (error: unknown) => ({ name, result: error as Error })));
       if (queue.length >= 2 * availableParallelism()) await settle();
     }
     while (queue.length > 0) await settle();

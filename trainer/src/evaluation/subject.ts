@@ -156,7 +156,11 @@ async function imageFiles(path: string, { channels }: SubjectOptions): Promise<S
   const { value: firstFile } = await look.next() as { value?: ImageFile };
   await look.return(undefined);
   if (!firstFile) return null;
-  const { channels: own } = await sharp(firstFile.bytes).metadata().catch((cause: unknown) => {
+  const bytesOf = ({ name, bytes }: ImageFile): Buffer => {
+    if (bytes instanceof Error) throw new ArgumentError(`${path}: ${name} cannot be read: ${bytes.message}.`, { cause: bytes });
+    return bytes;
+  };
+  const { channels: own } = await sharp(bytesOf(firstFile)).metadata().catch((cause: unknown) => {
     throw new ArgumentError(`${path}: ${firstFile.name} is no image that can be read: ${(cause as Error).message}`, { cause });
   });
   const wanted = channels ?? (own >= 3 ? 3 : 1);
@@ -177,7 +181,7 @@ async function imageFiles(path: string, { channels }: SubjectOptions): Promise<S
         signal?.throwIfAborted();
         if (index++ < first) continue;
         if (index > first + count) break;
-        const image = await readPixels(file.bytes, { channels: wanted, name: `${path}: ${file.name}`, needed: 'grey images of 1 channel, which the extractor takes', opaque: true });
+        const image = await readPixels(bytesOf(file), { channels: wanted, name: `${path}: ${file.name}`, needed: 'grey images of 1 channel, which the extractor takes', opaque: true });
         shape ??= image.shape;
         if (image.shape.join() !== shape.join()) throw new ArgumentError(`${path}: ${file.name} has ${image.shape[2]} × ${image.shape[1]} pixels, the images before it ${shape[2]} × ${shape[1]}: bring all to one size.`);
         held.push(valuesOfBytes(image.data));
