@@ -5,18 +5,20 @@ import { dirname, join } from 'node:path';
 import { classifierRecord, readModelFile } from '@ratioflow/export';
 import { createRuntime } from '@ratioflow/node';
 import { encodeNpy } from '@ratioflow/sdk/npy';
-import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
+import type { SymbolicTensor, Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { loadTensorFlow } from '../backend/load-tensorflow.js';
 import type { TensorFlow } from '../backend/tensorflow.js';
 import { parseConfig, parseRunConfig } from '../config/load.js';
 import type { ClassifierConfig } from '../config/schema.js';
+import { imageArray } from '../data/image-array.js';
 import { ConfigError } from '../errors.js';
 import { planClassifier } from '../plan/classifier-plan.js';
 import { stepOfSummary } from '../report/event.js';
 import { decodeRecords } from '../report/tf-record.js';
 import { exportRun, resumeRun, startRun } from '../run/run-training.js';
 import { attacked, crossEntropies } from './attack.js';
+import { evaluateClassifier } from './evaluate.js';
 import type { ClassifierResult } from './run-classifier.js';
 
 vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 });
@@ -156,6 +158,37 @@ describe.each([{ name: 'plain', overrides: [] }, { name: 'robust, with spectral 
     await expect(exportRun(out, path, { float16: true })).rejects.toThrow(/belong to bundles/);
     for (const file of ['classifier.onnx', 'checkpoints/00000030.safetensors', 'classifier.json']) expect(await readFile(join(out, file)), file).toEqual(await readFile(join(whole, file)));
   });
+});
+
+describe('a test', () => {
+  it('of many images counts every class, also one without images', async () => {
+    // More labels than a call takes arguments. Images of one pixel; the logits are constant, so that class 1 always wins.
+    const count = 130_000;
+    const x = tf.input({ shape: [1, 1, 1] });
+    const flat = tf.layers.flatten().apply(x) as SymbolicTensor;
+    const network = tf.model({ inputs: x, outputs: tf.layers.dense({ units: 3, kernelInitializer: 'zeros' }).apply(flat) as SymbolicTensor });
+    network.setWeights([tf.zeros([1, 3]), tf.tensor1d([0, 1, 0])]);
+    const labels = Uint8Array.from({ length: count }, (_, i) => i % 2);
+    const dataset = imageArray({ name: 'many', sampleShape: [1, 1, 1], images: new Uint8Array(count), labels });
+    const { accuracy, accuracyByClass } = await evaluateClassifier(tf, network, dataset, labels, 3, { radius: 1, steps: 1 }, 0);
+    expect(accuracy).toBe(0.5);
+    expect(accuracyByClass).toEqual([0, 1, NaN]);
+    network.dispose();
+  });
+});
+
+it('a network whose last layer merges tensors has no features, and says so before it trains', async () => {
+  const path = join(folder, 'merging.mjs');
+  await writeFile(path, `export default (tf, [c, h, w]) => {
+    const x = tf.input({ shape: [h, w, c] });
+    const flat = tf.layers.flatten().apply(x);
+    const heads = ['one', 'two'].map((name) => tf.layers.dense({ units: 3, name }).apply(flat));
+    return tf.model({ inputs: x, outputs: tf.layers.add({ name: 'sum' }).apply(heads) });
+  };`);
+  const [out, messages] = [newFolder(), [] as string[]];
+  await startRun(halves(`network={ name: custom, path: ${JSON.stringify(path)} }`, 'training.iterations=1'), { out, onMessage: (message) => messages.push(message) });
+  expect(messages).toContain('classifier.onnx will have no output features: the last layer, sum, merges 2 inputs. A dense layer at the end would have features.');
+  expect((await readModelFile(join(out, 'classifier.onnx'))).graph.outputs.map(({ name }) => name)).toEqual(['logits']);
 });
 
 describe('a plan', () => {

@@ -13,7 +13,7 @@ export interface Evaluation {
   readonly dataset: string;
   readonly accuracy: number;
   readonly count: number;
-  /** Accuracy by class, in the order of the outputs. */
+  /** Accuracy by class, in the order of the outputs; NaN (null in JSON) for a class without test images. */
   readonly accuracyByClass: readonly number[];
   /** The first images of the set under attack; null where none were asked for. */
   readonly underAttack: { readonly accuracy: number; readonly count: number; readonly attack: Attack } | null;
@@ -21,9 +21,9 @@ export interface Evaluation {
 
 const batch = 250;
 
-/** @param classes the right output for each image @param attackCount so many of the first images are attacked */
+/** @param classes the right output for each image @param classCount how many outputs there are @param attackCount so many of the first images are attacked */
 export async function evaluateClassifier(
-  tf: TensorFlow, network: LayersModel, dataset: ImageDataset, classes: Uint8Array, attack: Attack, attackCount: number, signal?: AbortSignal,
+  tf: TensorFlow, network: LayersModel, dataset: ImageDataset, classes: Uint8Array, classCount: number, attack: Attack, attackCount: number, signal?: AbortSignal,
 ): Promise<Evaluation> {
   const logits = (x: Parameters<LayersModel['apply']>[0]): Tensor2D => network.apply(x) as Tensor2D;
   /** 1 or 0 for each of the first images. */
@@ -49,7 +49,7 @@ export async function evaluateClassifier(
   const under = Math.min(attackCount, dataset.size);
   return {
     dataset: dataset.name, accuracy: mean(clean), count: dataset.size,
-    accuracyByClass: Array.from({ length: Math.max(...classes) + 1 }, (_, one) => mean(clean.filter((__, i) => classes[i] === one))),
+    accuracyByClass: Array.from({ length: classCount }, (_, one) => mean(clean.filter((__, i) => classes[i] === one))),
     underAttack: under > 0 ? { accuracy: mean(await rights(under, attack)), count: under, attack } : null,
   };
 }

@@ -12,18 +12,24 @@ export interface ExportClassifierOptions {
   readonly classNames: readonly string[];
   /** Range of the values that it was trained on. */
   readonly inputRange: readonly [number, number];
-  /** Whether what goes into the last layer becomes a second output. */
+  /** Whether what goes into the last layer becomes a second output, where it is one tensor. */
   readonly features: boolean;
   readonly converters: NonNullable<ConvertOptions['converters']>;
   /** Computes what the exported file gives, to be compared. */
   readonly reference: Runtime;
 }
 
+/** What goes into the last layer; null where it merges several tensors, which are no features. */
+export function featuresOf(network: LayersModel): SymbolicTensor | null {
+  const [features, ...others] = network.outputs[0]!.inputs;
+  return features && others.length === 0 ? features : null;
+}
+
 /** Bytes of the file, for the weights that the network has now. */
 export async function exportClassifier(tf: TensorFlow, network: LayersModel, options: ExportClassifierOptions): Promise<Uint8Array> {
   const { sampleShape, classNames, inputRange, converters, reference } = options;
-  const last = network.layers.at(-1)!;
-  const outputs = options.features ? [...network.outputs, last.input as SymbolicTensor] : network.outputs;
+  const features = options.features ? featuresOf(network) : null;
+  const outputs = features ? [...network.outputs, features] : network.outputs;
   const whole = tf.model({ inputs: network.inputs, outputs, name: 'classifier' });
   const { model } = await convertLayersModel(whole, { converters, inputShapes: inputShapesOf(whole, sampleShape) });
   const classifier = classifierModel(model, { classNames, inputRange });

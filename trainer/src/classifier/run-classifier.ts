@@ -18,7 +18,7 @@ import { openRecord, type RunRecord } from '../run/run-record.js';
 import type { Attack } from './attack.js';
 import { classifierRecord, type ClassifierFacts } from './classifier-record.js';
 import { evaluateClassifier, type Evaluation } from './evaluate.js';
-import { exportClassifier } from './export-classifier.js';
+import { exportClassifier, featuresOf } from './export-classifier.js';
 import { createClassifierLearner, trainClassifier, type ClassifierMetrics, type ClassifierParts } from './train-classifier.js';
 
 export interface ClassifierResult {
@@ -95,13 +95,14 @@ export async function runClassifier(config: ClassifierConfig, options: IterateOp
   const attack: Attack = config.evaluation.attack ?? { radius: config.attack?.radius ?? customaryRadius, steps: testSteps };
   let latest: Evaluation | null = null;
   const evaluate = async (iteration: number, record: RunRecord<ClassifierMetrics>): Promise<void> => {
-    latest = await learner.withAveragedWeights(async () => test && evaluateClassifier(tensorflow.tf, network, test, testClasses!, attack, config.evaluation.attacked, signal));
+    latest = await learner.withAveragedWeights(async () => test && evaluateClassifier(tensorflow.tf, network, test, testClasses!, names.length, attack, config.evaluation.attacked, signal));
     if (latest) record.figures(iteration, { 'test/accuracy': latest.accuracy, ...(latest.underAttack && { 'test/accuracy_under_attack': latest.underAttack.accuracy }) });
   };
   try {
     if (!checkpoint) await checkRoom(out, config, parametersOf(network));
     for (const warning of tensorflow.warnings) onMessage?.(warning);
     onMessage?.(`Learning: ${tensorflow.description}. ${names.length} classes: ${names.join(', ')}.`);
+    if (config.features && !featuresOf(network)) onMessage?.(`classifier.onnx will have no output features: the last layer, ${network.outputs[0]!.sourceLayer.name}, merges ${network.outputs[0]!.inputs.length} inputs. A dense layer at the end would have features.`);
     const record = await iterate({
       config, learner, stepSettings: 'training.learningRate',
       openLog: (from) => openRecord(out, from, classifierRecord(assembly, runtime, () => latest)),

@@ -131,7 +131,7 @@ async function makeSelection(model: Model, settings: SelectionOptions, picture: 
   const bar = await showProgress(context, settings.count, 'samples');
   try {
     const { samples, indices, drawn, logRatio, statistics } = await selectSamples(model, { ...settings, ...(batch !== undefined && { batch }), onProgress: (_, chosen) => bar.update(chosen) });
-    context.print(`${indices.length} of ${drawn} samples chosen, log q/p from ${Math.min(...logRatio).toFixed(2)} to ${Math.max(...logRatio).toFixed(2)}`);
+    context.print(`${indices.length} of ${drawn} samples chosen, log q/p from ${logRatio.reduce((a, b) => Math.min(a, b), Infinity).toFixed(2)} to ${logRatio.reduce((a, b) => Math.max(a, b), -Infinity).toFixed(2)}`);
     return { files: isPlane ? await savePlot(out, model.manifest.name, samples) : await saveSamples(out, samples, { ...picture, indices, signal: context.signal }), statistics };
   } finally {
     bar.stop();
