@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { createRuntime, writeFileAtomic } from '@ratioflow/node';
 import type { Runtime } from '@ratioflow/sdk';
-import { loadTensorFlow } from '../backend/load-tensorflow.js';
+import { loadTensorFlow, type LoadedTensorFlow } from '../backend/load-tensorflow.js';
 import type { ClassifierConfig } from '../config/schema.js';
 import { classesOf } from '../data/classes.js';
 import { isImageDataset, type Dataset, type ImageDataset } from '../data/dataset.js';
@@ -10,7 +10,7 @@ import { ConfigError } from '../errors.js';
 import { explosion } from '../loop/diagnose.js';
 import { openEstimator, type OpenedEstimator } from '../estimators/open-estimator.js';
 import { parametersOf } from '../estimators/spectral.js';
-import { checkSize, openData, type DataOptions } from '../run/assemble.js';
+import { checkSize, knownShape, openData, type DataOptions } from '../run/assemble.js';
 import type { Checkpoint } from '../run/checkpoint.js';
 import { iterate, restore, type IterateOptions } from '../run/iterate.js';
 import { checkRoom } from '../run/run-folder.js';
@@ -49,30 +49,38 @@ interface ClassifierAssembly extends ClassifierFacts, Omit<ClassifierParts, 'dat
 
 /** @throws {ConfigError} for data that cannot be learned */
 async function assembleClassifier(config: ClassifierConfig, options: DataOptions = {}): Promise<ClassifierAssembly> {
-  const dataset = asImages(await openData(config.data, options), 'data');
-  let test: ImageDataset | null = null;
+  const tensorflow = await loadTensorFlow({ backend: config.backend });
+  const release: (() => unknown)[] = [];
   try {
+    // What the configuration alone shows to be wrong is refused before the data, which may take hours to open.
+    const shape = knownShape(config.data);
+    const opened = shape && config.classNames && await openNetwork(tensorflow, config, shape, config.classNames.length);
+    if (opened) release.push(() => opened.network.dispose());
+    const dataset = asImages(await openData(config.data, options), 'data');
+    release.push(() => dataset.close?.());
     const testConfig = config.test ?? (config.data.name === 'mnist' || config.data.name === 'cifar10' ? { ...config.data, split: 'test' as const, range: undefined } : undefined);
-    if (testConfig) test = asImages(await openData(testConfig, options), 'test');
-    return await assembleOn(dataset, test, config);
+    const test = testConfig ? asImages(await openData(testConfig, options), 'test') : null;
+    release.push(() => test?.close?.());
+    return await assembleOn(dataset, test, opened ?? null, tensorflow, config);
   } catch (error) {
-    await dataset.close?.();
-    await test?.close?.();
+    for (const one of release) await one();
     throw error;
   }
 }
 
-async function assembleOn(dataset: ImageDataset, test: ImageDataset | null, config: ClassifierConfig): Promise<ClassifierAssembly> {
+const openNetwork = ({ tf }: LoadedTensorFlow, { network, seed }: ClassifierConfig, sampleShape: readonly number[], outputs: number): Promise<OpenedEstimator> =>
+  openEstimator(tf, { ...network, outputs }, sampleShape, seed);
+
+async function assembleOn(dataset: ImageDataset, test: ImageDataset | null, opened: OpenedEstimator | null, tensorflow: LoadedTensorFlow, config: ClassifierConfig): Promise<ClassifierAssembly> {
   checkSize(config.training.batch, dataset);
   if (test && test.sampleShape.join() !== dataset.sampleShape.join()) throw new ConfigError(`test has images [${test.sampleShape.join(', ')}], data has [${dataset.sampleShape.join(', ')}]: both must be of one size and colour.`);
   const { names, indicesOf } = classesOf(dataset, config.classNames);
   if (names.length < 2) throw new ConfigError(`data: ${dataset.name} has samples of a single class (${names.join()}): a classifier needs two or more.`);
   const classes = indicesOf(dataset, 'data');
   const testClasses = test && indicesOf(test, 'test');
-  const tensorflow = await loadTensorFlow({ backend: config.backend });
   const { tf } = tensorflow;
   const { sampleShape } = dataset;
-  const { network, converters } = await openEstimator(tf, { ...config.network, outputs: names.length }, sampleShape, config.seed);
+  const { network, converters } = opened ?? await openNetwork(tensorflow, config, sampleShape, names.length);
   const { beta1, beta2, ema, microBatch } = config.training;
   const learner = createClassifierLearner(tf, network, { sampleShape, attack: config.attack, seed: config.seed, ema, beta1, beta2, microBatch });
   return {

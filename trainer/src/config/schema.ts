@@ -45,6 +45,8 @@ const dataSchema = z.strictObject({
   onUnreadable: z.enum(['skip', 'stop']).optional(),
   /** Of `images`: folder where decoded images are kept. */
   cache: z.string().min(1).optional(),
+}).refine(({ size, resize }) => size === undefined || resize === undefined || resize >= size, {
+  path: ['resize'], message: 'at least as large as size: samples are cut out of the resized images',
 });
 
 const networkSchema = z.strictObject({

@@ -20,9 +20,9 @@ export interface ImageFolderOptions extends PrepareOptions {
  */
 export async function openImageFolder(options: ImageFolderOptions): Promise<ImageDataset> {
   const { path, size, flip = true } = options;
+  if (options.resize !== undefined && options.resize < size) throw new ArgumentError(`data.resize = ${options.resize} is smaller than data.size = ${size}: samples are cut out of the resized images.`);
   const prepared = await prepareImages(path, options);
   const [channels, stored] = prepared.shape;
-  if (stored < size) throw new ArgumentError(`data.resize = ${stored} is smaller than data.size = ${size}: samples are cut out of the resized images.`);
   const sampleShape = [channels, size, size] as const;
   const [length, bytesPerImage] = [sampleLength(sampleShape), sampleLength(prepared.shape)];
   const count = prepared.names.length;

@@ -13,7 +13,7 @@ import type { TrainingConfig } from '../config/schema.js';
 import { openDataset, type DatasetConfig } from '../data/open.js';
 import { isImageDataset, sampleLength, type Dataset } from '../data/dataset.js';
 import { ConfigError } from '../errors.js';
-import { openEstimator } from '../estimators/open-estimator.js';
+import { openEstimator, type OpenedEstimator } from '../estimators/open-estimator.js';
 import { createLearner } from '../loop/learner.js';
 import type { TrainingParts } from '../loop/train.js';
 
@@ -40,43 +40,65 @@ export interface AssemblyOptions {
 
 export type DataOptions = Pick<AssemblyOptions, 'onMessage' | 'signal'>;
 
+/** @throws {ConfigError} for parts that do not fit together; what the configuration alone shows comes before the data, which may take hours to open */
 export async function assemble(config: TrainingConfig, runtime: Runtime, options: AssemblyOptions = {}): Promise<Assembly> {
+  const { flowRuntime = runtime } = options;
   const tensorflow = await loadTensorFlow({ backend: config.backend });
-  const dataset = await openData(config.data, options);
-  let source: Dataset | null = null;
+  if (config.provider !== 'cpu') await checkProvider(config.provider, flowRuntime);
+  const release: (() => unknown)[] = [];
   try {
+    const shape = knownShape(config.data);
+    const estimator = shape && await openEstimator(tensorflow.tf, config.estimator, shape, config.seed);
+    if (estimator) release.push(() => estimator.network.dispose());
+    const dataset = await openData(config.data, options);
+    release.push(() => dataset.close?.());
     checkSize(config.training.batch, dataset);
-    if (config.source) source = await openData(config.source, options);
+    const source = config.source ? await openData(config.source, options) : null;
+    release.push(() => source?.close?.());
     if (source && source.sampleShape.join() !== dataset.sampleShape.join()) {
       throw new ConfigError(`source has samples [${source.sampleShape.join(', ')}], data has [${dataset.sampleShape.join(', ')}]: both must be of one size and colour.`);
     }
     if (source) checkSize(config.training.batch, source);
-    return await assembleOn(dataset, source, tensorflow, config, runtime, options);
+    return await assembleOn(dataset, source, estimator, tensorflow, config, runtime, { ...options, flowRuntime });
   } catch (error) {
-    await dataset.close?.();
-    await source?.close?.();
+    for (const one of release) await one();
     throw error;
   }
 }
 
+/** Shape of the samples of a set that is prepared in a first pass, where the configuration tells it; others are open at once. */
+export const knownShape = ({ name, size, channels = 3 }: TrainingConfig['data']): readonly number[] | null => name === 'images' ? [channels, size!, size!] : null;
+
+/** Providers are tried at the first load: here of a graph that computes next to nothing. */
+async function checkProvider(provider: TrainingConfig['provider'], runtime: Runtime): Promise<void> {
+  const session = await runtime.load({ name: 'provider.onnx', model: writeModel(priorGraph({ kind: 'uniform' }, [1])) });
+  await session.dispose();
+  refuseWarnings(provider, runtime);
+}
+
+function refuseWarnings(provider: TrainingConfig['provider'], { warnings }: Runtime): void {
+  if (warnings.length > 0) throw new ConfigError(`provider = "${provider}": ${warnings[0]!} Set that up, or train with provider=cpu.`);
+}
+
 async function assembleOn(
-  dataset: Dataset, source: Dataset | null, tensorflow: LoadedTensorFlow, config: TrainingConfig, runtime: Runtime, { prior: knownPrior, flowRuntime = runtime, onMessage, signal }: AssemblyOptions,
+  dataset: Dataset, source: Dataset | null, estimator: OpenedEstimator | null, tensorflow: LoadedTensorFlow, config: TrainingConfig, runtime: Runtime,
+  { prior: knownPrior, flowRuntime, onMessage, signal }: AssemblyOptions & { readonly flowRuntime: Runtime },
 ): Promise<Assembly> {
   const { tf } = tensorflow;
   const pairing = pairingOf(config.pairing);
   const state = knownPrior?.kind.startsWith(config.prior.kind) ? knownPrior : (await priorState(config, dataset, tensorflow, { onMessage, signal }));
   const prior = createPrior(state, dataset.sampleShape);
   const priorSession = await runtime.load({ name: 'prior.onnx', model: writeModel(priorGraph(state, dataset.sampleShape)) });
-  const { network, converters } = await openEstimator(tf, config.estimator, dataset.sampleShape, config.seed);
+  const { network, converters } = estimator ?? await openEstimator(tf, config.estimator, dataset.sampleShape, config.seed);
   const { beta1, beta2, ema, microBatch } = config.training;
   const learner = createLearner(tf, network, { pairing, sampleShape: dataset.sampleShape, seed: config.seed, ema, beta1, beta2, microBatch });
   const bridge: Bridge = config.bridge === 'tfjs'
     ? tensorflowBridge(tf, network, dataset.sampleShape, pairing, config.flow)
     : await onnxBridge(network, dataset.sampleShape, pairing, config.flow, flowRuntime, { converters, provider: config.provider });
-  const [refused] = config.provider === 'cpu' ? [] : flowRuntime.warnings;
-  if (refused !== undefined) {
+  // A provider that runs may compute this very graph wrongly.
+  if (config.provider !== 'cpu' && flowRuntime.warnings.length > 0) {
     await bridge.dispose();
-    throw new ConfigError(`provider = "${config.provider}": ${refused} Set that up, or train with provider=cpu.`);
+    refuseWarnings(config.provider, flowRuntime);
   }
   return {
     config, tensorflow, dataset, source, pairing, prior, priorSession, network, converters, learner, bridge,

@@ -1,5 +1,5 @@
 /** The folder of a run: made new, or found with its configuration. */
-import { mkdir, readdir, readFile, statfs } from 'node:fs/promises';
+import { access, constants, mkdir, readdir, readFile, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeFileAtomic } from '@ratioflow/node';
 import { stringify } from 'yaml';
@@ -10,7 +10,7 @@ import { lockFile } from './run-lock.js';
 
 const configFile = 'config.yaml';
 
-/** @throws {ConfigError} when the folder already holds something, or cannot be made */
+/** @throws {ConfigError} when the folder already holds something, cannot be made, or cannot be written into */
 export async function makeRunFolder(out: string): Promise<void> {
   const entries = await entriesOf(out);
   if (entries.length > 0) throw new ConfigError(`${out} is not empty (${held(entries)}): choose another folder, or go on with --resume ${out}.`);
@@ -24,9 +24,13 @@ export async function makeFolder(out: string): Promise<void> {
   await make(out);
 }
 
-const make = (out: string): Promise<unknown> => mkdir(out, { recursive: true }).catch((cause: unknown) => {
-  throw new ConfigError(`${out} cannot be made: ${(cause as Error).message}. Choose another folder.`, { cause });
-});
+async function make(out: string): Promise<void> {
+  const refuse = (what: string) => (cause: unknown): never => {
+    throw new ConfigError(`${out} cannot be ${what}: ${(cause as Error).message}. Choose another folder.`, { cause });
+  };
+  await mkdir(out, { recursive: true }).catch(refuse('made'));
+  await access(out, constants.W_OK).catch(refuse('written into'));
+}
 
 /**
  * What would fail hours later: checkpoints, and one more while it is written, must find room.

@@ -132,8 +132,11 @@ describe('an interrupt', () => {
   });
 });
 
+const pictures = (...overrides: string[]): TrainingConfig => toy(`data={ name: images, path: ${JSON.stringify(join(folder, 'pictures'))}, size: 8, cache: ${JSON.stringify(join(folder, 'cache'))} }`, 'estimator.name=resnet28', ...overrides);
+/** What was prepared of `pictures`. */
+const prepared = (): Promise<string[]> => readdir(join(folder, 'cache')).catch(() => []);
+
 describe('an interrupt before the first iteration', () => {
-  const pictures = (): TrainingConfig => toy(`data={ name: images, path: ${JSON.stringify(join(folder, 'pictures'))}, size: 8, cache: ${JSON.stringify(join(folder, 'cache'))} }`, 'estimator.name=resnet28');
   it.each([
     ['the first pass over images', pictures],
     ['the statistics of a prior', digits],
@@ -145,7 +148,29 @@ describe('an interrupt before the first iteration', () => {
     await expect(startRun(config(), { out, signal: AbortSignal.abort(new Error('Ctrl-C')) })).rejects.toThrow('Ctrl-C');
     // Neither a prior nor a configuration was written: the run can be started again.
     expect(await readdir(out)).toEqual([]);
-    expect(await readdir(join(folder, 'cache')).catch(() => [])).toEqual([]);
+    expect(await prepared()).toEqual([]);
+  });
+});
+
+describe('refused before the images are gone through', () => {
+  it.each<[string, () => TrainingConfig, RegExp]>([
+    ['an estimator that is not there', () => pictures('estimator={ name: custom, path: nofile.mjs }'), /estimator\.path = "nofile\.mjs" cannot be read/],
+    ['an estimator of points', () => pictures('estimator.name=mlp'), /estimator\.name = "mlp" takes points/],
+    ['samples larger than the images that they are cut out of', () => pictures('data.resize=8', 'data.size=16'), /data\.resize = 8 \(at least as large as size: samples are cut out/],
+  ])('%s', async (_, config, message) => {
+    await expect((async () => startRun(config(), { out: newFolder() }))()).rejects.toThrow(message);
+    expect(await prepared()).toEqual([]);
+  });
+
+  it('a folder that cannot be written into', async () => {
+    if (process.getuid?.() === 0 || process.platform === 'win32') {
+      console.log('skip: this user may write into every folder');
+      return;
+    }
+    const out = newFolder();
+    await mkdir(out, { mode: 0o555 });
+    await expect(startRun(pictures(), { out })).rejects.toThrow(/cannot be written into: EACCES.* Choose another folder\./);
+    expect(await prepared()).toEqual([]);
   });
 });
 
@@ -200,14 +225,15 @@ describe('divergence', () => {
 
 describe('a provider that does not run here', () => {
   const cuda = createRuntime({ providers: ['cuda'] });
-  it('is refused before the first iteration, with what it takes', async () => {
+  it('is refused before the data are opened, with what it takes', async () => {
     const [out, session] = [newFolder(), await cuda.load({ name: 'probe', model: writeModel(priorGraph({ kind: 'uniform' }, [2])) })];
     await session.dispose();
     if (session.provider === 'cuda') {
       console.log('skip: CUDA runs here, so nothing is refused');
       return;
     }
-    await expect(startRun(toy('provider=cuda'), { out })).rejects.toThrow(/^provider = "cuda": cuda does not run here: .*NVIDIA driver.*train with provider=cpu\.$/);
+    await expect(startRun(pictures('provider=cuda'), { out })).rejects.toThrow(/^provider = "cuda": cuda does not run here: .*NVIDIA driver.*train with provider=cpu\.$/);
+    expect(await prepared()).toEqual([]);
     expect(await readdir(out)).toEqual([]);
     expect(() => toy('provider=cuda', 'bridge=tfjs')).toThrow('provider = "cuda" belongs to bridge = "onnxruntime"');
   });
