@@ -1,5 +1,5 @@
 /** Classifiers: attacks against closed forms, runs in folders, the exported file, and data that cannot be learned. */
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { classifierRecord, readModelFile } from '@ratioflow/export';
@@ -152,7 +152,10 @@ describe.each([{ name: 'plain', overrides: [] }, { name: 'robust, with spectral 
     // What can be exported from the run that was resumed is what the whole one ended with.
     const path = join(newFolder(), 'again.onnx');
     await mkdir(dirname(path));
+    // The data need not be there.
+    await rename(join(folder, 'train.npy'), join(folder, 'moved.npy'));
     expect(await exportRun(out, path)).toEqual({ kind: 'classifier', path, iteration: 30 });
+    await rename(join(folder, 'moved.npy'), join(folder, 'train.npy'));
     expect(await readFile(path)).toEqual(await readFile(join(whole, 'classifier.onnx')));
     await expect(exportRun(out, newFolder())).rejects.toThrow(/trains a classifier, whose export is a single file: .* must end in \.onnx/);
     await expect(exportRun(out, path, { float16: true })).rejects.toThrow(/belong to bundles/);

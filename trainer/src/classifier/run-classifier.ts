@@ -10,9 +10,10 @@ import { ConfigError } from '../errors.js';
 import { explosion } from '../loop/diagnose.js';
 import { openEstimator, type OpenedEstimator } from '../estimators/open-estimator.js';
 import { parametersOf } from '../estimators/spectral.js';
-import { checkSize, knownShape, openData, type DataOptions } from '../run/assemble.js';
+import { checkSize, knownShape, openData, type AssemblyOptions, type DataOptions } from '../run/assemble.js';
 import type { Checkpoint } from '../run/checkpoint.js';
 import { iterate, restore, type IterateOptions } from '../run/iterate.js';
+import { writeData } from '../run/data-file.js';
 import { checkRoom } from '../run/run-folder.js';
 import { openRecord, type RunRecord } from '../run/run-record.js';
 import type { Attack } from './attack.js';
@@ -48,7 +49,7 @@ interface ClassifierAssembly extends ClassifierFacts, Omit<ClassifierParts, 'dat
 }
 
 /** @throws {ConfigError} for data that cannot be learned */
-async function assembleClassifier(config: ClassifierConfig, options: DataOptions = {}): Promise<ClassifierAssembly> {
+async function assembleClassifier(config: ClassifierConfig, options: DataOptions & Pick<AssemblyOptions, 'data'> = {}): Promise<ClassifierAssembly> {
   const tensorflow = await loadTensorFlow({ backend: config.backend });
   const release: (() => unknown)[] = [];
   try {
@@ -56,10 +57,10 @@ async function assembleClassifier(config: ClassifierConfig, options: DataOptions
     const shape = knownShape(config.data);
     const opened = shape && config.classNames && await openNetwork(tensorflow, config, shape, config.classNames.length);
     if (opened) release.push(() => opened.network.dispose());
-    const dataset = asImages(await openData(config.data, options), 'data');
+    const dataset = asImages(options.data ?? await openData(config.data, options), 'data');
     release.push(() => dataset.close?.());
     const testConfig = config.test ?? (config.data.name === 'mnist' || config.data.name === 'cifar10' ? { ...config.data, split: 'test' as const, range: undefined } : undefined);
-    const test = testConfig ? asImages(await openData(testConfig, options), 'test') : null;
+    const test = testConfig && !options.data ? asImages(await openData(testConfig, options), 'test') : null;
     release.push(() => test?.close?.());
     return await assembleOn(dataset, test, opened ?? null, tensorflow, config);
   } catch (error) {
@@ -113,7 +114,10 @@ export async function runClassifier(config: ClassifierConfig, options: IterateOp
     if (config.features && !featuresOf(network)) onMessage?.(`classifier.onnx will have no output features: the last layer, ${network.outputs[0]!.sourceLayer.name}, merges ${network.outputs[0]!.inputs.length} inputs. A dense layer at the end would have features.`);
     const record = await iterate({
       config, learner, stepSettings: 'training.learningRate',
-      openLog: (from) => openRecord(out, from, classifierRecord(assembly, runtime, () => latest)),
+      async openLog(from) {
+        await writeData(out, assembly.dataset);
+        return openRecord(out, from, classifierRecord(assembly, runtime, () => latest));
+      },
       train: (from, to, abort, stepFactor) => trainClassifier(assembly, from, to, abort, stepFactor),
       diagnose: (rows) => explosion(rows, Math.log(names.length)),
       showEvery: config.evaluation.every,
@@ -135,9 +139,9 @@ export async function runClassifier(config: ClassifierConfig, options: IterateOp
   }
 }
 
-/** ONNX file of the (averaged) weights of a run's checkpoint. */
-export async function classifierOf(config: ClassifierConfig, checkpoint: Checkpoint): Promise<Uint8Array> {
-  const assembly = await assembleClassifier(config);
+/** ONNX file of the (averaged) weights of a run's checkpoint. @param data as the run remembers them; undefined: they are opened */
+export async function classifierOf(config: ClassifierConfig, checkpoint: Checkpoint, data: Dataset | undefined): Promise<Uint8Array> {
+  const assembly = await assembleClassifier(config, { data });
   try {
     restore(assembly.learner, checkpoint);
     return await exported(assembly, createRuntime());

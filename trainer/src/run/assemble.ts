@@ -34,6 +34,8 @@ export interface AssemblyOptions {
   readonly flowRuntime?: Runtime;
   /** Sentences worth showing, about data and prior. */
   readonly onMessage?: ((message: string) => void) | undefined;
+  /** For an export, which draws no samples: the data as the run remembers them. @default those of the configuration, opened */
+  readonly data?: Dataset | undefined;
   /** Ends the first pass over images and the prior's statistics. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -42,7 +44,7 @@ export type DataOptions = Pick<AssemblyOptions, 'onMessage' | 'signal'>;
 
 /** @throws {ConfigError} for parts that do not fit together; what the configuration alone shows comes before the data, which may take hours to open */
 export async function assemble(config: TrainingConfig, runtime: Runtime, options: AssemblyOptions = {}): Promise<Assembly> {
-  const { flowRuntime = runtime } = options;
+  const { flowRuntime = runtime, data: remembered } = options;
   const tensorflow = await loadTensorFlow({ backend: config.backend });
   if (config.provider !== 'cpu') await checkProvider(config.provider, flowRuntime);
   const release: (() => unknown)[] = [];
@@ -50,10 +52,10 @@ export async function assemble(config: TrainingConfig, runtime: Runtime, options
     const shape = knownShape(config.data);
     const estimator = shape && await openEstimator(tensorflow.tf, config.estimator, shape, config.seed);
     if (estimator) release.push(() => estimator.network.dispose());
-    const dataset = await openData(config.data, options);
+    const dataset = remembered ?? await openData(config.data, options);
     release.push(() => dataset.close?.());
     checkSize(config.training.batch, dataset);
-    const source = config.source ? await openData(config.source, options) : null;
+    const source = config.source && !remembered ? await openData(config.source, options) : null;
     release.push(() => source?.close?.());
     if (source && source.sampleShape.join() !== dataset.sampleShape.join()) {
       throw new ConfigError(`source has samples [${source.sampleShape.join(', ')}], data has [${dataset.sampleShape.join(', ')}]: both must be of one size and colour.`);

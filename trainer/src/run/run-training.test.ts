@@ -1,5 +1,5 @@
 /** Runs in a folder: an interrupted one ends as an uninterrupted one, bit for bit; what goes wrong is said and loses nothing. */
-import { mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { priorGraph, writeModel } from '@ratioflow/export';
@@ -260,6 +260,24 @@ describe('a damaged checkpoint', () => {
     await expect(resumeRun([], { out })).rejects.toThrow(TrainingError);
     await expect(resumeRun([], { out })).rejects.toThrow(/no usable checkpoint \(.*00000002\.safetensors/);
     await expect(exportRun(out, newFolder())).rejects.toThrow(TrainingError);
+  });
+});
+
+describe('an export where the data are gone', () => {
+  it.each([['digits, prior ddp', digits], ['a translation', translation]])('is that of the run: %s', async (_, config) => {
+    const [out, bundle] = [newFolder(), newFolder()];
+    await startRun(config(), { out });
+    const moved = join(folder, 'moved');
+    await rename(images, moved);
+    try {
+      await exportRun(out, bundle);
+      for (const file of ['weights.bin', 'sampler.onnx', 'prior.onnx']) expect(await readFile(join(bundle, file)), file).toEqual(await readFile(join(out, 'bundle', file)));
+      const manifests = await Promise.all([bundle, join(out, 'bundle')].map(async (where) => JSON.parse(await readFile(join(where, 'manifest.json'), 'utf8')) as Record<string, unknown>));
+      expect(manifests[0]!['classNames']).toEqual(manifests[1]!['classNames']);
+      expect(manifests[0]!['training']).toEqual(manifests[1]!['training']);
+    } finally {
+      await rename(moved, images);
+    }
   });
 });
 

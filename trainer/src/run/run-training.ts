@@ -16,6 +16,7 @@ import { assemble, type Assembly } from './assemble.js';
 import { readCheckpoint, readLatestCheckpoint, type Checkpoint } from './checkpoint.js';
 import { iterate, restore, type IterateOptions } from './iterate.js';
 import { previewOf } from './preview.js';
+import { readData, writeData } from './data-file.js';
 import { readPrior, writePrior } from './prior-file.js';
 import type { Pace } from './progress.js';
 import { estimatorRecord } from './estimator-record.js';
@@ -78,7 +79,7 @@ export interface ExportResult {
 }
 
 /**
- * Exports the (averaged) weights of a run's latest intact checkpoint: the bundle of an estimator's run, the ONNX file of a classifier's.
+ * Exports the (averaged) weights of a run's latest intact checkpoint, without its data: the bundle of an estimator's run, the ONNX file of a classifier's.
  * @param path folder of the bundle; of a classifier the file, whose name ends in .onnx
  * @param products what the bundle holds besides what every bundle holds; a classifier's file has none
  * @throws {ConfigError} for a folder that is no run, or a path or products that do not suit what was trained
@@ -96,11 +97,14 @@ export async function exportRun(out: string, path: string, products: ProductOpti
   const { checkpoint } = await readLatestCheckpoint(out);
   const { iteration } = checkpoint;
   if (kind === 'classifier') {
-    await writeFileAtomic(path, await classifierOf(config, checkpoint));
+    await writeFileAtomic(path, await classifierOf(config, checkpoint, await readData(out)));
     return { kind, path, iteration };
   }
   const runtime = createRuntime();
-  const assembly = await assemble(config, runtime, { prior: await readPrior(out, config) });
+  const prior = await readPrior(out, config);
+  // A prior of the data that is not there is computed anew from them.
+  const data = config.prior.kind === 'ddp' && !prior ? undefined : await readData(out);
+  const assembly = await assemble(config, runtime, { prior, data });
   try {
     restore(assembly.learner, checkpoint);
     await writeBundle(path, await bundleOf(assembly, iteration, runtime, products));
@@ -125,7 +129,10 @@ async function runEstimator(config: TrainingConfig, options: RunOptions, checkpo
     if (assembly.prior.state !== prior) await writePrior(out, assembly.prior.state, config);
     const log = await iterate({
       config, learner: assembly.learner, stepSettings: 'training.learningRate or flow.eta',
-      openLog: (from) => openRecord(out, from, estimatorRecord(assembly, runtime)),
+      async openLog(from) {
+        await writeData(out, assembly.dataset);
+        return openRecord(out, from, estimatorRecord(assembly, runtime));
+      },
       train: (from, to, abort, stepFactor) => train(assembly, from, to, abort, stepFactor),
       diagnose: (rows) => diagnoseEstimator(assembly.pairing, rows),
       showEvery: config.previews.every,
