@@ -282,6 +282,23 @@ describe.skipIf(noChromium !== undefined)('in the browser', () => {
     expect(after).toEqual(before);
   }, 120_000);
 
+  it.each([false, true])('disposes of a model while a flow rests on the device (worker: %s)', async (worker) => {
+    const result = await (await openPage()).evaluate(async (worker) => {
+      const open = (): Promise<Sdk.Model> => ratioflow.open('/bundles/points', { providers: ['webgpu'], worker, selfTest: false });
+      const model = await open();
+      const flow = model.flow({ count: 1, K: 4, kappa: 0, every: 1 });
+      await flow.next();
+      await flow.next();
+      await model.dispose();
+      const left = await flow.return(undefined as never).then(() => 'left', String);
+      const next = await open();
+      const { provider, plan } = (await next.sample({ K: 2, kappa: 0 })).statistics;
+      await next.dispose();
+      return [left, provider, plan];
+    }, worker);
+    expect(result).toEqual(['left', 'webgpu', 'device']);
+  });
+
   it('leaves no buffer on the device, after a thousand rounds of opening, sampling and disposing', async () => {
     const page = await openPage();
     const { provider, made, alive } = await page.evaluate(async () => {

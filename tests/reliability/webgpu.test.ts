@@ -134,3 +134,50 @@ it.for(['thread', 'process'] as const)('a flow on WebGPU stays on the device of 
     await rm(folder, { recursive: true });
   }
 });
+
+it('disposing of a model frees what a resting flow keeps on the device, and leaving the flow afterwards does nothing', { timeout: 120_000 }, async ({ skip }) => {
+  offerSwiftShader();
+  const folder = await mkdtemp(join(tmpdir(), 'ratioflow-device-'));
+  try {
+    await writeImageBundle(folder);
+    // A process of its own: what goes wrong here ends it.
+    const program = `
+      import { createRuntime, folderSource, open } from '@ratioflow/node';
+      const model = await open(${JSON.stringify(folder)}, { providers: ['webgpu'], selfTest: false });
+      const flow = model.flow({ count: 1, K: 4, kappa: 0, every: 1 });
+      await flow.next();
+      await flow.next();
+      await model.dispose();
+      await flow.return();
+      const runtime = createRuntime({ providers: ['webgpu'] });
+      const files = folderSource(${JSON.stringify(folder)});
+      const session = await runtime.load({ name: 'step.onnx', model: await files.read('step.onnx'), externalData: (name) => files.read(name) });
+      const image = { shape: [1, 1, 8, 8], data: new Float32Array(64) };
+      const scalar = { shape: [], data: Float32Array.of(1) };
+      const feeds = { x: image, noise: image, eta: scalar, nu: scalar };
+      const { provider } = session;
+      let read = '';
+      if (provider === 'webgpu') {
+        const twice = await session.runOnDevice(feeds, 'next');
+        twice.dispose();
+        twice.dispose();
+        const rests = await session.runOnDevice(feeds, 'next');
+        const underWay = session.runOnDevice(feeds, 'next');
+        await session.dispose();
+        rests.dispose();
+        (await underWay).dispose();
+        read = await rests.read().then(() => 'read', (error) => error.message);
+      }
+      console.log(JSON.stringify({ provider, read, warnings: runtime.warnings }));`;
+    const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', program], { cwd: join(import.meta.dirname, '../../runtimes/node') });
+    const { provider, read, warnings } = JSON.parse(stdout) as { provider: string; read: string; warnings: string[] };
+    if (provider !== 'webgpu') {
+      const reason = `no WebGPU in Node: ${warnings.join(' ')}`;
+      console.log(`skipped: disposing of a model while a flow rests on WebGPU (${reason})`);
+      skip(reason);
+    }
+    expect(read).toBe('The session of step.onnx has been disposed of.');
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});

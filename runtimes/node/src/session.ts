@@ -15,12 +15,22 @@ export function wrapSession(name: string, session: InferenceSession, provider: s
   let disposed = false;
   /** What lies behind the device tensors of this session. */
   const own = new WeakMap<DeviceTensor, OrtTensor>();
+  /** Those that are still there: freeing one after its session ends the process (onnxruntime-node 1.30). */
+  const live = new Set<OrtTensor>();
+  const free = (tensor: OrtTensor): void => {
+    if (live.delete(tensor)) tensor.dispose();
+  };
+  const underWay = new Set<Promise<unknown>>();
   const attempt = async <T>(task: () => Promise<T>): Promise<T> => {
     if (disposed) throw new ArgumentError(`The session of ${name} has been disposed of.`);
+    const running = task();
+    underWay.add(running);
     try {
-      return await task();
+      return await running;
     } catch (cause) {
       throw cause instanceof ArgumentError ? cause : new RuntimeError(`${name} failed on ${provider}: ${messageOf(cause)}`, { cause });
+    } finally {
+      underWay.delete(running);
     }
   };
   /** With a reader, all outputs are asked for, whichever are wanted: the engine (1.30) keeps the buffers of those that are not, for a batch of another size, too. */
@@ -55,10 +65,11 @@ export function wrapSession(name: string, session: InferenceSession, provider: s
     ...(reader && {
       runOnDevice: (feeds, output) => attempt(async () => {
         const [[, value]] = await runFor(feeds, [output]) as [[string, OrtTensor]];
+        live.add(value);
         const result: DeviceTensor = {
           shape: value.dims,
           read: () => attempt(async () => (await reader.run({ x: value }))['y']!.data as Float32Array),
-          dispose: () => value.dispose(),
+          dispose: () => free(value),
         };
         own.set(result, value);
         return result;
@@ -67,6 +78,9 @@ export function wrapSession(name: string, session: InferenceSession, provider: s
     dispose: async () => {
       if (disposed) return;
       disposed = true;
+      // A call under way may still leave a tensor behind.
+      await Promise.allSettled(underWay);
+      live.forEach(free);
       await Promise.all([session.release(), reader?.release()]);
     },
   };

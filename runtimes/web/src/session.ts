@@ -15,6 +15,11 @@ export function wrapSession(name: string, session: InferenceSession, provider: P
   let ahead: Promise<unknown> = Promise.resolve();
   // Where device tensors came from, and whether the device made them.
   const own = new WeakMap<DeviceTensor, Guarded<OrtTensor>>();
+  // Those that are still there: without their session the engine cannot free them.
+  const live = new Set<OrtTensor>();
+  const free = (tensor: OrtTensor): void => {
+    if (live.delete(tensor)) tensor.dispose();
+  };
   const failed = (cause: unknown): never => {
     throw new RuntimeError(`${name} failed on ${provider}: ${messageOf(cause)}`, { cause });
   };
@@ -49,17 +54,18 @@ export function wrapSession(name: string, session: InferenceSession, provider: P
             sources.push(accepted);
             return [input, value];
           }));
-          const { [output]: tensor } = await session.run(inputs, [output]);
+          const tensor = (await session.run(inputs, [output]))[output]!;
+          live.add(tensor);
           // At most two runs wait for the device, so that aborting stays prompt and progress true.
           const before = ahead;
           ahead = submitted().catch(() => undefined);
           await before;
-          return tensor!;
+          return tensor;
         });
         try {
           await Promise.all(sources);
         } catch (cause) {
-          made.value.dispose();
+          free(made.value);
           failed(cause);
         }
         const result: DeviceTensor = {
@@ -68,7 +74,7 @@ export function wrapSession(name: string, session: InferenceSession, provider: P
             await made.accepted.catch(failed);
             return attempt(async () => await made.value.getData() as Float32Array);
           },
-          dispose: () => made.value.dispose(),
+          dispose: () => free(made.value),
         };
         own.set(result, made);
         return result;
@@ -79,6 +85,7 @@ export function wrapSession(name: string, session: InferenceSession, provider: P
       await exclusive(async () => {
         if (disposed) return;
         disposed = true;
+        live.forEach(free);
         await session.release();
       });
     },
