@@ -25,7 +25,7 @@ it('answers many clients, refuses what it cannot do, and ends when it is told', 
         child.stdout.on('data', (part: Buffer) => { const match = /listening on (\d+)/.exec(part.toString()); if (match) resolve(match[1]!); });
         child.on('exit', (code) => { reject(new Error(`the service ended with ${code}`)); });
       });
-      const get = (query: string, signal?: AbortSignal): Promise<Response> => fetch(`http://127.0.0.1:${port}/?${query}`, { ...(signal && { signal }) });
+      const get = (query: string, signal?: AbortSignal, path = '/'): Promise<Response> => fetch(`http://127.0.0.1:${port}${path}?${query}`, { ...(signal && { signal }) });
       const model = await open(join(bundles, name));
       const answers = await Promise.all([1, 2, 3, 4].map((seed) => get(`seed=${seed}&count=3`)));
       for (const [i, answer] of answers.entries()) {
@@ -37,6 +37,8 @@ it('answers many clients, refuses what it cannot do, and ends when it is told', 
       await model.dispose();
       const refused = await get('seed=-1');
       expect([refused.status, await refused.text()]).toEqual([400, expect.stringContaining('seed is "-1"')]);
+      // A path that is no URL of its own.
+      expect((await get('seed=5&count=1', undefined, '//')).status).toBe(200);
       await expect(get('seed=1&count=64', AbortSignal.timeout(1))).rejects.toThrow();
       expect((await get('seed=5&count=1')).status).toBe(200);
       const ended = new Promise((resolve) => { child.on('exit', (code, signal) => resolve([code, signal])); });
