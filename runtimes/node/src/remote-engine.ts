@@ -21,14 +21,14 @@ interface Remote {
   end(): void;
 }
 
-interface Pending { readonly resolve: (value: Answers[keyof Answers]) => void; readonly reject: (reason: Error) => void; readonly timer: NodeJS.Timeout | undefined }
+interface Pending { readonly resolve: (value: Answers[keyof Answers]) => void; readonly reject: (reason: Error) => void }
 
 /** Without a session and without work, a remote ends after this many milliseconds: the next model often follows at once. */
 const idleMilliseconds = 1000;
 
 /** What a process may take before it is ended. */
 export interface Limits {
-  /** Milliseconds of one call. */
+  /** Milliseconds of one call, from when its turn comes. */
   readonly timeout: number | undefined;
   /** Bytes of resident memory. */
   readonly memoryLimit: number | undefined;
@@ -105,20 +105,28 @@ function connect(kind: RemoteKind, { timeout, memoryLimit }: Limits): Connection
   let sessions = 0;
   let problem: string | undefined;
   let idle: NodeJS.Timeout | undefined;
+  let clock: NodeJS.Timeout | undefined;
 
+  /** Times the oldest call from now on: it is the one being served, the others wait. */
+  const time = (): void => {
+    clearTimeout(clock);
+    if (timeout === undefined || pending.size === 0) return;
+    clock = setTimeout(() => {
+      fail(`The worker process took more than ${timeout} ms for one call and was ended`);
+      remote.end();
+    }, timeout);
+  };
   const fail = (reason: string): void => {
     problem ??= reason;
     remote.hold(false);
-    for (const { reject, timer } of pending.values()) {
-      clearTimeout(timer);
-      reject(new RuntimeError(`${problem}; open the model again.`));
-    }
+    for (const { reject } of pending.values()) reject(new RuntimeError(`${problem}; open the model again.`));
     pending.clear();
+    time();
   };
   const settle = (reply: Reply): void => {
-    const { resolve, reject, timer } = pending.get(reply.id) ?? {};
-    clearTimeout(timer);
+    const { resolve, reject } = pending.get(reply.id) ?? {};
     pending.delete(reply.id);
+    time();
     if (pending.size === 0) remote.hold(false);
     if ('error' in reply) reject?.(receiveError(reply.error));
     else resolve?.(reply.result);
@@ -141,11 +149,8 @@ function connect(kind: RemoteKind, { timeout, memoryLimit }: Limits): Connection
       const id = asked++;
       try {
         const answer = await new Promise<Answers[keyof Answers]>((resolve, reject) => {
-          const timer = timeout === undefined ? undefined : setTimeout(() => {
-            fail(`The worker process took more than ${timeout} ms for one call and was ended`);
-            remote.end();
-          }, timeout);
-          pending.set(id, { resolve, reject, timer });
+          pending.set(id, { resolve, reject });
+          if (pending.size === 1) time();
           remote.hold(true);
           remote.post({ ...order, id }, transfer);
         });

@@ -70,12 +70,21 @@ if (parentPort) {
   const port = parentPort;
   port.on('message', (request: Request) => void answer(request).then((reply) => port.postMessage(reply, memoryOf(reply, request))));
 } else {
-  process.on('message', (request: Request) => void answer(request).then((reply) => process.send!(reply)));
+  // One after another, each with its reply on the way before the next begins: so the oldest request is the one that is timed.
+  let last = Promise.resolve();
+  process.on('message', (request: Request) => {
+    last = last.then(async () => {
+      const reply = await answer(request);
+      // A reply that nobody takes any more is no error: the process is about to end.
+      await new Promise((resolve) => { process.send!(reply, resolve); });
+    });
+  });
   const memoryLimit = Number(process.argv[2] ?? Infinity);
-  // The engine keeps this thread busy; another one looks at the memory.
-  if (memoryLimit < Infinity) {
-    new Worker(`setInterval(() => process.memoryUsage.rss() > ${memoryLimit} && process.kill(process.pid, '${memorySignal}'), 20)`, { eval: true }).unref();
-  }
-  // Whoever started this has gone.
+  // The engine keeps this thread busy; another one looks at the memory, and whether whoever started this has gone.
+  new Worker(`setInterval(() => {
+    if (process.ppid !== ${process.ppid}) process.kill(process.pid, 'SIGKILL');
+    if (process.memoryUsage.rss() > ${memoryLimit}) process.kill(process.pid, '${memorySignal}');
+  }, 20)`, { eval: true }).unref();
+  // Between two calls, the channel says the latter at once.
   process.on('disconnect', () => process.exit());
 }

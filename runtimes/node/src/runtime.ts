@@ -34,7 +34,7 @@ export interface RuntimeOptions {
    * disposed of, and do not keep the program running. @default false
    */
   readonly worker?: boolean | 'thread' | 'process';
-  /** Milliseconds after which one call of a worker process counts as hung and the process is ended. @default no limit */
+  /** Milliseconds after which one call of a worker process, its turn come, counts as hung and the process is ended. @default no limit */
   readonly timeout?: number;
   /** Bytes of memory beyond which a worker process is ended. @default no limit */
   readonly memoryLimit?: number;

@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { ArgumentError, RuntimeError } from '@ratioflow/sdk';
-import type { GraphSource, Runtime, Session } from '@ratioflow/sdk';
+import type { GraphSource, Runtime, Session, Tensor } from '@ratioflow/sdk';
 import { describe, expect, it } from 'vitest';
 import { createRuntime } from './runtime.js';
 
@@ -10,6 +10,10 @@ const file = async (name: string): Promise<Uint8Array> => new Uint8Array(await r
 const source = async (name: string): Promise<GraphSource> => ({ name, model: await file(name), externalData: file });
 const batch = (rows: number): Float32Array => Float32Array.from({ length: 2 * rows }, (_, i) => Math.sin(i));
 const run = async (session: Session, rows: number): Promise<Float32Array> => (await session.run({ x: { shape: [rows, 2], data: batch(rows) } })).y!.data as Float32Array;
+/** Feeds of loop.onnx for so many steps. */
+const loop = (steps: number): Record<string, Tensor> => ({
+  x0: { shape: [1, 2], data: new Float32Array(2) }, noise: { shape: [steps, 1, 2], data: new Float32Array(2 * steps) }, eta: { shape: [], data: Float32Array.of(1) },
+});
 
 describe.each(['thread', 'process'] as const)('a worker %s', (worker) => {
   const create = (): Runtime => createRuntime({ worker, threads: 1 });
@@ -91,12 +95,47 @@ describe('a worker process', () => {
     const graph = await source('loop.onnx');
     const session = await runtime.load(graph);
     // A million steps of a loop take longer than that.
-    const steps = 4_000_000;
-    const slow = session.run({ x0: { shape: [1, 2], data: new Float32Array(2) }, noise: { shape: [steps, 1, 2], data: new Float32Array(2 * steps) }, eta: { shape: [], data: Float32Array.of(1) } });
+    const slow = session.run(loop(4_000_000));
     await expect(slow).rejects.toThrow('The worker process took more than 1500 ms for one call and was ended; open the model again.');
     await session.dispose();
     const again = await runtime.load(graph);
     await again.dispose();
+  });
+
+  it('is given its time for every call, however many wait', async () => {
+    const timeout = 1500;
+    const session = await createRuntime({ worker: 'process', threads: 1, timeout }).load(await source('loop.onnx'));
+    const call = (): Promise<unknown> => session.run(loop(200_000));
+    const start = performance.now();
+    await call();
+    const enough = Math.ceil(2 * timeout / (performance.now() - start));
+    const begin = performance.now();
+    await Promise.all(Array.from({ length: enough }, call));
+    expect(performance.now() - begin).toBeGreaterThan(timeout);
+    await session.dispose();
+  });
+
+  it('ends with its program, in the middle of a call, and prints nothing', async () => {
+    const dist = new URL('../dist/index.js', import.meta.url).href;
+    const model = Buffer.from(await file('loop.onnx')).toString('base64');
+    const weights = Buffer.from(await file('weights.bin')).toString('base64');
+    const program = `
+      import { createRuntime } from ${JSON.stringify(dist)};
+      const session = await createRuntime({ worker: 'process', threads: 1 }).load({ name: 'a', model: Buffer.from('${model}', 'base64'), externalData: () => Promise.resolve(Buffer.from('${weights}', 'base64')) });
+      const steps = 8_000_000;
+      session.run({ x0: { shape: [1, 2], data: new Float32Array(2) }, noise: { shape: [steps, 1, 2], data: new Float32Array(2 * steps) }, eta: { shape: [], data: Float32Array.of(1) } });
+      setTimeout(() => console.log('computes'), 700);`;
+    const child = spawn(process.execPath, ['--input-type=module', '-e', program], { stdio: ['ignore', 'pipe', 'pipe'] });
+    let errors = '';
+    child.stderr.on('data', (part: Buffer) => { errors += part.toString(); });
+    const closed = new Promise((resolve) => { child.on('close', resolve); });
+    await new Promise((resolve) => { child.stdout.once('data', resolve); });
+    const left = performance.now();
+    child.kill('SIGKILL');
+    // The worker has the same pipes, which close with the last of the two.
+    await closed;
+    expect(performance.now() - left).toBeLessThan(1000);
+    expect(errors).toBe('');
   });
 
   it('is the only one that can be given a time limit', () => {
