@@ -2,9 +2,11 @@ import { readFile } from 'node:fs/promises';
 import { ArgumentError, BundleError, RuntimeError } from '@ratioflow/sdk';
 import type { GraphSource, LoadOptions, Session } from '@ratioflow/sdk';
 import { describe, expect, it } from 'vitest';
+import { localEngine } from './engine.js';
+import type { Engine } from './engine.js';
 import { probeProvider } from './probe.js';
 import { checkProviders } from './providers.js';
-import { createRuntime } from './runtime.js';
+import { createRuntime, runtimeOn } from './runtime.js';
 
 const file = async (name: string): Promise<Uint8Array> => new Uint8Array(await readFile(new URL(`testing/${name}`, import.meta.url)));
 const source = async (name: string): Promise<GraphSource> => ({ name, model: await file(name), externalData: file });
@@ -91,6 +93,16 @@ describe('createRuntime', () => {
     // Once is enough.
     await (await runtime.load(await source('affine.onnx'))).dispose();
     expect(runtime.warnings).toHaveLength(1);
+  });
+
+  it('asks again which providers run when the answer did not come', async () => {
+    let asked = 0;
+    const engine: Engine = { ...localEngine, probe: () => (asked++ === 0 ? Promise.reject(new RuntimeError('The worker process ended')) : Promise.resolve('absent')) };
+    const runtime = runtimeOn(engine, ['cuda']);
+    await expect(runtime.load(await source('affine.onnx'))).rejects.toThrow('The worker process ended');
+    const session = await runtime.load(await source('affine.onnx'));
+    expect([session.provider, asked, runtime.warnings.length]).toEqual(['cpu', 2, 1]);
+    await session.dispose();
   });
 
   it('has a CPU provider that runs', async () => {

@@ -71,9 +71,16 @@ export function runtimeOn(engine: Engine, wanted: readonly ProviderName[], defau
     warnings,
     load: async (graph, options = {}) => {
       checkInteger('threads', options.threads, 1, 1024);
-      usable ??= usableProviders(engine, wanted, defaults, warnings);
+      const providers = usable ??= usableProviders(engine, wanted, defaults, warnings).catch((cause: unknown) => {
+        // An engine that ended while it was asked says nothing about providers: the next load asks again.
+        usable = undefined;
+        throw cause;
+      });
       const chosen = { ...defaults, ...options };
-      const whole = async (settings: EngineOptions): Promise<EngineSession> => create(engine, await resolveExternalData(graph), graph.check, await usable!, settings, warnings);
+      const whole = async (settings: EngineOptions): Promise<EngineSession> => {
+        const [resolved, runs] = await Promise.all([resolveExternalData(graph), providers]);
+        return create(engine, resolved, graph.check, runs, settings, warnings);
+      };
       return splitter ? splitter(whole, graph, chosen, warnings) : whole(chosen);
     },
   };
