@@ -11,7 +11,8 @@ import type { UrlSourceOptions } from './url-source.js';
 
 /**
  * Opens the bundle in a folder, in a zip file, behind a URL, or in memory.
- * @throws {BundleError} when there is none, or it is damaged; {ArgumentError} for an option out of range
+ * @throws {BundleError} when there is none, or it is damaged; {ArgumentError} for an option out of range; the signal's
+ *   reason when it ends the opening
  * @example
  * const model = await open('digits', { worker: true });
  * const { samples } = await model.sample({ count: 64, seed: 42 });
@@ -20,7 +21,19 @@ import type { UrlSourceOptions } from './url-source.js';
 export async function open(where: BundleLocation, options: RuntimeOptions & OpenOptions & UrlSourceOptions = {}): Promise<Model> {
   const { providers, threads, split, worker, timeout, memoryLimit, cuda, cache, maxBytes, headers, signal, onProgress, ...rest } = options;
   const runtime = createRuntime(given({ providers, threads, split, worker, timeout, memoryLimit, cuda }));
-  return openBundle(await bundleSource(where, given({ cache, maxBytes, headers, signal, onProgress })), runtime, rest);
+  signal?.throwIfAborted();
+  // Graphs are read when they are needed, which may be long after the opening that this signal is for.
+  const opening = new AbortController();
+  const abort = (): void => opening.abort(signal?.reason);
+  signal?.addEventListener('abort', abort);
+  try {
+    return await openBundle(await bundleSource(where, given({ cache, maxBytes, headers, signal: opening.signal, onProgress })), runtime, rest);
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw error;
+  } finally {
+    signal?.removeEventListener('abort', abort);
+  }
 }
 
 type Given<T> = { [K in keyof T]?: Exclude<T[K], undefined> };

@@ -11,6 +11,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { fakeManifest, fakeRuntime, fakeSource } from '../../../sdk/src/testing/fake-bundle.js';
 import { bundleSource, memorySource } from './bundle-source.js';
 import { defaultCacheFolder } from './cache.js';
+import { open } from './open.js';
 import { urlSource } from './url-source.js';
 import { zipSource } from './zip-source.js';
 
@@ -27,7 +28,7 @@ beforeAll(async () => {
   server = createServer((request, response) => {
     requests.push(request.url!);
     if (answer?.(request, response) === true) return;
-    const bytes = files.get(request.url!.replace(/^\/models\/a\//, ''));
+    const bytes = files.get(request.url!.replace(/^\/models\/a\//, '').replace(/\?.*$/, ''));
     if (bytes === undefined) response.writeHead(404).end();
     else response.end(bytes);
   });
@@ -120,6 +121,39 @@ describe('urlSource', () => {
     expect(urlSource('https://example.org/a?token=secret').location).toBe('https://example.org/a/');
   });
 
+  it('follows redirects that it may, and keeps the headers for the first origin', async () => {
+    const seen: (string | undefined)[] = [];
+    const away = (status: number, location: string) => (request: IncomingMessage, response: ServerResponse): boolean => {
+      seen.push(request.headers['x-key'] as string | undefined);
+      if (request.url!.startsWith('/models/a/')) return false;
+      response.writeHead(status, { location }).end();
+      return true;
+    };
+    const { port } = server.address() as AddressInfo;
+    const read = (path: string): Promise<Uint8Array> => urlSource(`http://127.0.0.1:${port}${path}`, { cache: false, headers: { 'x-key': 'secret' } }).read('ratio.onnx');
+    answer = away(302, '/models/a/ratio.onnx');
+    expect(await read('/moved')).toEqual(files.get('ratio.onnx'));
+    expect(seen.splice(0)).toEqual(['secret', 'secret']);
+    answer = away(307, `http://localhost:${port}/models/a/ratio.onnx`);
+    expect(await read('/moved')).toEqual(files.get('ratio.onnx'));
+    expect(seen.splice(0)).toEqual(['secret', undefined]);
+    // Nobody may ask there, although what follows would be all right again.
+    answer = away(301, `http://127.0.0.2:${port}/models/a/ratio.onnx`);
+    await expect(read('/moved')).rejects.toThrow(new BundleError(`http://127.0.0.1:${port}/moved/: ratio.onnx cannot be fetched: it leads to http://127.0.0.2:${port}, which is not https.`));
+    expect(seen.splice(0)).toEqual(['secret']);
+    answer = away(308, '/elsewhere');
+    await expect(read('/moved')).rejects.toThrow('ratio.onnx cannot be fetched: the server redirects more than 10 times.');
+    expect(seen).toHaveLength(11);
+  });
+
+  it('sends the query with every file, and names it in no message', async () => {
+    const source = urlSource(`${base}?signature=a%2Fb`, { cache: false });
+    await source.read('manifest.json');
+    await source.read('ratio.onnx');
+    expect(requests).toEqual(['/models/a/manifest.json?signature=a%2Fb', '/models/a/ratio.onnx?signature=a%2Fb']);
+    await expect(source.read('none')).rejects.toThrow(`${base}/: none cannot be fetched: the server answers 404 Not Found.`);
+  });
+
   it('keeps copies in a folder of its own', () => {
     const before = process.env.RATIOFLOW_CACHE;
     process.env.RATIOFLOW_CACHE = '/somewhere';
@@ -203,6 +237,25 @@ describe('zipSource', () => {
         expect(error).toBeInstanceOf(BundleError);
       }
     }
+  });
+});
+
+describe('open', () => {
+  it('ends with the reason of its signal, which means nothing to the model', async () => {
+    const reason = new Error('enough');
+    await expect(open(base, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
+    expect(requests).toEqual([]);
+    const controller = new AbortController();
+    answer = () => { controller.abort(reason); return true; };
+    await expect(open(base, { cache: false, signal: controller.signal })).rejects.toBe(reason);
+    answer = undefined;
+    const later = new AbortController();
+    const model = await open(base, { cache: false, signal: later.signal });
+    later.abort(reason);
+    // The files of this bundle are no graphs; what counts is that they are read.
+    await expect(model.score({ shape: [1, 2], data: new Float32Array(2) })).rejects.not.toBe(reason);
+    expect(requests).toContain('/models/a/ratio.onnx');
+    await model.dispose();
   });
 });
 

@@ -12,7 +12,7 @@ export interface UrlSourceOptions {
   readonly cache?: string | false;
   /** Most bytes of one file, whatever the manifest announces. @default 2 GiB */
   readonly maxBytes?: number;
-  /** Sent with every request, for example `{ authorization: 'Bearer …' }`. */
+  /** Sent with every request, for example `{ authorization: 'Bearer …' }`; not to another origin, where a redirect leads. */
   readonly headers?: Readonly<Record<string, string>>;
   /** Aborts fetching; reading then rejects with the signal's reason. */
   readonly signal?: AbortSignal;
@@ -22,19 +22,22 @@ export interface UrlSourceOptions {
 
 const loopback = new Set(['localhost', '127.0.0.1', '[::1]']);
 
+/** Redirects of one file that are followed. */
+const maxRedirects = 10;
+
 /**
- * The files of the bundle below `url`, which must be https, or http on this very machine.
+ * The files of the bundle below `url`, which must be https, or http on this very machine, as must whatever it redirects to. A query,
+ * a signature for one, goes along with every file.
  * @throws {ArgumentError} for any other URL
  */
 export function urlSource(url: string | URL, { cache = defaultCacheFolder(), maxBytes = 2 ** 31, headers = {}, signal, onProgress }: UrlSourceOptions = {}): BundleSource {
   const base = parse(url);
-  const location = base.href.replace(/\?.*$/, '');
+  const location = new URL('.', base).href;
   const download = async (name: string, limit: number): Promise<Uint8Array> => {
-    const response = await request(new URL(name, base), headers, signal);
+    const response = await request(fileUrl(name, base), headers, signal);
     const problem = !response.ok ? `the server answers ${response.status} ${response.statusText}`.trim()
-      : !isSafe(new URL(response.url)) ? `it leads to ${new URL(response.url).origin}, which is not https`
-        : Number(response.headers.get('content-length') ?? 0) > limit && response.headers.get('content-encoding') === null ? `the server announces ${response.headers.get('content-length')} bytes; allowed: ${limit}`
-          : undefined;
+      : Number(response.headers.get('content-length') ?? 0) > limit && response.headers.get('content-encoding') === null ? `the server announces ${response.headers.get('content-length')} bytes; allowed: ${limit}`
+        : undefined;
     if (problem !== undefined || response.body === null) {
       await response.body?.cancel();
       if (response.status === 404 && name === 'manifest.json') throw new BundleError(`There is no bundle at ${location}: the server has no manifest.json.`);
@@ -70,8 +73,26 @@ function parse(url: string | URL): URL {
 
 const isSafe = ({ protocol, hostname }: URL): boolean => protocol === 'https:' || (protocol === 'http:' && loopback.has(hostname));
 
+/** A file below the prefix, with the prefix's query. */
+function fileUrl(name: string, base: URL): URL {
+  const url = new URL(name, base);
+  url.search = base.search;
+  return url;
+}
+
+/** Follows redirects itself: `fetch` would follow them anywhere, and take the headers along. */
 async function request(url: URL, headers: Readonly<Record<string, string>>, signal: AbortSignal | undefined): Promise<Response> {
-  return fetch(url, { headers, ...(signal && { signal }) });
+  let [target, sent] = [url, headers];
+  for (let redirects = 0; redirects <= maxRedirects; redirects++) {
+    const response = await fetch(target, { headers: sent, redirect: 'manual', ...(signal && { signal }) });
+    const place = response.status >= 300 && response.status < 400 ? response.headers.get('location') : null;
+    if (place === null) return response;
+    await response.body?.cancel();
+    target = new URL(place, target);
+    if (!isSafe(target)) throw new Error(`it leads to ${target.origin}, which is not https`);
+    if (target.origin !== url.origin) sent = {};
+  }
+  throw new Error(`the server redirects more than ${maxRedirects} times`);
 }
 
 async function collect(body: ReadableStream<Uint8Array>, limit: number, what: string, onReceived: (bytes: number) => void): Promise<Uint8Array> {
