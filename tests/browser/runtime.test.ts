@@ -16,6 +16,7 @@ import { buildPage } from './build.js';
 import { launch, noChromium } from './chromium.js';
 import { isolation, serveFiles } from './server.js';
 import type { Server } from './server.js';
+import { writeZip } from './write-zip.js';
 
 declare const ratioflow: typeof Sdk & typeof Web;
 
@@ -195,6 +196,90 @@ describe.skipIf(noChromium !== undefined)('in the browser', () => {
       return opening.then(() => 'opened', (error: unknown) => (error as Error).message);
     });
     expect(aborted).toBe('enough');
+  });
+
+  it('sends the query of a URL with every file, and fetches again what it cannot read in the cache', async () => {
+    const page = await openPage();
+    const { fetched, place, again } = await page.evaluate(async () => {
+      const asked = (): string[] => performance.getEntriesByType('resource').map(({ name }) => new URL(name)).filter(({ pathname }) => pathname.startsWith('/bundles/'))
+        .map(({ pathname, search }) => pathname + search);
+      const run = async (): Promise<string[]> => {
+        performance.clearResourceTimings();
+        const model = await ratioflow.open('/bundles/points?v=3', { providers: ['wasm'], worker: false });
+        await model.sample({ K: 1, kappa: 0 });
+        await model.dispose();
+        return [...new Set(asked())];
+      };
+      const fetched = await run();
+      const response = Response.prototype as unknown as { arrayBuffer: (this: Response) => Promise<ArrayBuffer> };
+      const { arrayBuffer } = response;
+      // Copies that cannot be read; the engine's own file comes by another way.
+      response.arrayBuffer = function read() {
+        return this.url === '' || this.url.includes('/bundles/') ? Promise.reject(new TypeError('Failed to fetch')) : arrayBuffer.call(this);
+      };
+      const again = await run();
+      response.arrayBuffer = arrayBuffer;
+      return { fetched, place: ratioflow.urlSource('/bundles/points?v=3#top').location, again };
+    });
+    expect(fetched).toContain('/bundles/points/manifest.json?v=3');
+    expect(fetched).toContain('/bundles/points/weights.bin?v=3');
+    expect(fetched.filter((path) => !path.endsWith('?v=3'))).toEqual([]);
+    expect(place).toBe(`${server.url}/bundles/points/`);
+    expect(again).toEqual(fetched);
+  });
+
+  it('ends the opening by its signal, and no reading afterwards', async () => {
+    const page = await openPage();
+    const result = await page.evaluate(async () => {
+      const open = (signal: AbortSignal): Promise<Sdk.Model> => ratioflow.open('/bundles/points', { providers: ['wasm'], worker: false, cache: false, signal });
+      const before = await open(AbortSignal.abort(new Error('before'))).catch((error: unknown) => (error as Error).message);
+      const during = new AbortController();
+      const opening = open(during.signal).catch((error: unknown) => (error as Error).message);
+      during.abort(new Error('during'));
+      const after = new AbortController();
+      const model = await open(after.signal);
+      after.abort(new Error('after'));
+      const { provider } = (await model.sample({ K: 1, kappa: 0 })).statistics;
+      await model.dispose();
+      return [before, await opening, provider];
+    });
+    expect(result).toEqual(['before', 'during', 'wasm']);
+  });
+
+  it('asks its worker for nothing that was aborted before, and tells it the options of a flow once', async () => {
+    const page = await openPage();
+    const sent = await page.evaluate(async () => {
+      interface Sent { readonly type: string; readonly method?: string; readonly args?: readonly unknown[] }
+      const requests: Sent[] = [];
+      const worker = Worker.prototype as unknown as { postMessage: (this: unknown, message: Sent) => void };
+      const { postMessage } = worker;
+      worker.postMessage = function post(message) {
+        requests.push(message);
+        postMessage.call(this, message);
+      };
+      const model = await ratioflow.open('/bundles/points', { providers: ['wasm'] });
+      const reasons: unknown[] = [];
+      await model.sample({ signal: AbortSignal.abort('no') }).catch((reason: unknown) => reasons.push(reason));
+      await model.flow({ signal: AbortSignal.abort('no') }).next().catch((reason: unknown) => reasons.push(reason));
+      const frames: number[] = [];
+      for await (const { step } of model.flow({ count: 2, K: 3, kappa: 0, every: 1 })) frames.push(step);
+      await model.dispose();
+      return { reasons, frames, calls: requests.flatMap(({ type, method }) => (type === 'call' ? [method] : [])), options: requests.flatMap(({ type, args }) => (type === 'next' ? [args!.length] : [])) };
+    });
+    expect(sent).toEqual({ reasons: ['no', 'no'], frames: [0, 1, 2, 3], calls: ['dispose'], options: [1, 0, 0, 0, 0] });
+  });
+
+  it.each(['', 'some/where/'])('opens what readZip gives of an archive with the bundle in %j', async (prefix) => {
+    await writeZip(join(folder, 'points.zip'), join(folder, 'points'), prefix);
+    const page = await openPage();
+    const provider = await page.evaluate(async () => {
+      const archive = await (await fetch('/bundles/points.zip', { cache: 'no-store' })).blob();
+      const model = await ratioflow.open(await ratioflow.readZip(archive), { providers: ['wasm'] });
+      const { statistics } = await model.sample({ K: 1, kappa: 0 });
+      await model.dispose();
+      return statistics.provider;
+    });
+    expect(provider).toBe('wasm');
   });
 
   it('refuses a provider that computes something else, and says so', async () => {

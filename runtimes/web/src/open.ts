@@ -7,7 +7,7 @@ import { isOwnOrigin } from './engine.js';
 import { fileSource } from './file-source.js';
 import type { BundleFiles } from './file-source.js';
 import { checkProviders } from './providers.js';
-import { openRemote } from './remote.js';
+import { openRemote, watchSignal } from './remote.js';
 import { createRuntime } from './runtime.js';
 import type { RuntimeOptions } from './runtime.js';
 import { urlSource } from './url-source.js';
@@ -49,12 +49,17 @@ export async function open(bundle: string | URL | BundleFiles, options: OpenOpti
   if (worker !== false) {
     return openRemote(worker === true ? startWorker() : worker(), { bundle: place, cache, runtime, load }, { onProgress, signal });
   }
-  const source = typeof place === 'string' ? urlSource(place, { cache, ...(onProgress && { onProgress }), ...(signal && { signal }) }) : fileSource(place);
+  // Graphs are read when they are needed, which may be long after the opening that this signal is for.
+  const opening = new AbortController();
+  const stop = watchSignal(signal, () => opening.abort(signal?.reason));
+  const source = typeof place === 'string' ? urlSource(place, { cache, ...(onProgress && { onProgress }), signal: opening.signal }) : fileSource(place);
   try {
     return await openBundle(source, createRuntime(runtime), load);
   } catch (error) {
     signal?.throwIfAborted();
     throw error;
+  } finally {
+    stop();
   }
 }
 

@@ -23,7 +23,7 @@ export type Request =
   | { readonly type: 'open'; readonly id: number; readonly request: OpenRequest }
   /** `watched`: report every step. */
   | { readonly type: 'call'; readonly id: number; readonly method: CallName; readonly args: readonly unknown[]; readonly watched: boolean }
-  /** The next frame of flow `id`, which begins at the first such request. */
+  /** The next frame of flow `id`, which begins at the first such request, the only one with options. */
   | { readonly type: 'next'; readonly id: number; readonly args: Parameters<Model['flow']> }
   | { readonly type: 'return' | 'abort'; readonly id: number };
 

@@ -73,6 +73,7 @@ export async function openRemote(worker: Worker, request: OpenRequest, { onProgr
   const abortable = async <T>(id: number, given: AbortSignalLike | undefined, task: () => Promise<T>): Promise<T> => {
     const watch = watchSignal(given, () => post({ type: 'abort', id }));
     try {
+      if (given?.aborted === true) throw given.reason;
       return await task();
     } catch (error) {
       // An error of ours that came first is what really happened.
@@ -113,12 +114,12 @@ export async function openRemote(worker: Worker, request: OpenRequest, { onProgr
   async function* flow(options: FlowOptions = {}): AsyncGenerator<Frame, Statistics, void> {
     const { signal: given, ...rest } = options;
     const id = ++lastId;
+    // The first request begins the flow; x₀ and noise need not travel again.
+    let args: Parameters<Model['flow']> = [rest];
     try {
       for (;;) {
-        const { value, done } = await abortable(id, given, async () => {
-          if (given?.aborted === true) throw given.reason;
-          return send({ type: 'next', id, args: [rest] });
-        });
+        const { value, done } = await abortable(id, given, () => send({ type: 'next', id, args }));
+        args = [];
         if (done) return value as Statistics;
         yield value as Frame;
       }
@@ -167,7 +168,7 @@ export async function openRemote(worker: Worker, request: OpenRequest, { onProgr
 }
 
 /** Calls `onAbort` once the signal is aborted, until the function returned is called. */
-function watchSignal(signal: AbortSignalLike | undefined, onAbort: () => void): () => void {
+export function watchSignal(signal: AbortSignalLike | undefined, onAbort: () => void): () => void {
   if (signal === undefined) return () => undefined;
   if (signal instanceof AbortSignal) {
     if (signal.aborted) onAbort();

@@ -28,15 +28,17 @@ const cacheName = 'ratioflow';
 
 /**
  * The files of the bundle under a URL. The manifest always comes from the network, or out of the cache when that fails.
- * @param url of the bundle's folder, relative to the page
+ * @param url of the bundle's folder, relative to the page; a query, a signature for one, goes along with every file
  */
 export function urlSource(url: string | URL, { onProgress, cache = true, signal }: UrlSourceOptions = {}): BundleSource {
-  const folder = new URL(String(url).replace(/\/*$/, '/'), location.href);
+  const folder = new URL(url, location.href);
+  folder.pathname = folder.pathname.replace(/\/*$/, '/');
+  const urlOf = (name: string): URL => new URL(name, folder);
 
   const download = async (name: string, limit: number): Promise<Uint8Array> => {
-    const target = new URL(name, folder);
-    const response = await fetch(target, { ...(signal && { signal }), ...(name === 'manifest.json' && { cache: 'no-cache' }) });
-    if (!response.ok) throw new BundleError(`${target.href} cannot be read: the server answers ${response.status} ${response.statusText}.`.replace(' .', '.'));
+    const target = urlOf(name).href;
+    const response = await fetch(target + folder.search, { ...(signal && { signal }), ...(name === 'manifest.json' && { cache: 'no-cache' }) });
+    if (!response.ok) throw new BundleError(`${target} cannot be read: the server answers ${response.status} ${response.statusText}.`.replace(' .', '.'));
     const chunks: Uint8Array<ArrayBuffer>[] = [];
     let loaded = 0;
     const reader = response.body!.getReader();
@@ -45,28 +47,25 @@ export function urlSource(url: string | URL, { onProgress, cache = true, signal 
       loaded += part.value.byteLength;
       if (loaded > limit) {
         await reader.cancel();
-        throw new BundleError(`${target.href} has more than the ${limit} bytes that it may have: the bundle is damaged; copy or export it again.`);
+        throw new BundleError(`${target} has more than the ${limit} bytes that it may have: the bundle is damaged; copy or export it again.`);
       }
       onProgress?.({ file: name, loaded, ...(name !== 'manifest.json' && { total: limit }) });
     }
     return new Uint8Array(await new Blob(chunks).arrayBuffer());
   };
 
-  /** The cache's key of a file: its URL, and its hash, which only the manifest lacks. */
-  const keyOf = (name: string, hash: string | undefined): string => {
-    const key = new URL(name, folder);
-    if (hash !== undefined) key.searchParams.set('sha256', hash);
-    return key.href;
-  };
+  /** The cache's key of a file: its URL, and its hash; only the manifest lacks one, and may be another for another query. */
+  const keyOf = (name: string, hash: string | undefined): string => urlOf(name).href + (hash === undefined ? folder.search : `?sha256=${hash}`);
 
   return {
-    location: folder.href,
+    location: urlOf('.').href,
     read: async (name, limit = Infinity, hash?: string) => {
       // Cache storage is absent without https, and refused where a user forbids storage.
       const store = cache ? await (globalThis as { readonly caches?: CacheStorage }).caches?.open(cacheName).catch(() => undefined) : undefined;
       const cached = async (): Promise<Uint8Array | undefined> => {
-        const response = await store?.match(keyOf(name, hash)).catch(() => undefined);
-        return response && new Uint8Array(await response.arrayBuffer());
+        // A copy that cannot be read counts as none.
+        const body = await store?.match(keyOf(name, hash)).then((response) => response?.arrayBuffer()).catch(() => undefined);
+        return body && new Uint8Array(body);
       };
       const keep = async (bytes: Uint8Array): Promise<void> => {
         // Storage that is full is no reason to fail.

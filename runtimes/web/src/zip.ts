@@ -3,13 +3,18 @@
  * untrusted: an entry is inflated to the size that the directory states and not a byte further.
  */
 import { BundleError } from '@ratioflow/sdk';
+import { bundleFiles } from './file-source.js';
+import type { BundleFiles } from './file-source.js';
 
 /** Entries and bytes that an archive may hold when unpacked. */
 const maxEntries = 10_000;
 const maxBytes = 4 * 2 ** 30;
 
-/** Files of an archive by path. @throws {BundleError} for what is no ZIP archive, or one with encryption or more than 4 GiB */
-export async function readZip(archive: Blob): Promise<Map<string, Blob>> {
+/**
+ * The files of a bundle in an archive, at its top or in a folder there.
+ * @throws {BundleError} for what is no ZIP archive, or one with encryption or more than 4 GiB
+ */
+export async function readZip(archive: Blob): Promise<BundleFiles> {
   const fail = (why: string): never => {
     throw new BundleError(`The file is no ZIP archive that can be read: ${why}.`);
   };
@@ -47,7 +52,7 @@ export async function readZip(archive: Blob): Promise<Map<string, Blob>> {
     if (file?.size !== unpacked) fail(`${name} is damaged`);
     files.set(name, file!);
   }
-  return files;
+  return bundleFiles(files);
 }
 
 /** Undefined when the data does not inflate to this size. */

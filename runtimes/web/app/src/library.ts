@@ -47,7 +47,7 @@ export async function createLibrary(onOpen: (entry: Entry) => void, onProblem: (
   const chooseFiles = async (files: readonly (readonly [string, Blob])[]): Promise<void> => {
     try {
       const only = files.length === 1 ? files[0]! : undefined;
-      const found = bundleFiles(only !== undefined && /\.zip$/i.test(only[0]) ? await readZip(only[1]) : files);
+      const found = only !== undefined && /\.zip$/i.test(only[0]) ? await readZip(only[1]) : bundleFiles(files);
       if (!found.has('manifest.json')) throw new Error('There is no manifest.json among these files: choose the folder of a bundle, all its files, or a ZIP of it.');
       choose({ id: '', label: 'files', detail: only?.[0] ?? '', bundle: found });
     } catch (error) {
