@@ -282,6 +282,39 @@ describe.skipIf(noChromium !== undefined)('in the browser', () => {
     expect(provider).toBe('wasm');
   });
 
+  it('warns of threads and assets that come too late', async () => {
+    const page = await openPage(isolated);
+    const warnings = await page.evaluate(async () => {
+      const found: string[][] = [];
+      for (const late of [{ threads: 1 }, { threads: 2 }, { assets: '/elsewhere' }, {}]) {
+        const model = await ratioflow.open('/bundles/points', { providers: ['wasm'], worker: false, ...late });
+        found.push([...(await model.sample({ K: 1, kappa: 0 })).statistics.warnings]);
+        await model.dispose();
+      }
+      return found;
+    });
+    const late = 'The engine has started before, with threads: 1, assets: beside the script. Reload the page for others.';
+    expect(warnings).toEqual([[], [late], [late], []]);
+  });
+
+  it('refuses options that it does not know', async () => {
+    const messages = await (await openPage()).evaluate(async () => {
+      const message = (error: unknown): string => `${(error as Error).name}: ${(error as Error).message}`;
+      const made = (options: object): string => {
+        try {
+          return ratioflow.createRuntime(options).name;
+        } catch (error) {
+          return message(error);
+        }
+      };
+      return [made({ provider: ['wasm'] }), made({ providers: 'wasm' }), await ratioflow.open('/bundles/points', { thread: 1 } as never).catch(message)];
+    });
+    expect(messages).toEqual([
+      'ArgumentError: Unknown option "provider"; allowed: providers, threads, assets.', 'ArgumentError: providers is "wasm"; allowed: an array of webgpu, wasm.',
+      'ArgumentError: Unknown option "thread"; allowed: providers, threads, assets, optimization, selfTest, onProgress, cache, signal, worker.',
+    ]);
+  });
+
   it('refuses a provider that computes something else, and says so', async () => {
     await cp(join(folder, 'points'), join(folder, 'wrong'), { recursive: true });
     const manifest = JSON.parse(await readFile(join(folder, 'wrong/manifest.json'), 'utf8')) as { tolerances: Record<string, unknown> };

@@ -5,6 +5,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { ArgumentError, BundleError } from '@ratioflow/sdk';
 import type { BundleSource } from '@ratioflow/sdk';
+import { messageOf } from '@ratioflow/sdk/engine';
 import { folderSource } from './folder-source.js';
 import { urlSource } from './url-source.js';
 import type { UrlSourceOptions } from './url-source.js';
@@ -28,12 +29,21 @@ export const memorySource = (files: ReadonlyMap<string, Uint8Array>, location = 
  */
 export async function bundleSource(where: BundleLocation, options: UrlSourceOptions = {}): Promise<BundleSource> {
   if (where instanceof Uint8Array) return zipSource(where);
-  if (where instanceof URL) return where.protocol === 'file:' ? bundleSource(fileURLToPath(where), options) : urlSource(where, options);
+  if (where instanceof URL) return where.protocol === 'file:' ? bundleSource(pathOf(where), options) : urlSource(where, options);
   if (typeof where !== 'string') {
     if (typeof (where as Partial<ReadonlyMap<string, Uint8Array>> | null)?.get !== 'function') throw new ArgumentError('A bundle is a folder, a zip file, a URL, the bytes of a zip archive, or a Map of files.');
     return memorySource(where);
   }
+  if (/^file:\/\//i.test(where)) return bundleSource(pathOf(where), options);
   if (/^[a-z][a-z0-9+.-]+:\/\//i.test(where)) return urlSource(where, options);
   const isFile = await stat(where).then((status) => status.isFile(), () => false);
   return isFile ? zipSource(await readFile(where), where) : folderSource(where);
+}
+
+function pathOf(url: string | URL): string {
+  try {
+    return fileURLToPath(url);
+  } catch (cause) {
+    throw new ArgumentError(`${String(url)} is the URL of no file here: ${messageOf(cause)}`, { cause });
+  }
 }

@@ -5,20 +5,25 @@ import { openBundle } from '@ratioflow/sdk';
 import type { Model, OpenOptions } from '@ratioflow/sdk';
 import { bundleSource } from './bundle-source.js';
 import type { BundleLocation } from './bundle-source.js';
-import { createRuntime } from './runtime.js';
+import { createRuntime, rejectUnknown, runtimeOptionNames } from './runtime.js';
 import type { RuntimeOptions } from './runtime.js';
 import type { UrlSourceOptions } from './url-source.js';
 
+const optionNames = [
+  ...runtimeOptionNames, ...['optimization', 'selfTest'] satisfies (keyof OpenOptions)[], ...['cache', 'maxBytes', 'headers', 'signal', 'onProgress'] satisfies (keyof UrlSourceOptions)[],
+];
+
 /**
  * Opens the bundle in a folder, in a zip file, behind a URL, or in memory.
- * @throws {BundleError} when there is none, or it is damaged; {ArgumentError} for an option out of range; the signal's
- *   reason when it ends the opening
+ * @throws {BundleError} when there is none, or it is damaged; {ArgumentError} for an option that is unknown or out of range; the
+ *   signal's reason when it ends the opening
  * @example
  * const model = await open('digits', { worker: true });
  * const { samples } = await model.sample({ count: 64, seed: 42 });
  * await model.dispose();
  */
 export async function open(where: BundleLocation, options: RuntimeOptions & OpenOptions & UrlSourceOptions = {}): Promise<Model> {
+  rejectUnknown(options, optionNames);
   const { providers, threads, split, worker, timeout, memoryLimit, cuda, cache, maxBytes, headers, signal, onProgress, ...rest } = options;
   const runtime = createRuntime(given({ providers, threads, split, worker, timeout, memoryLimit, cuda }));
   signal?.throwIfAborted();

@@ -25,8 +25,10 @@ export interface CudaOptions {
 export const providerConfig = (provider: ProviderName, cuda: CudaOptions | undefined): { name: ProviderName; deviceId?: number } =>
   (provider === 'cuda' && cuda?.deviceId !== undefined ? { name: provider, deviceId: cuda.deviceId } : { name: provider });
 
-/** Checks a list of providers. @throws {ArgumentError} for an unknown name or an empty list */
+/** Checks a list of providers. @throws {ArgumentError} for an unknown name, an empty list, or what is no list */
 export function checkProviders(providers: readonly string[]): readonly ProviderName[] {
+  const list: unknown = providers;
+  if (!Array.isArray(list)) throw new ArgumentError(`providers is ${JSON.stringify(list)}; allowed: an array of ${providerNames.join(', ')}.`);
   const unknown = providers.find((name) => !(providerNames as readonly string[]).includes(name));
   if (unknown !== undefined || providers.length === 0) {
     throw new ArgumentError(`providers has ${unknown === undefined ? 'no entry' : JSON.stringify(unknown)}; allowed: ${providerNames.join(', ')}, in order of preference.`);

@@ -112,6 +112,10 @@ describe('createRuntime', () => {
   it('refuses options out of range', async () => {
     expect(() => checkProviders(['tpu'])).toThrow(new ArgumentError('providers has "tpu"; allowed: cuda, webgpu, cpu, in order of preference.'));
     expect(() => createRuntime({ providers: [] })).toThrow('providers has no entry');
+    expect(() => createRuntime({ providers: 'cpu' as never })).toThrow(new ArgumentError('providers is "cpu"; allowed: an array of cuda, webgpu, cpu.'));
+    expect(() => createRuntime({ provider: ['cuda'], wrker: true } as never)).toThrow(new ArgumentError('Unknown option "provider"; allowed: providers, threads, split, worker, timeout, memoryLimit, cuda.'));
+    expect(() => createRuntime({ cuda: { device: 3 } as never })).toThrow(new ArgumentError('Unknown option "device" of cuda; allowed: deviceId.'));
+    expect(() => createRuntime({ cuda: 3 as never })).toThrow(new ArgumentError('cuda is 3; allowed: an object of deviceId.'));
     expect(() => createRuntime({ threads: 0 })).toThrow('threads is 0; allowed: an integer from 1 to 1024.');
     await expect(load('affine.onnx', { threads: 1.5 })).rejects.toThrow('threads is 1.5');
   });

@@ -41,16 +41,22 @@ export interface RuntimeOptions {
   readonly cuda?: CudaOptions;
 }
 
+/** Names of `RuntimeOptions`. */
+export const runtimeOptionNames = ['providers', 'threads', 'split', 'worker', 'timeout', 'memoryLimit', 'cuda'] satisfies (keyof RuntimeOptions)[];
+
 /**
  * Makes a runtime. Nothing is loaded yet; providers are tried at the first `load`, and `warnings` then says which of
  * them do not run here, or compute a graph wrongly, and how to get them.
- * @throws {ArgumentError} for an unknown provider or a number out of range
+ * @throws {ArgumentError} for an unknown option or provider, or a number out of range
  */
-export function createRuntime({ providers = ['cpu'], threads, split = true, worker = false, timeout, memoryLimit, cuda }: RuntimeOptions = {}): Runtime {
+export function createRuntime(options: RuntimeOptions = {}): Runtime {
+  rejectUnknown(options, runtimeOptionNames);
+  const { providers = ['cpu'], threads, split = true, worker = false, timeout, memoryLimit, cuda } = options;
   const wanted = checkProviders(providers);
   checkInteger('threads', threads, 1, 1024);
   checkInteger('timeout', timeout, 1, 2 ** 31 - 1);
   checkInteger('memoryLimit', memoryLimit, 2 ** 20, Number.MAX_SAFE_INTEGER);
+  if (cuda !== undefined) rejectUnknown(cuda, ['deviceId'] satisfies (keyof CudaOptions)[], 'cuda');
   checkInteger('cuda.deviceId', cuda?.deviceId, 0, 1024);
   if (!([true, false, 'thread', 'process'] as readonly unknown[]).includes(worker)) throw new ArgumentError(`worker is ${JSON.stringify(worker)}; allowed: true, false, "thread", "process".`);
   for (const [name, limit] of Object.entries({ timeout, memoryLimit })) {
@@ -122,6 +128,13 @@ async function create(
     if (!warnings.includes(warning)) warnings.push(warning);
     return create(engine, graph, check, rest, options, warnings);
   }
+}
+
+/** A misspelt option must not be ignored. @param of the option whose own options these are */
+export function rejectUnknown(options: object, known: readonly string[], of?: string): void {
+  if (typeof options !== 'object') throw new ArgumentError(`${of ?? 'options'} is ${JSON.stringify(options)}; allowed: an object of ${known.join(', ')}.`);
+  const unknown = Object.keys(options).find((name) => !known.includes(name));
+  if (unknown !== undefined) throw new ArgumentError(`Unknown option ${JSON.stringify(unknown)}${of === undefined ? '' : ` of ${of}`}; allowed: ${known.join(', ')}.`);
 }
 
 function checkInteger(name: string, value: number | undefined, min: number, max: number): void {

@@ -1,10 +1,11 @@
 /** Bundles from the network, from archives and from memory: whole, bounded, kept on disk, and never from elsewhere. */
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
-import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { crc32, deflateRawSync } from 'node:zlib';
 import { ArgumentError, BundleError, openBundle, readManifest, sha256 } from '@ratioflow/sdk';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -241,6 +242,23 @@ describe('zipSource', () => {
 });
 
 describe('open', () => {
+  it('names every option that it takes', async () => {
+    await expect(open(base, { provider: 'cuda' } as never)).rejects.toThrow(new ArgumentError('Unknown option "provider"; allowed: providers, threads, split, worker, timeout, memoryLimit, cuda, '
+      + 'optimization, selfTest, cache, maxBytes, headers, signal, onProgress.'));
+    await expect(open(base, { cache: true as never })).rejects.toThrow(new ArgumentError('cache is true; allowed: the path of a folder, or false.'));
+    await expect(open(base, { maxBytes: 'much' as never })).rejects.toThrow(new ArgumentError('maxBytes is "much"; allowed: a number from 1.'));
+  });
+
+  it('takes the URL of a file, as text as well', async () => {
+    const place = join(folder, 'a bundle');
+    await mkdir(place);
+    for (const [name, bytes] of files) if (!name.includes('/')) await writeFile(join(place, name), bytes);
+    const url = pathToFileURL(place);
+    for (const where of [url, url.href]) expect((await bundleSource(where)).location).toBe(place);
+    expect((await open(url.href)).manifest.name).toBe('fake');
+    await expect(open('file://elsewhere/a')).rejects.toThrow(/^file:\/\/elsewhere\/a is the URL of no file here: /);
+  });
+
   it('ends with the reason of its signal, which means nothing to the model', async () => {
     const reason = new Error('enough');
     await expect(open(base, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);

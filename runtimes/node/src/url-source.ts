@@ -28,9 +28,11 @@ const maxRedirects = 10;
 /**
  * The files of the bundle below `url`, which must be https, or http on this very machine, as must whatever it redirects to. A query,
  * a signature for one, goes along with every file.
- * @throws {ArgumentError} for any other URL
+ * @throws {ArgumentError} for any other URL, or an option out of range
  */
 export function urlSource(url: string | URL, { cache = defaultCacheFolder(), maxBytes = 2 ** 31, headers = {}, signal, onProgress }: UrlSourceOptions = {}): BundleSource {
+  if (cache !== false && typeof cache !== 'string') throw new ArgumentError(`cache is ${JSON.stringify(cache)}; allowed: the path of a folder, or false.`);
+  if (!(typeof maxBytes === 'number' && maxBytes >= 1)) throw new ArgumentError(`maxBytes is ${JSON.stringify(maxBytes)}; allowed: a number from 1.`);
   const base = parse(url);
   const location = new URL('.', base).href;
   const download = async (name: string, limit: number): Promise<Uint8Array> => {

@@ -20,6 +20,8 @@ export interface EngineOptions {
 /** A started engine. */
 export interface Engine {
   readonly ort: Ort;
+  /** What it was started with, whatever was asked for later. */
+  readonly started: EngineOptions;
   /** Runs a task when those before it have ended: calls of the engine must not overlap. */
   readonly exclusive: <T>(task: () => Promise<T>) => Promise<T>;
   /** The graphics device on which sessions are to be made. */
@@ -68,7 +70,8 @@ export function startEngine(provider: ProviderName, options: EngineOptions): Pro
 }
 
 /** @param onBroken called when the device should serve no further model */
-async function start(provider: ProviderName, { threads, assets }: EngineOptions, onBroken: () => void): Promise<Engine> {
+async function start(provider: ProviderName, started: EngineOptions, onBroken: () => void): Promise<Engine> {
+  const { threads, assets } = started;
   const device = provider === 'webgpu' ? await requestDevice() : undefined;
   const ort = provider === 'webgpu' ? await import('onnxruntime-web/webgpu') : await import('onnxruntime-web/wasm');
   ort.env.logLevel = 'error';
@@ -77,7 +80,7 @@ async function start(provider: ProviderName, { threads, assets }: EngineOptions,
   const folder = assets ?? (isOwnOrigin() ? undefined : import.meta.url.replace(/[^/]*$/, ''));
   if (folder !== undefined) ort.env.wasm.wasmPaths = { wasm: new URL(wasmFiles[provider], folder) };
   return {
-    ort, device,
+    ort, device, started,
     exclusive: (task) => {
       const result = last.then(async () => {
         // Runs that follow one another without a pause would keep messages, timers and drawing out.
@@ -155,11 +158,14 @@ async function requestDevice(): Promise<GPUDevice> {
   const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
   if (adapter === null) throw new RuntimeError('the browser found no graphics adapter for WebGPU');
   const features = ['shader-f16', 'subgroups', 'timestamp-query'] as GPUFeatureName[];
-  const { maxBufferSize, maxStorageBufferBindingSize, maxStorageBuffersPerShaderStage, maxComputeWorkgroupStorageSize,
-    maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupSizeX, maxComputeWorkgroupSizeY, maxComputeWorkgroupSizeZ, maxComputeWorkgroupsPerDimension } = adapter.limits;
   return adapter.requestDevice({
     requiredFeatures: features.filter((feature) => adapter.features.has(feature)),
-    requiredLimits: { maxBufferSize, maxStorageBufferBindingSize, maxStorageBuffersPerShaderStage, maxComputeWorkgroupStorageSize,
-      maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupSizeX, maxComputeWorkgroupSizeY, maxComputeWorkgroupSizeZ, maxComputeWorkgroupsPerDimension },
+    requiredLimits: Object.fromEntries(limits.map((name) => [name, adapter.limits[name]])),
   });
 }
+
+/** What graphs of the engine may need more of than every device has. */
+const limits = [
+  'maxBufferSize', 'maxStorageBufferBindingSize', 'maxStorageBuffersPerShaderStage', 'maxComputeWorkgroupStorageSize',
+  'maxComputeInvocationsPerWorkgroup', 'maxComputeWorkgroupSizeX', 'maxComputeWorkgroupSizeY', 'maxComputeWorkgroupSizeZ', 'maxComputeWorkgroupsPerDimension',
+] as const satisfies readonly (keyof GPUSupportedLimits)[];

@@ -1,14 +1,14 @@
 /**
  * The shortest way from a URL, or from files that the user chose, to a model.
  */
-import { openBundle, ArgumentError } from '@ratioflow/sdk';
+import { openBundle } from '@ratioflow/sdk';
 import type { OpenOptions as ModelOptions, Model } from '@ratioflow/sdk';
 import { isOwnOrigin } from './engine.js';
 import { fileSource } from './file-source.js';
 import type { BundleFiles } from './file-source.js';
 import { checkProviders } from './providers.js';
 import { openRemote, watchSignal } from './remote.js';
-import { createRuntime } from './runtime.js';
+import { createRuntime, rejectUnknown, runtimeOptionNames } from './runtime.js';
 import type { RuntimeOptions } from './runtime.js';
 import { urlSource } from './url-source.js';
 import type { UrlSourceOptions } from './url-source.js';
@@ -23,7 +23,7 @@ export interface OpenOptions extends RuntimeOptions, ModelOptions, UrlSourceOpti
   readonly worker?: boolean | (() => Worker);
 }
 
-const optionNames = ['providers', 'threads', 'assets', 'optimization', 'selfTest', 'onProgress', 'cache', 'signal', 'worker'] satisfies (keyof OpenOptions)[];
+const optionNames = [...runtimeOptionNames, ...['optimization', 'selfTest', 'onProgress', 'cache', 'signal', 'worker'] satisfies (keyof OpenOptions)[]];
 
 /**
  * Opens a bundle.
@@ -36,8 +36,7 @@ const optionNames = ['providers', 'threads', 'assets', 'optimization', 'selfTest
  * await model.dispose();
  */
 export async function open(bundle: string | URL | BundleFiles, options: OpenOptions = {}): Promise<Model> {
-  const unknown = Object.keys(options).find((name) => !(optionNames as readonly string[]).includes(name));
-  if (unknown !== undefined) throw new ArgumentError(`Unknown option ${JSON.stringify(unknown)}; allowed: ${optionNames.join(', ')}.`);
+  rejectUnknown(options, optionNames);
   const { providers, threads, assets, optimization, selfTest, onProgress, cache = true, signal, worker = true } = options;
   if (providers !== undefined) checkProviders(providers);
   signal?.throwIfAborted();

@@ -23,17 +23,22 @@ export interface RuntimeOptions {
   readonly assets?: string | URL;
 }
 
+/** Names of `RuntimeOptions`. */
+export const runtimeOptionNames = ['providers', 'threads', 'assets'] satisfies (keyof RuntimeOptions)[];
+
 /**
  * Makes a runtime. Nothing is downloaded yet; providers are tried at the first `load`, and `warnings` then says which of
  * them do not run here, and why.
- * @throws {ArgumentError} for an unknown provider or a thread count that is no positive integer
+ * @throws {ArgumentError} for an unknown option or provider, or a thread count that is no positive integer
  */
-export function createRuntime({ providers = ['webgpu', 'wasm'], threads, assets }: RuntimeOptions = {}): Runtime {
+export function createRuntime(given: RuntimeOptions = {}): Runtime {
+  rejectUnknown(given, runtimeOptionNames);
+  const { providers = ['webgpu', 'wasm'], threads, assets } = given;
   const wanted = checkProviders(providers);
   checkThreads(threads);
   // Nothing comes after WebAssembly, which always runs.
   let usable: readonly ProviderName[] = [...new Set([...wanted.slice(0, wanted.indexOf('wasm') >>> 0), 'wasm' as const])];
-  const folder = assets === undefined ? undefined : String(assets).replace(/\/*$/, '/');
+  const assetsFolder = assets === undefined ? undefined : new URL(String(assets).replace(/\/*$/, '/'), location.href).href;
   const warnings: string[] = [];
   const warn = (warning: string): void => {
     if (!warnings.includes(warning)) warnings.push(warning);
@@ -45,12 +50,16 @@ export function createRuntime({ providers = ['webgpu', 'wasm'], threads, assets 
     const asked = options.threads ?? threads;
     const engineThreads = crossOriginIsolated && isOwnOrigin() ? asked ?? Math.min(8, Math.ceil(navigator.hardwareConcurrency / 2)) : 1;
     try {
-      const engine = await startEngine(provider!, { threads: engineThreads, assets: folder && new URL(folder, location.href).href }).catch((cause: unknown) => {
+      const engine = await startEngine(provider!, { threads: engineThreads, assets: assetsFolder }).catch((cause: unknown) => {
         // Whatever the graph, nothing runs there: the last provider aside, it is not tried again.
         if (rest.length > 0) usable = usable.filter((name) => name !== provider);
         throw cause;
       });
       version = engine.ort.env.versions.web ?? '';
+      const { started } = engine;
+      if ((asked && started.threads !== engineThreads) || (assetsFolder && started.assets !== assetsFolder)) {
+        warn(`The engine has started before, with threads: ${started.threads}, assets: ${started.assets ?? 'beside the script'}. Reload the page for others.`);
+      }
       const { value: session, accepted } = await engine.exclusive(() => engine.guarded(() => engine.ort.InferenceSession.create(graph.model, {
         executionProviders: [engine.device === undefined ? provider! : { name: 'webgpu', device: engine.device }],
         externalData: Array.from(graph.externalData, ([path, data]) => ({ path, data })),
@@ -98,6 +107,12 @@ function explain(cause: unknown): string {
   if (/CompileError|unsafe-eval/.test(message)) return `${message} (a content security policy must allow 'wasm-unsafe-eval' in script-src)`;
   if (/no available backend|fetch|import/i.test(message)) return `${message} (are the .wasm files of onnxruntime-web where the option assets says?)`;
   return message;
+}
+
+/** A misspelt option must not be ignored. */
+export function rejectUnknown(options: object, known: readonly string[]): void {
+  const unknown = Object.keys(options).find((name) => !known.includes(name));
+  if (unknown !== undefined) throw new ArgumentError(`Unknown option ${JSON.stringify(unknown)}; allowed: ${known.join(', ')}.`);
 }
 
 function checkThreads(threads: number | undefined): void {

@@ -54,32 +54,32 @@ export function urlSource(url: string | URL, { onProgress, cache = true, signal 
     return new Uint8Array(await new Blob(chunks).arrayBuffer());
   };
 
-  /** The cache's key of a file: its URL, and its hash; only the manifest lacks one, and may be another for another query. */
-  const keyOf = (name: string, hash: string | undefined): string => urlOf(name).href + (hash === undefined ? folder.search : `?sha256=${hash}`);
-
   return {
     location: urlOf('.').href,
     read: async (name, limit = Infinity, hash?: string) => {
       // Cache storage is absent without https, and refused where a user forbids storage.
       const store = cache ? await (globalThis as { readonly caches?: CacheStorage }).caches?.open(cacheName).catch(() => undefined) : undefined;
+      // The manifest has no hash, and may be another for another query.
+      const key = urlOf(name).href + (hash === undefined ? folder.search : `?sha256=${hash}`);
       const cached = async (): Promise<Uint8Array | undefined> => {
         // A copy that cannot be read counts as none.
-        const body = await store?.match(keyOf(name, hash)).then((response) => response?.arrayBuffer()).catch(() => undefined);
+        const body = await store?.match(key).then((response) => response?.arrayBuffer()).catch(() => undefined);
         return body && new Uint8Array(body);
       };
       const keep = async (bytes: Uint8Array): Promise<void> => {
         // Storage that is full is no reason to fail.
-        await store?.put(keyOf(name, hash), new Response(bytes as Uint8Array<ArrayBuffer>)).catch(() => undefined);
+        await store?.put(key, new Response(bytes as Uint8Array<ArrayBuffer>)).catch(() => undefined);
       };
       if (hash === undefined) {
-        return download(name, limit).then(async (downloaded) => {
-          await keep(downloaded);
-          return downloaded;
-        }, async (cause: unknown) => {
+        try {
+          const bytes = await download(name, limit);
+          await keep(bytes);
+          return bytes;
+        } catch (cause) {
           const kept = cause instanceof BundleError || signal?.aborted === true ? undefined : await cached();
           if (kept === undefined) throw cause;
           return kept;
-        });
+        }
       }
       const kept = await cached();
       if (kept !== undefined && await sha256(kept) === hash) return kept;
