@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { compose, GraphBuilder, newModel, readModel, readModelFile, writeBundle, type ClassifierOptions, type ComposeOptions, type Model } from '@ratioflow/export';
+import { compose, GraphBuilder, newModel, readModel, readModelFile, writeBundle, type ClassifierOptions, type ComposeOptions, type Model, type Value } from '@ratioflow/export';
 import { createRuntime, folderSource, memorySource, open, readNpy } from '@ratioflow/node';
 import { normals, openBundle, parseManifest, purposes, type FloatTensor } from '@ratioflow/sdk';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -76,6 +76,15 @@ function linear(outputs: readonly [string, 'logits' | 'softmax'][] = [['l', 'log
   for (const [name, kind] of outputs) builder.output(name, kind === 'logits' ? builder.op('Identity', [l]) : builder.op('Softmax', [l], { axis: 1 }));
   return newModel(builder.graph);
 }
+
+/** A classifier of points [N, 2] or images, made of what `body` makes of them: logits, or images whose mean and its negative are the logits. */
+function classifierOf(shape: readonly (string | number)[], body: (builder: GraphBuilder, x: Value) => Value): Model {
+  const builder = new GraphBuilder('classifier');
+  const made = body(builder, builder.input('x', 'float32', shape));
+  builder.output('l', made.shape?.length === 2 ? made : logitsOf(builder, builder.op('ReduceMean', [builder.op('Flatten', [made]), builder.ints([1])])));
+  return newModel(builder.graph);
+}
+const logitsOf = (builder: GraphBuilder, x: Value): Value => builder.op('Concat', [x, builder.op('Neg', [x])], { axis: 1 });
 
 /** ∇ log p(y|x) of the linear classifier in float64: w_y − Σ p w. */
 function exactGuidance([a, b]: readonly [number, number], y: number): [number, number] {
@@ -160,9 +169,35 @@ describe('a composed bundle', () => {
     ['an output that it lacks', () => composed({ bundles: [of('points')], guide: { model: linear(), output: 'q' } }), /no output "q": it has l/],
     ['points of another dimension', () => composed({ bundles: [of('points')], guide: { model: (() => { const b = new GraphBuilder('c'); b.output('l', b.op('Identity', [b.input('x', 'float32', ['N', 3])])); return newModel(b.graph); })() } }), /takes samples of \[3\], the bundle makes \[2\]/],
     ['a mean of the wrong length', () => composed({ bundles: [of('points')], guide: { model: linear(), mean: [1, 2, 3] } }), /mean has 3 values; the classifier has 2 channels/],
+    ['channels last', () => composed({ bundles: [of('grey')], guide: { model: classifierOf(['N', 8, 8, 1], (_, x) => x) } }), /x \[N, 8, 8, 1\] looks like channels last .* samples are \[N, 1, 8, 8\], channels first\. Export a wrapper/],
+    ['channels last of open sizes', () => composed({ bundles: [of('rgb')], guide: { model: classifierOf(['N', 'h', 'w', 3], (_, x) => x) } }), /looks like channels last/],
+    ['channels that are neither one nor three', () => composed({ bundles: [of('grey')], guide: { model: classifierOf(['N', 4, 8, 8], (_, x) => x) } }), /takes samples of \[4, 8, 8\], the bundle makes \[1, 8, 8\]: the channels must be equal, or one that is repeated to three/],
+    ['normalisation in training mode', () => composed({ bundles: [of('grey')], guide: { model: classifierOf(['N', 1, 8, 8], (b, x) => {
+      const one = b.initializer('one', { dtype: 'float32', dims: [1], data: new Uint8Array(Float32Array.of(1).buffer) });
+      return b.ops('BatchNormalization', [x, one, one, one, one], { training_mode: 1 }, 3)[0]!;
+    }) } }), /BatchNormalization node ".*" is in training mode: .* the others of its batch\. Export the classifier in evaluation mode/],
+    ['dropout in training mode', () => composed({ bundles: [of('points')], guide: { model: classifierOf(['N', 2], (b, x) => logitsOf(b, b.op('Dropout', [x, b.scalar(0.5, x), b.constant({ dtype: 'bool', dims: [], data: Uint8Array.of(1) })]))) } }), /Dropout node ".*" is in training mode: .* chance/],
+    ['samples that depend on each other', () => composed({ bundles: [of('points')], guide: { model: classifierOf(['N', 2], (b, x) => logitsOf(b, b.op('Sub', [x, b.op('ReduceMean', [x, b.ints([0])])]))) } }), /The classifier gives a sample .* in a batch of 5 and 0\.000, 0\.000, 0\.000, 0\.000 by itself: samples influence each other/],
+    ['a classifier of NaN', () => composed({ bundles: [of('points')], guide: { model: classifierOf(['N', 2], (b, x) => logitsOf(b, b.op('Mul', [x, b.scalar(NaN, x)]))) } }), /The classifier gives NaN, NaN, NaN, NaN for a sample .*: its numbers must be finite/],
     ['class names of another number', () => composed({ bundles: [of('points')], guide: { model: linear() }, classNames: ['a'] }), /1 class names for 3 classes/],
   ])('refuses %s', async (_, make, message) => {
     await expect(make()).rejects.toThrow(message);
+  });
+
+  it('feeds values as they are to a classifier without a range', async () => {
+    /** φ = 64 times ∇ log p(0|x) of a grey pixel x = ½ of 64 alike, the logits being ± the mean of v². */
+    const drift = async (inputRange: null | undefined): Promise<number> => {
+      const model = classifierOf(['N', 1, 8, 8], (b, x) => logitsOf(b, b.op('ReduceMean', [b.op('Mul', [x, x]), b.ints([2, 3])], { keepdims: 0 })));
+      const { files } = await composed({ bundles: [of('grey')], guide: { model, ...(inputRange === null && { inputRange }) }, scale: 64 });
+      const session = await reference.load({ name: 'gradient', model: files.get('gradient.onnx')!, externalData: (file) => Promise.resolve(files.get(file)!) });
+      const x = { shape: [1, 1, 8, 8], data: new Float32Array(64).fill(0.5) };
+      const [plain, guided] = await Promise.all([0, 1].map(async (phi) => (await session.run({ x, y: { shape: [1], data: BigInt64Array.of(0n) }, phi: { shape: [], data: Float32Array.of(64 * phi) } }))['drift']!.data[0] as number));
+      await session.dispose();
+      return guided! - plain!;
+    };
+    // ∂ log p(0|x) / ∂x = (1 − p) · 2 · ∂ mean(v²) / ∂x, where 1 − p = 1 / (1 + exp(2 v²)), v = x or v = (x + 1) / 2.
+    expect(await drift(null)).toBeCloseTo(4 * 0.5 / (1 + Math.exp(0.5)), 4);
+    expect(await drift(undefined)).toBeCloseTo(4 * 0.75 / 2 / (1 + Math.exp(2 * 0.75 ** 2)), 4);
   });
 
   it('takes one of several outputs, probabilities, and a fixed batch', async () => {

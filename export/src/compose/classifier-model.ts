@@ -61,7 +61,7 @@ const pair = (value: unknown): boolean => numbers(value) && (value as number[]).
 const checks: Readonly<Record<keyof ClassifierRecord, (value: unknown) => boolean>> = {
   output: (value) => typeof value === 'string',
   kind: (value) => value === 'logits' || value === 'probabilities',
-  inputRange: pair, size: pair, mean: numbers, std: numbers,
+  inputRange: (value) => value === null || pair(value), size: pair, mean: numbers, std: numbers,
   antialias: (value) => typeof value === 'boolean',
   classNames: (value) => Array.isArray(value) && value.every((one) => typeof one === 'string'),
 };

@@ -1,11 +1,11 @@
 /** Anybody's ONNX classifier as a guide: ∇ₓ log p(y|x) for samples of a bundle, whatever size and range it wants. */
 import { GraphError, UnsupportedError } from '../errors.js';
-import { shapeOf, type GraphBuilder } from '../ir/builder.js';
+import { GraphBuilder, shapeOf } from '../ir/builder.js';
 import { float32 } from '../ir/constant.js';
 import { inline } from '../ir/inline.js';
-import type { Graph, Model, Value } from '../ir/types.js';
+import type { Dim, Graph, Model, Value } from '../ir/types.js';
 import { normaliseModel } from '../import/prepare-estimator.js';
-import { showShape } from '../ops/operator.js';
+import { intOf, showShape } from '../ops/operator.js';
 import { batch } from '../products/estimator.js';
 import { classifierRecord } from './classifier-model.js';
 import { resizer } from './resize.js';
@@ -16,8 +16,8 @@ export interface ClassifierOptions {
   readonly output?: string;
   /** What its output is; `logits` also stands for log probabilities. @default logits */
   readonly kind?: 'logits' | 'probabilities';
-  /** The range of values that it wants before `mean` and `std`: the bundle's value range is mapped to it. @default [0, 1] */
-  readonly inputRange?: readonly [number, number];
+  /** The range of values that it wants before `mean` and `std`: the bundle's value range is mapped to it; null: values as they are. @default [0, 1] */
+  readonly inputRange?: readonly [number, number] | null;
   /** Subtracted from every channel. @default 0 */
   readonly mean?: readonly number[];
   /** Divides every channel after that. @default 1 */
@@ -65,6 +65,7 @@ export function prepareClassifier(model: Model, { sampleShape, valueRange }: Sub
   const output = pickOutput(graph, options.output);
   graph.outputs = [output];
   const notes = normaliseModel(model, x, output, 'a classifier', () => settle(x, sampleShape, options.size));
+  refuseTraining(graph);
   const wanted = shapeOf(x).slice(1) as number[];
   const feed = feeding(sampleShape, wanted, valueRange, options);
   const classes = classesOf(output);
@@ -89,11 +90,22 @@ function pickOutput(graph: Graph, name: string | undefined): Value {
   throw new GraphError(`${name === undefined ? 'The classifier has several outputs' : `The classifier has no output ${JSON.stringify(name)}`}: it has ${list(graph.outputs)}. Name the one that holds logits or probabilities.`);
 }
 
+/** In training mode samples depend on each other, or on chance. */
+function refuseTraining(graph: Graph): void {
+  const builder = new GraphBuilder(graph.name, graph);
+  const found = graph.nodes.find((node) => (node.opType === 'BatchNormalization' && intOf(node, 'training_mode', 0) === 1)
+    || (node.opType === 'Dropout' && node.inputs[2] && builder.constantNumbers(node.inputs[2])?.[0] === 1));
+  if (found) throw new GraphError(`The classifier's ${found.opType} node ${JSON.stringify(found.name)} is in training mode: what it makes of a sample depends on ${found.opType === 'Dropout' ? 'chance' : 'the others of its batch'}. Export the classifier in evaluation mode (PyTorch: model.eval() before the export).`);
+}
+
 /** Names the batch extent and pins the size. Returns the batch extent where it is fixed. */
 function settle(x: Value, sampleShape: readonly number[], size: readonly [number, number] | undefined): number | undefined {
   const [first, ...found] = shapeOf(x);
   if (first === undefined || found.length !== sampleShape.length) {
     throw new GraphError(`The classifier's input ${x.name} ${showShape(x.shape)} does not take samples of shape [${sampleShape.join(', ')}]; allowed: ${sampleShape.length === 3 ? '[N, C, H, W]' : '[N, D]'}.`);
+  }
+  if (sampleShape.length === 3 && looksChannelsLast(found, sampleShape)) {
+    throw new GraphError(`The classifier's input ${x.name} ${showShape(x.shape)} looks like channels last ([N, H, W, C]); samples are [N, ${sampleShape.join(', ')}], channels first. Export a wrapper that takes [N, C, H, W] and begins with a Transpose (perm 0, 2, 3, 1).`);
   }
   const own = sampleShape.length === 3 ? [sampleShape[0]!, ...(size ?? sampleShape.slice(1))] : sampleShape;
   const pinned = found.map((extent, axis) => (typeof extent === 'number' ? extent : own[axis]!));
@@ -105,6 +117,12 @@ function settle(x: Value, sampleShape: readonly number[], size: readonly [number
   return fixed;
 }
 
+/** Grey or colours at the end, not in front, where the samples do not say otherwise themselves. */
+function looksChannelsLast(found: readonly Dim[], sampleShape: readonly number[]): boolean {
+  const channels = (extent: Dim | undefined): boolean => extent === 1 || extent === 3;
+  return !channels(found[0]) && channels(found[2]) && found.some((extent, axis) => typeof extent === 'number' && extent !== sampleShape[axis]);
+}
+
 /** Channels, size and values as the classifier wants them. */
 function feeding(
   sampleShape: readonly number[], wanted: readonly number[], valueRange: readonly [number, number] | null, { inputRange, mean, std, antialias = true }: ClassifierOptions,
@@ -112,14 +130,14 @@ function feeding(
   const [from, to] = [sampleShape[0]!, wanted[0]!];
   const isImage = sampleShape.length === 3;
   const mismatch = `The classifier takes samples of [${wanted.join(', ')}], the bundle makes [${sampleShape.join(', ')}]`;
-  if (from !== to && !(isImage && from === 1)) throw new GraphError(`${mismatch}: ${isImage ? 'only a single channel can be repeated' : 'the sizes must be equal'}.`);
+  if (from !== to && !(isImage && from === 1 && to === 3)) throw new GraphError(`${mismatch}: ${isImage ? 'the channels must be equal, or one that is repeated to three' : 'the sizes must be equal'}. Export a wrapper that takes the bundle's samples.`);
   for (const [name, values] of [['mean', mean], ['std', std]] as const) {
     if (values && values.length !== 1 && values.length !== to) throw new GraphError(`${name} has ${values.length} values; the classifier has ${to} channels: give one value, or one for each.`);
     if (values?.some((value) => !Number.isFinite(value) || (name === 'std' && value <= 0))) throw new GraphError(`${name} is ${values.join(', ')}; allowed: finite numbers${name === 'std' ? ' above 0' : ''}.`);
   }
   if (inputRange && !valueRange) throw new GraphError('The bundle has no value range that could be mapped to the classifier\'s: give mean and std instead.');
   const [low, high] = valueRange ?? [0, 1];
-  const [wantedLow, wantedHigh] = valueRange ? inputRange ?? [0, 1] : [0, 1];
+  const [wantedLow, wantedHigh] = valueRange && inputRange !== null ? inputRange ?? [0, 1] : [low, high];
   if (!(wantedLow < wantedHigh)) throw new GraphError(`The classifier's value range is ${wantedLow}, ${wantedHigh}; allowed: low < high.`);
   const slope = (wantedHigh - wantedLow) / (high - low);
   const at = (values: readonly number[] | undefined, channel: number, fallback: number): number => values?.[values.length === 1 ? 0 : channel] ?? fallback;

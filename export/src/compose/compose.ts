@@ -3,6 +3,7 @@ import { ArgumentError, type BundleSource, type Manifest, type Runtime } from '@
 import { assembleBundle, type ProductOptions } from '../bundle/assemble-bundle.js';
 import type { Model } from '../ir/types.js';
 import { winogradField } from '../products/winograd-field.js';
+import { checkClassifier } from './check-classifier.js';
 import { prepareClassifier, type ClassifierOptions } from './classifier.js';
 import { composedField } from './composed-field.js';
 import { readPart, type Part } from './read-part.js';
@@ -59,6 +60,7 @@ export async function compose(options: ComposeOptions): Promise<ComposedBundle> 
   if (!Number.isFinite(scale)) throw new ArgumentError(`scale is ${scale}; allowed: a finite number.`);
   const { manifest } = first;
   const classifier = guide && prepareClassifier(guide.model, manifest, guide);
+  if (classifier) await checkClassifier(classifier, manifest.sampleShape, reference);
   const mixture = weights ?? (parts.length > 1 ? parts.map(() => 1) : undefined);
   const field = composedField({ sampleShape: manifest.sampleShape, parts: parts.map(({ gradient }) => gradient), weighted: mixture !== undefined, classifier });
   const files = await assembleBundle({

@@ -35,7 +35,7 @@ export const withGuideOptions = (command: Command): Command => command
   .option('--guide <classifier.onnx>', 'add scale times the gradient of log p(class|x) of this classifier to the drift')
   .option('--guide-output <name>', 'output of the classifier (default: what its metadata say, or the only one)')
   .option('--probabilities', 'that output holds probabilities (default: logits or log probabilities)')
-  .option('--guide-range <low,high>', 'range of values that the classifier wants before mean and std (default: what its metadata say, or 0,1)', range)
+  .option('--guide-range <low,high>', 'range of values that the classifier wants before mean and std, or none: the bundle\'s values as they are (default: what its metadata say, or 0,1)', range)
   .option('--guide-size <height,width>', 'size of the images that the classifier wants, where its input leaves it open (default: the samples\' own)', imageSize)
   .option('--mean <list>', 'subtracted from each channel: one number, or one per channel, with commas (default: 0)', numberList)
   .option('--std <list>', 'divides each channel after that (default: 1)', numberList)
@@ -46,7 +46,7 @@ export async function guideOf({ guide, guideOutput, probabilities, guideRange, g
   if (guide === undefined) return undefined;
   const { readModelFile } = await import('@ratioflow/export');
   const options: ClassifierOptions = {
-    ...(guideOutput !== undefined && { output: guideOutput }), ...(probabilities && { kind: 'probabilities' }), ...(guideRange && { inputRange: guideRange }), ...(guideSize && { size: guideSize }),
+    ...(guideOutput !== undefined && { output: guideOutput }), ...(probabilities && { kind: 'probabilities' }), ...(guideRange !== undefined && { inputRange: guideRange }), ...(guideSize && { size: guideSize }),
     ...(mean && { mean }), ...(std && { std }),
   };
   return { model: await readModelFile(guide), ...options };
