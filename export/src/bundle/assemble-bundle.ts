@@ -53,7 +53,7 @@ const tolerances: Readonly<Record<string, Tolerance>> = {
 /** Beyond this an unrolled graph is larger and slower to load than anybody wants. */
 const mostUnrolled = 100;
 
-/** Makes the bundle: file name → content, manifest.json included. */
+/** Makes the bundle: file name → content, manifest.json included. @throws {GraphError} for graphs whose values are not finite */
 export async function assembleBundle(content: BundleContent): Promise<Map<string, Uint8Array>> {
   const { field, prior, about, products } = content;
   const files = new Map<string, Uint8Array>();

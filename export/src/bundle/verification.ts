@@ -4,7 +4,7 @@
  */
 import { fillNormals, fillUniforms, purposes, type GraphName, type PriorRecord, type Tensor, type Tolerance, type VerificationVector } from '@ratioflow/sdk';
 import { encodeNpy } from '@ratioflow/sdk/npy';
-import { UnsupportedError } from '../errors.js';
+import { GraphError, UnsupportedError } from '../errors.js';
 import { largest, largestDifference, runGraph, scalar, type Subject, type Tensors } from './run-graph.js';
 import { steadyEta, steadySamples } from './steadiness.js';
 
@@ -42,6 +42,7 @@ const byteTolerance = 2;
 const perturbation = 1e-4;
 const margin = 2;
 
+/** @throws {GraphError} where the reference engine's outputs are not finite */
 export async function verificationVectors(subject: BundleSubject): Promise<{ vectors: VerificationVector[]; files: Map<string, Uint8Array> }> {
   const { files, sampleShape, tolerance } = subject;
   const arrays = new Map<string, Uint8Array>();
@@ -55,6 +56,7 @@ export async function verificationVectors(subject: BundleSubject): Promise<{ vec
   const record = async (graph: GraphName, inputs: Tensors, toleranceOf?: (outputs: Tensors) => Promise<Tolerance>): Promise<Tensors> => {
     if (!files.has(`${graph}.onnx`)) return {};
     const { wanted, outputs } = await runGraph(subject, graph, inputs);
+    checkFinite(graph, outputs);
     vectors.push({ graph, inputs: store(graph, wanted), outputs: store(graph, outputs), ...(toleranceOf && { tolerance: await toleranceOf(outputs) }) });
     const vector = vectors.at(-1)!;
     // Half precision is to agree with single precision, not with itself; so is another way to compute the same.
@@ -109,6 +111,14 @@ export async function verificationVectors(subject: BundleSubject): Promise<{ vec
     return { absolute: byteTolerance + margin * largestDifference(changed.outputs['images']!, images!), relative: 0 };
   });
   return { vectors, files: arrays };
+}
+
+/** A bundle whose numbers are none would fail its own verification everywhere, and make no samples. */
+function checkFinite(graph: GraphName, outputs: Tensors): void {
+  for (const [name, { data }] of Object.entries(outputs)) {
+    const found = (data as Float32Array).find((value) => !Number.isFinite(value));
+    if (found !== undefined) throw new GraphError(`${graph}.onnx gives ${found} in ${name} for a draw of the prior: a bundle's values must be finite. Look at the weights of the network and, in a composition, of the classifier, and at its scale and weights.`);
+  }
 }
 
 function checkHalf(graph: GraphName, actual: Tensors, expected: Tensors): void {
