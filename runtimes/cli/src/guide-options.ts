@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
 import type { ClassifierOptions, ComposeOptions } from '@ratioflow/export';
-import { range } from './parsers.js';
+import { finiteNumber, range } from './parsers.js';
 
 /** The options as commander gives them. */
 export interface GuideFlags {
@@ -14,12 +14,6 @@ export interface GuideFlags {
   readonly std?: number[];
   readonly guideSize?: readonly [number, number];
   readonly scale?: number;
-}
-
-/** A finite number of either sign. */
-export function finiteNumber(text: string): number {
-  if (text.trim() === '' || !Number.isFinite(Number(text))) throw new InvalidArgumentError('Allowed: a finite number.');
-  return Number(text);
 }
 
 function imageSize(text: string): readonly [number, number] {

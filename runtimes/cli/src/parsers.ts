@@ -3,21 +3,29 @@
  */
 import { InvalidArgumentError } from 'commander';
 
-/** An integer from `min`. */
-export const integerFrom = (min: number) => (text: string): number => {
+/** An integer from `min` to `max`. */
+export const integerFrom = (min: number, max: number = Number.MAX_SAFE_INTEGER) => (text: string): number => {
   const value = Number(text);
-  if (!/^\d+$/.test(text) || !Number.isSafeInteger(value) || value < min) throw new InvalidArgumentError(`Allowed: an integer from ${min}.`);
+  if (!/^(\d+|-[1-9]\d*)$/.test(text) || !(value >= min && value <= max)) throw new InvalidArgumentError(`Allowed: an integer from ${min}${max === Number.MAX_SAFE_INTEGER ? '' : ` to ${max}`}.`);
   return value;
 };
 
 /** Integers from 0 with commas between, such as 0,5,10. */
 export const integerList = (text: string): number[] => text.split(',').map(integerFrom(0));
 
+/** The number that a text is; NaN for an empty one, and beyond what float32, in which graphs compute, can hold. */
+const float32Of = (text: string): number => (text.trim() !== '' && Number.isFinite(Math.fround(Number(text))) ? Number(text) : NaN);
+
+/** A finite number of either sign. */
+export function finiteNumber(text: string): number {
+  if (Number.isNaN(float32Of(text))) throw new InvalidArgumentError('Allowed: a finite number of float32 (at most 3.4e38 in size).');
+  return float32Of(text);
+}
+
 /** A finite number of at least `min`. */
 export const numberFrom = (min: number) => (text: string): number => {
-  const value = Number(text);
-  if (text.trim() === '' || !Number.isFinite(value) || value < min) throw new InvalidArgumentError(`Allowed: a number of at least ${min}.`);
-  return value;
+  if (!(float32Of(text) >= min)) throw new InvalidArgumentError(`Allowed: a number of at least ${min} that float32 can hold (at most 3.4e38).`);
+  return float32Of(text);
 };
 
 /** A number above 0, at most 1. */
@@ -39,8 +47,8 @@ export function shapeList(text: string): number[] {
 /** LOW,HIGH with low < high, or none. */
 export function range(text: string): readonly [number, number] | null {
   if (text === 'none') return null;
-  const [low, high, ...rest] = text.split(',').map((part) => (part.trim() === '' ? NaN : Number(part)));
-  if (low === undefined || high === undefined || rest.length > 0 || !Number.isFinite(low) || !Number.isFinite(high) || low >= high) {
+  const [low, high, ...rest] = text.split(',').map(float32Of);
+  if (low === undefined || high === undefined || rest.length > 0 || !(low < high)) {
     throw new InvalidArgumentError('Allowed: LOW,HIGH with LOW < HIGH, such as -1,1, or none.');
   }
   return [low, high];

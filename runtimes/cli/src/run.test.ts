@@ -126,7 +126,7 @@ describe('ratioflow sample', () => {
   it.each([
     [['--out', 'x.jpg'], 'The output x.jpg ends in .jpg; allowed: .png, .npy, or a folder, with / at its end.'],
     [['--out', 'x/'], 'Samples of shape [2] are no images; the output x/ must end in .npy or .png.'],
-    [['--out', 'x.png', '--film'], 'A film strip of points has no picture: the output x.png must end in .npy.'],
+    [['--out', 'x.png', '--film'], 'Frames of samples [2] are one file; the output x.png must end in .npy.'],
     [['--out', 'x.npy', '--x0', 'absent.npy'], 'absent.npy cannot be read: there is no such file.'],
     [['--out', 'x.npy', '--count', '9999999999'], 'count is 9999999999; allowed: an integer from 1 to 4294967296.'],
   ])('refuses %j in one line', async (args, message) => {
@@ -205,7 +205,7 @@ describe('ratioflow', () => {
     [['sample', 'b', '-o', 'x', '--count', '0'], "error: option '--count <n>' argument '0' is invalid. Allowed: an integer from 1."],
     [['sample', 'b', '-o', 'x', '--seed', '-1'], 'Allowed: an integer from 0 to 2^64 - 1.'],
     [['sample', 'b', '-o', 'x', '--seed', '18446744073709551616'], 'Allowed: an integer from 0 to 2^64 - 1.'],
-    [['sample', 'b', '-o', 'x', '--eta', 'much'], 'Allowed: a number of at least 0.'],
+    [['sample', 'b', '-o', 'x', '--eta', 'much'], 'Allowed: a number of at least 0 that float32 can hold'],
     [['sample', 'b', '-o', 'x', '--provider', 'tpu'], 'Allowed: cuda, webgpu, cpu, or several, separated by commas.'],
     [['sample', 'b', '-o', 'x', '--stps', '3'], "error: unknown option '--stps'\n(Did you mean --steps?)"],
     [['smaple'], "error: unknown command 'smaple'\n(Did you mean sample?)"],

@@ -4,9 +4,10 @@
 import { ArgumentError } from '@ratioflow/sdk';
 import type { FlowSettings, Model, Statistics, Tensor } from '@ratioflow/sdk';
 import { animationFormat, saveAnimation } from './animation.js';
-import type { AnimationOptions } from './animation.js';
+import type { AnimationFormat, AnimationOptions } from './animation.js';
 import { savePng } from './image.js';
 import { writeNpy } from './npy-file.js';
+import { outputFormat } from './save-samples.js';
 
 /** Options of `filmStrip`. */
 export interface FilmOptions extends FlowSettings {
@@ -62,16 +63,30 @@ function framesOf(K: number, of: number, frames: number): number[] {
 }
 
 /**
+ * What the path of a film or an interpolation asks for: one file of frames, by the end of its name in any case.
+ * @throws {ArgumentError} for another ending, or a picture of samples that are no images
+ */
+export async function filmFormat(path: string, sampleShape: readonly number[]): Promise<'png' | 'npy' | AnimationFormat> {
+  const moving = animationFormat(path);
+  const format = moving ?? (/\.(png|npy)$/i.test(path) ? await outputFormat(path, sampleShape) : undefined);
+  const isImage = sampleShape.length === 3;
+  if (format === undefined || format === 'folder' || (format !== 'npy' && !isImage)) {
+    throw new ArgumentError(`Frames of samples [${sampleShape.join(', ')}] are one file; the output ${path} must end in ${isImage ? '.png, .gif, .webp or ' : ''}.npy.`);
+  }
+  return format;
+}
+
+/**
  * Writes a film: `.png`, a row for every sample and a white rule between bridging and refinement; `.gif` or `.webp`, a grid
  * that moves; `.npy`, the strip [count, frames, …sample shape]. Complete or not at all.
  * @throws {ArgumentError} for another ending, or samples that are no images where a picture is asked for
  */
 export async function saveFilm(path: string, { strip, steps, bridged }: Film, picture: AnimationOptions = {}): Promise<void> {
   const [count, frames, ...sampleShape] = strip.shape as [number, number, ...number[]];
-  if (path.endsWith('.npy')) await writeNpy(path, strip);
-  else if (animationFormat(path) !== undefined) await saveAnimation(path, steps.map((_, f) => framesAt(strip, f)), { milliseconds: 120, rest: 1200, ...picture });
-  else if (path.endsWith('.png')) await savePng(path, { shape: [count * frames, ...sampleShape], data: strip.data }, { ...picture, columns: frames, rules: bridged > 0 ? [bridged] : [] });
-  else throw new ArgumentError(`The film ${path} must end in .png, .gif, .webp or .npy.`);
+  const format = await filmFormat(path, sampleShape);
+  if (format === 'npy') await writeNpy(path, strip);
+  else if (format === 'png') await savePng(path, { shape: [count * frames, ...sampleShape], data: strip.data }, { ...picture, columns: frames, rules: bridged > 0 ? [bridged] : [] });
+  else await saveAnimation(path, steps.map((_, f) => framesAt(strip, f)), { milliseconds: 120, rest: 1200, ...picture });
 }
 
 /** Frame f of every row: [rows, frames, …shape] to [rows, …shape]. */

@@ -1,11 +1,10 @@
 /**
  * Interpolations to files.
  */
-import { ArgumentError } from '@ratioflow/sdk';
 import type { Interpolation } from '@ratioflow/sdk/applications';
-import { animationFormat, saveAnimation } from './animation.js';
+import { saveAnimation } from './animation.js';
 import type { AnimationOptions } from './animation.js';
-import { framesAt } from './film.js';
+import { filmFormat, framesAt } from './film.js';
 import { savePng } from './image.js';
 import { writeNpy } from './npy-file.js';
 
@@ -31,17 +30,16 @@ export async function saveInterpolation(path: string, { samples, prior, bridged 
     for (let p = 0; p < paths; p++) parts.forEach(({ data }, part) => out.set(data.subarray(p * row, (p + 1) * row), (p * parts.length + part) * row));
     return out;
   };
-  if (path.endsWith('.npy')) {
+  const format = await filmFormat(path, sampleShape);
+  if (format === 'npy') {
     const data = new Float32Array(parts.length * samples.data.length);
     parts.forEach((part, i) => data.set(part.data, i * samples.data.length));
     await writeNpy(path, { shape: stages ? [3, ...samples.shape] : samples.shape, data });
-  } else if (animationFormat(path) !== undefined) {
+  } else if (format === 'png') {
+    await savePng(path, { shape: [paths * parts.length * frames, ...sampleShape], data: rows() }, { ...picture, columns: frames });
+  } else {
     const all = { shape: [paths * parts.length, frames, ...sampleShape], data: rows() };
     const columns = stages ? { columns: 3, rules: [1, 2] } : {};
     await saveAnimation(path, Array.from({ length: frames }, (_, f) => framesAt(all, f)), { rest: 500, back: true, ...picture, ...columns });
-  } else if (path.endsWith('.png')) {
-    await savePng(path, { shape: [paths * parts.length * frames, ...sampleShape], data: rows() }, { ...picture, columns: frames });
-  } else {
-    throw new ArgumentError(`The interpolation ${path} must end in .png, .gif, .webp or .npy.`);
   }
 }

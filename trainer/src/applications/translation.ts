@@ -1,5 +1,5 @@
 /** Translation from samples that a user names to files. */
-import { filmStrip, outputFormat, saveFilm, savePng, saveSamples, writeNpy, type PictureOptions } from '@ratioflow/node';
+import { filmFormat, filmStrip, outputFormat, saveFilm, savePng, saveSamples, writeNpy, type PictureOptions } from '@ratioflow/node';
 import { ArgumentError, type FloatTensor, type Model } from '@ratioflow/sdk';
 import { translate, type TranslationOptions } from '@ratioflow/sdk/applications';
 import type { Judge } from './judge.js';
@@ -65,7 +65,7 @@ export async function translateFiles(model: Model, source: SampleSource, { count
 
 /** The flow of the first images as a film. @throws as `saveFilm` and `translate` */
 export async function filmTranslation(model: Model, source: SampleSource, { count, out, picture, frames, onProgress, ...settings }: Omit<TranslateFilesOptions, 'pairs' | 'judge' | 'batch' | 'onProgress'> & { readonly frames: number; readonly onProgress?: (step: number, of: number) => void }): Promise<FilesResult> {
-  if (!/\.(png|gif|webp|npy)$/.test(out)) throw new ArgumentError(`The film ${out} must end in .png, .gif, .webp or .npy.`);
+  await filmFormat(out, model.manifest.sampleShape);
   if (model.manifest.prior.kind !== 'source') throw new ArgumentError(`${model.manifest.name} starts from its prior (${model.manifest.prior.kind}), not from images.`);
   const film = await filmStrip(model, { ...settings, frames, x0: await source.read(0, count), ...(onProgress && { onFrame: onProgress }) });
   await saveFilm(out, film, picture);

@@ -1,8 +1,8 @@
 /** `ratioflow compose`: a bundle whose flow is made of several bundles' and a classifier's. */
 import { Command } from 'commander';
 import type { Context } from '../context.js';
-import { finiteNumber, guideOf, withGuideOptions, type GuideFlags } from '../guide-options.js';
-import { integerFrom } from '../parsers.js';
+import { guideOf, withGuideOptions, type GuideFlags } from '../guide-options.js';
+import { finiteNumber, integerFrom } from '../parsers.js';
 
 interface Options extends GuideFlags {
   readonly out: string;

@@ -45,9 +45,20 @@ describe('ratioflow interpolate', () => {
     expect(await sharp(inFolder('film.gif'), { animated: true }).metadata()).toMatchObject({ pages: 6, width: 34 });
   });
 
+  it('takes endings in any case', async () => {
+    for (const command of [['interpolate', images, '--pairs', '0:1', '--frames', '2'], ['sample', images, '--film', '--count', '1', '--frames', '2']]) {
+      for (const ending of ['PNG', 'Npy']) expect((await ratioflow([...command, '--steps', '1', '--refine', '0', '-o', inFolder(`upper.${ending}`)])).err).toBe('');
+      expect((await sharp(inFolder('upper.PNG')).metadata()).format).toBe('png');
+      expect((await readNpy(inFolder('upper.Npy'))).shape).toEqual([1, 2, 1, 16, 16]);
+      await Promise.all(['PNG', 'Npy'].map((ending) => rm(inFolder(`upper.${ending}`))));
+    }
+  });
+
   it.each([
     [['-o', 'x.jpg'], 1, 'x.jpg'],
-    [['-o', 'folder/'], 1, 'is one file; the output folder/ must end in .png, .gif, .webp or .npy.'],
+    [['-o', 'x.gif', '--milliseconds', '70000'], 2, 'Allowed: an integer from 10 to 65535.'],
+    [['-o', 'x.png', '--eta', '1e39'], 2, 'Allowed: a number of at least 0 that float32 can hold (at most 3.4e38).'],
+    [['-o', 'folder/'], 1, 'are one file; the output folder/ must end in .png, .gif, .webp or .npy.'],
     [['-o', 'x.png', '--pairs', '0:1:2'], 2, '0:1:2 has 3 ends; allowed: two, such as 0:1.'],
     [['-o', 'x.png', '--pairs', 'a:1'], 2, 'Allowed: index:index or seed/index:seed/index'],
     [['-o', 'x.png', '--pairs', '18446744073709551616/0:1'], 2, 'Allowed: an integer from 0 to 2^64 - 1.'],

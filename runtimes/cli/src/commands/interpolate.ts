@@ -45,19 +45,18 @@ export const interpolateCommand = (context: Context): Command => withFlowOptions
   .option('--stages', 'show three rows (in an animation columns) for each path: prior, end of bridging, sample; .npy then is [3, paths, frames, ...]')
   .option('--batch <n>', 'points that go through the network together (default: 16)', integerFrom(1))
   .option('--zoom <n>', 'pixels of the picture per pixel of an image, each way (default: images of about 64 pixels)', integerFrom(1))
-  .option('--milliseconds <n>', 'time of a frame of an animation (default: 80)', integerFrom(10)))
+  .option('--milliseconds <n>', 'time of a frame of an animation (default: 80)', integerFrom(10, 65_535)))
   .action((bundle: string, options: Options) => run(bundle, options, context));
 
 async function run(bundle: string, options: Options, context: Context): Promise<void> {
-  const [{ animationFormat, open, outputFormat, saveInterpolation }, { interpolate }, { ArgumentError }] = await Promise.all([import('@ratioflow/node'), import('@ratioflow/sdk/applications'), import('@ratioflow/sdk')]);
+  const [{ filmFormat, open, saveInterpolation }, { interpolate }] = await Promise.all([import('@ratioflow/node'), import('@ratioflow/sdk/applications')]);
   const model = await open(bundle, engineOf(options));
   const { out, frames, noise, batch, milliseconds, stages = false } = options;
   const pairs = options.pairs.map((pair) => pair.map((end) => ({ ...end, seed: end.seed ?? options.seed })) as [SampleIndex, SampleIndex]);
   try {
     const { sampleShape, valueRange } = model.manifest;
     // Before the work, not after it.
-    const format = await outputFormat(animationFormat(out) === undefined ? out : `${out}.png`, sampleShape);
-    if (format === 'folder' || (format === 'png' && sampleShape.length === 1)) throw new ArgumentError(`An interpolation of samples [${sampleShape.join(', ')}] is one file; the output ${out} must end in ${sampleShape.length === 3 ? '.png, .gif, .webp or ' : ''}.npy.`);
+    await filmFormat(out, sampleShape);
     const bar = await showProgress(context, pairs.length * frames, 'points');
     const made = await interpolate(model, { ...scheduleOf(options, model), pairs, frames, noise, ...(batch !== undefined && { batch }), signal: context.signal, onProgress: (done) => bar.update(done) }).finally(() => bar.stop());
     await saveInterpolation(out, made, { stages, valueRange: valueRange ?? [-1, 1], scale: zoomOf(options.zoom, model), ...(milliseconds !== undefined && { milliseconds }) });

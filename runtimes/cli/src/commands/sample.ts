@@ -53,11 +53,8 @@ async function run(bundle: string, options: Options, context: Context): Promise<
   try {
     const { sampleShape, valueRange } = model.manifest;
     // Before the work, not after it.
-    const moves = options.film === true && node.animationFormat(options.out) !== undefined;
-    const format = moves ? 'png' : await node.outputFormat(options.out, sampleShape);
+    const format = await (options.film ? node.filmFormat : node.outputFormat)(options.out, sampleShape);
     const isPlane = sampleShape.length === 1 && format === 'png';
-    if (options.film && isPlane) throw new ArgumentError(`A film strip of points has no picture: the output ${options.out} must end in .npy.`);
-    if (options.film && format === 'folder') throw new ArgumentError(`A film strip is one file; the output ${options.out} must end in .png or .npy.`);
     const by = selectionOf(options);
     if (by && (options.film ?? options.x0 ?? options.noise ?? options.class) !== undefined) throw new ArgumentError('--keep and --reject choose among plain samples of a seed: leave out --film, --x0, --noise and --class.');
     const x0 = options.x0 === undefined ? undefined : await node.readNpy(options.x0);

@@ -84,7 +84,7 @@ describe('ratioflow translate', () => {
     [['mnist:test', '-o', 'x.npy'], 'mnist (test) has samples of [1, 28, 28]; needed: [1, 8, 8].'],
     [['images.npy', '-o', 'x.jpg'], 'The output x.jpg ends in .jpg; allowed: .png, .npy, or a folder'],
     [['images.npy', '-o', 'x.npy', '--pairs', 'y.npy'], 'The picture of pairs y.npy must end in .png.'],
-    [['images.npy', '--film', '-o', 'x.mp4'], 'The film x.mp4 must end in .png, .gif, .webp or .npy.'],
+    [['images.npy', '--film', '-o', 'x.mp4'], 'Frames of samples [1, 8, 8] are one file; the output x.mp4 must end in .png, .gif, .webp or .npy.'],
   ])('refuses %j, and writes nothing', async ([source, ...args], message) => {
     const before = await readdir(folder);
     const result = await ratioflow(['translate', bundle, source === 'images.npy' ? images : source!, ...args]);
