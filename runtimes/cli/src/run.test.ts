@@ -102,6 +102,18 @@ describe('ratioflow sample', () => {
     expect(Array.from((await readNpy(out)).data as Float32Array)).toEqual([1.25, 1.75, 3, 4.125]);
   });
 
+  it('warns of samples that are not finite, and writes nothing where none is', async () => {
+    const [x0, out] = [inFolder('gaps.npy'), inFolder('diverged.npy')];
+    await writeNpy(x0, { shape: [3, 2], data: Float32Array.of(1, 2, 3, NaN, NaN, 4) });
+    const { code, err } = await ratioflow(['sample', points, '--x0', x0, '--first', '7', '--steps', '1', '-o', inFolder('gaps-out.npy')]);
+    expect([code, err]).toEqual([0, 'warning: 2 of 3 samples hold NaN or infinite values: the flow has diverged (the first: sample 8); pictures show them as if they were black.\n']);
+    for (const more of [[], ['--film'], ['--keep', '0.5']]) {
+      const diverged = await ratioflow(['sample', points, ...more, '--count', '2', '--eta', '1e38', '-o', out]);
+      expect([diverged.code, diverged.err]).toEqual([1, expect.stringMatching(/^error: All of 2 samples hold NaN or infinite values: the flow has diverged\. Take a smaller step size/)]);
+    }
+    expect(await readdir(folder)).not.toContain('diverged.npy');
+  });
+
   it('shows progress on a terminal only', async () => {
     const { err } = await ratioflow(['sample', points, '--count', '2', '-o', inFolder('p.npy')], undefined, true);
     expect(err).toMatch(/\d+% \| \d+\/80 steps/);

@@ -6,6 +6,7 @@ export type { BundleLocation } from './bundle-source.js';
 export { defaultCacheFolder } from './cache.js';
 export { cudaPieces } from './cuda-check.js';
 export type { CudaPiece } from './cuda-check.js';
+export { finiteWarnings, notFinite } from './finite.js';
 export { filmFormat, filmStrip, saveFilm } from './film.js';
 export type { Film, FilmOptions } from './film.js';
 export { folderSource } from './folder-source.js';

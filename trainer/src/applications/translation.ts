@@ -1,5 +1,5 @@
 /** Translation from samples that a user names to files. */
-import { filmFormat, filmStrip, outputFormat, saveFilm, savePng, saveSamples, writeNpy, type PictureOptions } from '@ratioflow/node';
+import { filmFormat, filmStrip, finiteWarnings, notFinite, outputFormat, saveFilm, savePng, saveSamples, writeNpy, type PictureOptions } from '@ratioflow/node';
 import { ArgumentError, type FloatTensor, type Model } from '@ratioflow/sdk';
 import { translate, type TranslationOptions } from '@ratioflow/sdk/applications';
 import type { Judge } from './judge.js';
@@ -28,24 +28,33 @@ export interface FilesResult {
 
 /** Images in the picture of pairs. */
 const shown = 64;
+/** Images read together before the work. */
+const checkedTogether = 256;
 
 /**
  * Translates the first images of a source into files. A folder is filled batch by batch; an array or a grid is written whole at the
  * end. The result is the same in any batch.
- * @throws {ArgumentError} before the work, for an output that cannot be
+ * @throws {ArgumentError} before the work, for an output that cannot be or an image that does not fit; when no translation is finite
  */
 export async function translateFiles(model: Model, source: SampleSource, { count, out, pairs, judge, picture, ...options }: TranslateFilesOptions): Promise<FilesResult> {
   const { sampleShape } = model.manifest;
   const format = await outputFormat(out, sampleShape);
   if (pairs !== undefined && await outputFormat(pairs, sampleShape) !== 'png') throw new ArgumentError(`The picture of pairs ${pairs} must end in .png.`);
+  // Every image is read once before the work: one that does not fit must not leave a folder half filled.
+  for (let first = 0; first < count; first += checkedTogether) await source.read(first, Math.min(checkedTogether, count - first));
   const length = sampleShape.reduce((a, b) => a * b, 1);
   const whole = format === 'folder' ? undefined : new Float32Array(count * length);
   const beside: Float32Array[] = [];
   const files: string[] = [];
   const verdicts: number[] = [];
+  const diverged: number[] = [];
   let [provider, warnings]: [string, readonly string[]] = ['', []];
   for await (const { source: images, translated, first, statistics } of translate(model, firstOf(source, count), options)) {
     ({ provider, warnings } = statistics);
+    const found = notFinite(translated).map((n) => first + n);
+    diverged.push(...found);
+    // A batch of which nothing is finite ends the work before it is written.
+    finiteWarnings(found, translated.shape[0]!);
     if (judge) verdicts.push(...await judge.classify(translated));
     if (whole) whole.set(translated.data, first * length);
     else files.push(...await saveSamples(out, translated, { ...picture, first }));
@@ -60,7 +69,7 @@ export async function translateFiles(model: Model, source: SampleSource, { count
     // Eight pairs in a row, rules between them.
     await savePng(pairs, { shape: [beside.length, ...sampleShape], data }, { ...picture, columns: 16, rules: [2, 4, 6, 8, 10, 12, 14].filter((rule) => rule <= beside.length) });
   }
-  return { files: [...(whole ? [out] : files), ...(pairs === undefined ? [] : [pairs])], provider, warnings, ...(judge && { verdicts }) };
+  return { files: [...(whole ? [out] : files), ...(pairs === undefined ? [] : [pairs])], provider, warnings: [...warnings, ...finiteWarnings(diverged, count)], ...(judge && { verdicts }) };
 }
 
 /** The flow of the first images as a film. @throws as `saveFilm` and `translate` */
@@ -68,8 +77,9 @@ export async function filmTranslation(model: Model, source: SampleSource, { coun
   await filmFormat(out, model.manifest.sampleShape);
   if (model.manifest.prior.kind !== 'source') throw new ArgumentError(`${model.manifest.name} starts from its prior (${model.manifest.prior.kind}), not from images.`);
   const film = await filmStrip(model, { ...settings, frames, x0: await source.read(0, count), ...(onProgress && { onFrame: onProgress }) });
+  const warnings = [...film.statistics.warnings, ...finiteWarnings(notFinite(film.strip), count)];
   await saveFilm(out, film, picture);
-  return { files: [out], provider: film.statistics.provider, warnings: film.statistics.warnings };
+  return { files: [out], provider: film.statistics.provider, warnings };
 }
 
 async function* firstOf(source: SampleSource, count: number): AsyncGenerator<FloatTensor> {

@@ -45,6 +45,12 @@ describe('ratioflow interpolate', () => {
     expect(await sharp(inFolder('film.gif'), { animated: true }).metadata()).toMatchObject({ pages: 6, width: 34 });
   });
 
+  it('writes nothing of which nothing is finite', async () => {
+    const { code, err } = await ratioflow(['interpolate', images, '--pairs', '0:1', '--frames', '2', '--eta', '1e38', '-o', inFolder('diverged.npy')]);
+    expect([code, err]).toEqual([1, expect.stringContaining('error: All of 2 samples hold NaN or infinite values')]);
+    await expect(readdir(folder)).resolves.not.toContain('diverged.npy');
+  });
+
   it('takes endings in any case', async () => {
     for (const command of [['interpolate', images, '--pairs', '0:1', '--frames', '2'], ['sample', images, '--film', '--count', '1', '--frames', '2']]) {
       for (const ending of ['PNG', 'Npy']) expect((await ratioflow([...command, '--steps', '1', '--refine', '0', '-o', inFolder(`upper.${ending}`)])).err).toBe('');

@@ -49,7 +49,7 @@ export const interpolateCommand = (context: Context): Command => withFlowOptions
   .action((bundle: string, options: Options) => run(bundle, options, context));
 
 async function run(bundle: string, options: Options, context: Context): Promise<void> {
-  const [{ filmFormat, open, saveInterpolation }, { interpolate }] = await Promise.all([import('@ratioflow/node'), import('@ratioflow/sdk/applications')]);
+  const [{ filmFormat, finiteWarnings, notFinite, open, saveInterpolation }, { interpolate }] = await Promise.all([import('@ratioflow/node'), import('@ratioflow/sdk/applications')]);
   const model = await open(bundle, engineOf(options));
   const { out, frames, noise, batch, milliseconds, stages = false } = options;
   const pairs = options.pairs.map((pair) => pair.map((end) => ({ ...end, seed: end.seed ?? options.seed })) as [SampleIndex, SampleIndex]);
@@ -59,8 +59,10 @@ async function run(bundle: string, options: Options, context: Context): Promise<
     await filmFormat(out, sampleShape);
     const bar = await showProgress(context, pairs.length * frames, 'points');
     const made = await interpolate(model, { ...scheduleOf(options, model), pairs, frames, noise, ...(batch !== undefined && { batch }), signal: context.signal, onProgress: (done) => bar.update(done) }).finally(() => bar.stop());
+    const { samples, warnings } = made;
+    const diverged = finiteWarnings(notFinite({ ...samples, shape: [pairs.length * frames, ...sampleShape] }), pairs.length * frames);
     await saveInterpolation(out, made, { stages, valueRange: valueRange ?? [-1, 1], scale: zoomOf(options.zoom, model), ...(milliseconds !== undefined && { milliseconds }) });
-    for (const warning of made.warnings) context.note(`warning: ${warning}`);
+    for (const warning of [...warnings, ...diverged]) context.note(`warning: ${warning}`);
     context.print(`${pairs.length} ${pairs.length === 1 ? 'path' : 'paths'} of ${frames} points in ${out}, on ${made.provider}`);
   } finally {
     await model.dispose();

@@ -103,12 +103,19 @@ async function makeSamples(model: Model, settings: SampleOptions, picture: Pictu
         bar.update(before * steps + (current - before) * step);
       },
     });
-    if (isPlane) return { files: await savePlot(out, model.manifest.name, samples), statistics };
+    const checked = await withFiniteness(statistics, samples, (n) => first + n);
+    if (isPlane) return { files: await savePlot(out, model.manifest.name, samples), statistics: checked };
     const { saveSamples } = await import('@ratioflow/node');
-    return { files: await saveSamples(out, samples, { ...picture, first, signal: context.signal }), statistics };
+    return { files: await saveSamples(out, samples, { ...picture, first, signal: context.signal }), statistics: checked };
   } finally {
     bar.stop();
   }
+}
+
+/** With a warning for samples that are not finite. @throws {ArgumentError} before anything is written, when none is */
+async function withFiniteness(statistics: Statistics, samples: Tensor, indexOf: (n: number) => number): Promise<Statistics> {
+  const { finiteWarnings, notFinite } = await import('@ratioflow/node');
+  return { ...statistics, warnings: [...statistics.warnings, ...finiteWarnings(notFinite(samples).map(indexOf), samples.shape[0]!)] };
 }
 
 /** Points of the plane as a scatter plot. */
@@ -128,20 +135,22 @@ async function makeSelection(model: Model, settings: SelectionOptions, picture: 
   const bar = await showProgress(context, settings.count, 'samples');
   try {
     const { samples, indices, drawn, logRatio, statistics } = await selectSamples(model, { ...settings, ...(batch !== undefined && { batch }), onProgress: (_, chosen) => bar.update(chosen) });
+    const checked = await withFiniteness(statistics, samples, (n) => indices[n]!);
     context.print(`${indices.length} of ${drawn} samples chosen, log q/p from ${logRatio.reduce((a, b) => Math.min(a, b), Infinity).toFixed(2)} to ${logRatio.reduce((a, b) => Math.max(a, b), -Infinity).toFixed(2)}`);
-    return { files: isPlane ? await savePlot(out, model.manifest.name, samples) : await saveSamples(out, samples, { ...picture, indices, signal: context.signal }), statistics };
+    return { files: isPlane ? await savePlot(out, model.manifest.name, samples) : await saveSamples(out, samples, { ...picture, indices, signal: context.signal }), statistics: checked };
   } finally {
     bar.stop();
   }
 }
 
-async function makeFilm(model: Model, settings: SampleOptions, picture: PictureOptions, { out, frames }: Options, context: Context): Promise<Made> {
+async function makeFilm(model: Model, settings: SampleOptions, picture: PictureOptions, { out, first, frames }: Options, context: Context): Promise<Made> {
   const { filmStrip, saveFilm } = await import('@ratioflow/node');
   const bar = await showProgress(context, settings.K! + settings.kappa!, 'steps');
   try {
     const film = await filmStrip(model, { ...settings, frames, onFrame: (step) => bar.update(step) });
+    const statistics = await withFiniteness(film.statistics, film.strip, (n) => first + n);
     await saveFilm(out, film, picture);
-    return { files: [out], statistics: film.statistics };
+    return { files: [out], statistics };
   } finally {
     bar.stop();
   }

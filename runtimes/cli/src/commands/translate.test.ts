@@ -52,6 +52,23 @@ describe('ratioflow translate', () => {
     expect([again.code, again.out]).toEqual([0, `2 images of 2 files in ${inFolder('grid.png')}, on cpu\n`]);
   });
 
+  it('leaves a folder alone when an image does not fit, however late it comes', async () => {
+    await sharp(Buffer.alloc(64), { raw: { width: 8, height: 8, channels: 1 } }).png().toFile(inFolder('fits.png'));
+    await sharp(Buffer.alloc(81), { raw: { width: 9, height: 9, channels: 1 } }).png().toFile(inFolder('large.png'));
+    const many = Array.from({ length: 300 }, () => inFolder('fits.png'));
+    const { code, err } = await ratioflow(['translate', bundle, ...many, inFolder('large.png'), '--steps', '0', '--refine', '0', '-o', inFolder('untouched/')]);
+    expect([code, err]).toEqual([1, expect.stringContaining('large.png has 9 × 9 pixels; needed: 8 × 8')]);
+    await expect(readdir(inFolder('untouched'))).rejects.toThrow('ENOENT');
+  });
+
+  it('writes no translations of which none is finite', async () => {
+    for (const more of [[], ['--film']]) {
+      const { code, err } = await ratioflow(['translate', bundle, images, ...more, '--eta', '1e38', '-o', inFolder('diverged.png')]);
+      expect([code, err]).toEqual([1, expect.stringContaining('error: All of 5 samples hold NaN or infinite values')]);
+    }
+    await expect(readdir(folder)).resolves.not.toContain('diverged.png');
+  });
+
   it('films', async () => {
     expect((await ratioflow(['translate', bundle, images, '--film', '--limit', '2', '--frames', '5', '--zoom', '1', '-o', inFolder('film.png')])).code).toBe(0);
     expect(await sharp(inFolder('film.png')).metadata()).toMatchObject({ width: 5 * 10 - 2, height: 2 * 10 - 2 });
