@@ -25,7 +25,7 @@ export { gradientGraph, liveSamplerGraph, loweredSamplerGraph, ratioGraph, sampl
 export { createBundle, type BundleOptions } from './bundle/create-bundle.js';
 export type { ProductOptions } from './bundle/assemble-bundle.js';
 export { compose, type ComposedBundle, type ComposeOptions } from './compose/compose.js';
-export { prepareClassifier, type Classifier, type ClassifierOptions, type Subject } from './compose/classifier.js';
+export { prepareClassifier, type Classifier, type ClassifierOptions, type Purpose, type Subject } from './compose/classifier.js';
 export { checkClassifier } from './compose/check-classifier.js';
 export { classifierModel, classifierRecord, type ClassifierRecord } from './compose/classifier-model.js';
 export { writeBundle } from './bundle/write-bundle.js';

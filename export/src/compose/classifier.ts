@@ -14,7 +14,7 @@ import { resizer } from './resize.js';
 export interface ClassifierOptions {
   /** Name of its output. @default what its metadata say, or the only one */
   readonly output?: string;
-  /** What its output is; `logits` also stands for log probabilities. @default logits */
+  /** What its output is; `logits` also stands for log probabilities. Judges (`purpose`) do not ask. @default logits */
   readonly kind?: 'logits' | 'probabilities';
   /** The range of values that it wants before `mean` and `std`: the bundle's value range is mapped to it; null: values as they are. @default [0, 1] */
   readonly inputRange?: readonly [number, number] | null;
@@ -33,11 +33,14 @@ export interface Classifier {
   readonly classes: number;
   /** Their names, where it says them. */
   readonly classNames?: readonly string[] | undefined;
-  /** Adds logits (up to a constant of each sample) [N, classes] of samples x to a graph. */
+  /** Adds logits (up to a constant of each sample) [N, classes] of samples x to a graph; of a judge its output as it is. */
   readonly logits: (builder: GraphBuilder, x: Value) => Value;
   /** What was changed, sentences for people. */
   readonly notes: readonly string[];
 }
+
+/** What a classifier is for. */
+export type Purpose = 'guide' | 'judge';
 
 /** What the classifier is to classify. */
 export interface Subject {
@@ -51,9 +54,10 @@ const smallestProbability = 1e-30;
 /**
  * Reads a classifier. What its metadata say (classifier-model.ts) holds where nothing else is given. The model given is changed
  * and must not be used afterwards.
+ * @param purpose a `guide` is differentiated, and has to be logits or probabilities; of a `judge` only the largest number counts, whatever it is
  * @throws {GraphError | UnsupportedError} saying what does not fit
  */
-export function prepareClassifier(model: Model, { sampleShape, valueRange }: Subject, given: ClassifierOptions = {}): Classifier {
+export function prepareClassifier(model: Model, { sampleShape, valueRange }: Subject, given: ClassifierOptions = {}, purpose: Purpose = 'guide'): Classifier {
   const { graph } = model;
   const { classNames, ...recorded } = classifierRecord(model);
   const options: ClassifierOptions = { ...recorded, ...given };
@@ -62,7 +66,7 @@ export function prepareClassifier(model: Model, { sampleShape, valueRange }: Sub
   if (graph.inputs.length !== 1 || !x?.dtype?.startsWith('float') || !x.shape) {
     throw new GraphError(`A classifier has one floating-point input of known rank; this model has ${list(graph.inputs)}. Export a wrapper that has.`);
   }
-  const output = pickOutput(graph, options.output);
+  const output = pickOutput(graph, options.output, purpose);
   graph.outputs = [output];
   const notes = normaliseModel(model, x, output, 'a classifier', () => settle(x, sampleShape, options.size));
   refuseTraining(graph);
@@ -70,7 +74,7 @@ export function prepareClassifier(model: Model, { sampleShape, valueRange }: Sub
   const feed = feeding(sampleShape, wanted, valueRange, options);
   const classes = classesOf(output);
   if (classNames && classNames.length !== classes) throw new GraphError(`The classifier's metadata name ${classNames.length} classes, its output ${output.name} has ${classes}.`);
-  const read = readOutput(graph, output, options.kind ?? 'logits');
+  const read = purpose === 'judge' ? { value: output, logarithm: false } : readOutput(graph, output, options.kind ?? 'logits');
   return {
     classes, classNames, notes,
     logits: (builder, samples) => {
@@ -84,10 +88,10 @@ export function prepareClassifier(model: Model, { sampleShape, valueRange }: Sub
 
 const list = (values: readonly Value[]): string => values.map((value) => `${value.name} ${value.dtype ?? 'of unknown type'} ${showShape(value.shape)}`).join(', ') || 'none';
 
-function pickOutput(graph: Graph, name: string | undefined): Value {
+function pickOutput(graph: Graph, name: string | undefined, purpose: Purpose): Value {
   const output = name === undefined && graph.outputs.length === 1 ? graph.outputs[0] : graph.outputs.find((value) => value.name === name);
   if (output) return output;
-  throw new GraphError(`${name === undefined ? 'The classifier has several outputs' : `The classifier has no output ${JSON.stringify(name)}`}: it has ${list(graph.outputs)}. Name the one that holds logits or probabilities.`);
+  throw new GraphError(`${name === undefined ? 'The classifier has several outputs' : `The classifier has no output ${JSON.stringify(name)}`}: it has ${list(graph.outputs)}. Name the one that holds logits or probabilities (--${purpose}-output; output in the library).`);
 }
 
 /** In training mode samples depend on each other, or on chance. */

@@ -57,10 +57,11 @@ export async function compose(options: ComposeOptions): Promise<ComposedBundle> 
   parts.forEach(({ manifest }, i) => { checkFits(first.manifest, manifest, bundles[i]!.location); });
   if (weights && (weights.length !== parts.length || !weights.every(Number.isFinite))) throw new ArgumentError(`weights is ${weights.join(', ')}; allowed: ${parts.length} finite numbers, one for each bundle.`);
   if (!guide && parts.length === 1 && !weights) throw new ArgumentError('A single bundle is no composition: give a classifier (guide), more bundles, or a weight.');
+  if (!guide && options.scale !== undefined) throw new ArgumentError('scale is that of the guidance, and there is no classifier: give one (guide), or leave the scale out.');
   if (!Number.isFinite(scale)) throw new ArgumentError(`scale is ${scale}; allowed: a finite number.`);
   const { manifest } = first;
   const classifier = guide && prepareClassifier(guide.model, manifest, guide);
-  if (classifier) await checkClassifier(classifier, manifest.sampleShape, reference);
+  if (classifier) await checkClassifier(classifier, manifest, reference);
   const mixture = weights ?? (parts.length > 1 ? parts.map(() => 1) : undefined);
   const field = composedField({ sampleShape: manifest.sampleShape, parts: parts.map(({ gradient }) => gradient), weighted: mixture !== undefined, classifier });
   const files = await assembleBundle({

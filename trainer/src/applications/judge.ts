@@ -1,7 +1,7 @@
 /** An independent classifier as a judge of samples: what it takes each of them for. */
-import { GraphBuilder, newModel, prepareClassifier, readModelFile, writeModel } from '@ratioflow/export';
+import { checkClassifier, GraphBuilder, newModel, prepareClassifier, readModelFile, writeModel } from '@ratioflow/export';
 import { createRuntime } from '@ratioflow/node';
-import type { FloatTensor } from '@ratioflow/sdk';
+import { ArgumentError, type FloatTensor } from '@ratioflow/sdk';
 import { digitsExtractor, digitsName } from '../evaluation/digits-extractor.js';
 
 /** Whoever opened it disposes of it. */
@@ -9,7 +9,7 @@ export interface Judge {
   readonly name: string;
   /** Names of its classes; numbers where the model has none. */
   readonly classNames: readonly string[];
-  /** The likeliest class of each sample [N, …]; of equals the first. */
+  /** The likeliest class of each sample [N, …]; of equals the first. @throws {ArgumentError} for samples of which the classifier makes NaN */
   classify(samples: FloatTensor): Promise<number[]>;
   dispose(): Promise<void>;
 }
@@ -18,28 +18,34 @@ export interface JudgeOptions {
   /** Of the samples. */
   readonly sampleShape: readonly number[];
   readonly valueRange: readonly [number, number] | null;
+  /** Name of the classifier's output. @default what its metadata say, or the only one */
+  readonly output?: string | undefined;
   /** While the built-in one is trained. */
   readonly signal?: AbortSignal | undefined;
   readonly onMessage?: ((message: string) => void) | undefined;
 }
 
 /**
- * @param path a classifier `.onnx` that guidance would take as it is (its metadata say how it is fed), or `digits`: the classifier of the built-in extractor
- * @throws {GraphError | UnsupportedError} saying what does not fit the samples
+ * @param path a classifier `.onnx` of logits or probabilities (its metadata say how it is fed), or `digits`: the classifier of the built-in extractor
+ * @throws {GraphError | UnsupportedError} saying what does not fit the samples, or that it classifies no sample by itself
  */
-export async function openJudge(path: string, { sampleShape, valueRange, ...options }: JudgeOptions): Promise<Judge> {
+export async function openJudge(path: string, { sampleShape, valueRange, output, ...options }: JudgeOptions): Promise<Judge> {
   const file = path === digitsName ? (await digitsExtractor(options)).model : path;
-  const { classes, classNames, logits } = prepareClassifier(await readModelFile(file), { sampleShape, valueRange });
+  const runtime = createRuntime();
+  const classifier = prepareClassifier(await readModelFile(file), { sampleShape, valueRange }, output === undefined ? {} : { output }, 'judge');
+  await checkClassifier(classifier, { sampleShape, valueRange }, runtime);
+  const { classes, classNames, logits } = classifier;
   const builder = new GraphBuilder('judge');
-  builder.output('logits', logits(builder, builder.input('x', 'float32', ['N', ...sampleShape])));
-  const session = await createRuntime().load({ name: path, model: writeModel(newModel(builder.graph)) });
+  builder.output('scores', logits(builder, builder.input('x', 'float32', ['N', ...sampleShape])));
+  const session = await runtime.load({ name: path, model: writeModel(newModel(builder.graph)) });
   return {
     name: path,
     classNames: classNames ?? Array.from({ length: classes }, (_, i) => String(i)),
     async classify(samples) {
-      const { data } = (await session.run({ x: samples }))['logits']!;
+      const { data } = (await session.run({ x: samples }))['scores']!;
       return Array.from({ length: samples.shape[0]! }, (_, n) => {
         let best = 0;
+        for (let i = 0; i < classes; i++) if (Number.isNaN(data[n * classes + i])) throw new ArgumentError(`The judge ${path} gives NaN for a sample: look whether the sample is finite, and at the classifier's weights.`);
         for (let i = 1; i < classes; i++) if (Number(data[n * classes + i]) > Number(data[n * classes + best])) best = i;
         return best;
       });

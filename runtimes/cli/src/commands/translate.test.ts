@@ -89,6 +89,18 @@ describe('ratioflow translate', () => {
     expect([1, 2, 3, 4]).toContain(light);
     const shares = [['light', light], ['dark', 5 - light]] as const;
     expect(out).toContain(`judged by ${inFolder('halves.onnx')}: ${shares.toSorted(([, a], [, b]) => b - a).map(([name, n]) => `${name} ${(20 * n).toFixed(1)} %`).join(', ')}\n`);
+    // Only the largest number counts: probabilities and one of several outputs are read alike.
+    const [scores] = builder.graph.outputs;
+    builder.output('likely', builder.op('Softmax', [scores!], { axis: 1 }));
+    await writeFile(inFolder('both.onnx'), writeModel(newModel(builder.graph)));
+    const judged = async (...args: string[]): Promise<string> => (({ out: text, err }) => text.split('\n')[1] ?? err)(await ratioflow(['translate', bundle, images, '--steps', '0', '--refine', '0', ...args, '-o', inFolder('judged.npy')]));
+    expect(await judged('--judge', inFolder('both.onnx'), '--judge-output', 'likely')).toBe(`judged by ${inFolder('both.onnx')}: ${shares.map(([name, n]) => [name === 'light' ? '1' : '0', n] as const).toSorted(([, a], [, b]) => b - a).map(([name, n]) => `${name} ${(20 * n).toFixed(1)} %`).join(', ')}`);
+    const failed = async (...args: string[]): Promise<string> => (await ratioflow(['translate', bundle, images, ...args, '-o', inFolder('judged.npy')])).err;
+    expect(await failed('--judge', inFolder('both.onnx'))).toMatch(/several outputs: .* \(--judge-output; output in the library\)/);
+    expect(await failed('--judge-output', 'likely')).toMatch(/give --judge classifier\.onnx, too/);
+    builder.output('nan', builder.op('Mul', [scores!, builder.scalar(NaN, scores!)]));
+    await writeFile(inFolder('nan.onnx'), writeModel(newModel(builder.graph)));
+    expect(await failed('--judge', inFolder('nan.onnx'), '--judge-output', 'nan')).toMatch(/The classifier gives NaN, NaN for a random sample/);
     const wrong = new GraphBuilder('wrong');
     wrong.output('out', wrong.op('Flatten', [wrong.input('x', 'float32', ['N', 64])]));
     await writeFile(inFolder('wrong.onnx'), writeModel(newModel(wrong.graph)));

@@ -1,6 +1,6 @@
 /** `ratioflow translate`: images of the source domain to the target domain. */
 import { Command, Option } from 'commander';
-import type { Seed } from '@ratioflow/sdk';
+import { ArgumentError, type Seed } from '@ratioflow/sdk';
 import type { Context } from '../context.js';
 import { engineOf, scheduleOf, withFlowOptions, zoomOf, type FlowFlags } from '../flow-options.js';
 import { integerFrom, seed } from '../parsers.js';
@@ -14,6 +14,7 @@ interface Options extends FlowFlags {
   readonly frames: number;
   readonly pairs?: string;
   readonly judge?: string;
+  readonly judgeOutput?: string;
   readonly batch?: number;
   readonly zoom?: number;
 }
@@ -27,6 +28,7 @@ export const translateCommand = (context: Context): Command => withFlowOptions(n
   .option('--limit <n>', 'the first n images only', integerFrom(1))
   .option('--pairs <grid.png>', 'also a picture of the first 64 images, each beside its translation')
   .addOption(new Option('--judge <classifier>', 'print what an independent classifier takes the translations for: classifier.onnx, or digits, the built-in one').conflicts('film'))
+  .option('--judge-output <name>', 'output of that classifier, logits or probabilities (default: what its metadata say, or the only one)')
   .option('--film', 'a film of the first images instead (8, or --limit): from each image to its translation')
   .option('--frames <n>', 'frames of the film at most', integerFrom(2), 12)
   .option('--batch <n>', 'images that go through the network together (default: 64)', integerFrom(1))
@@ -34,6 +36,7 @@ export const translateCommand = (context: Context): Command => withFlowOptions(n
   .action((bundle: string, images: string[], options: Options) => run(bundle, images, options, context));
 
 async function run(bundle: string, images: string[], options: Options, context: Context): Promise<void> {
+  if (options.judgeOutput !== undefined && options.judge === undefined) throw new ArgumentError('--judge-output names an output of the judge: give --judge classifier.onnx, too.');
   const [node, trainer] = await Promise.all([import('@ratioflow/node'), import('@ratioflow/trainer')]);
   const model = await node.open(bundle, engineOf(options));
   try {
@@ -42,18 +45,22 @@ async function run(bundle: string, images: string[], options: Options, context: 
     const settings = { ...scheduleOf(options, model), seed: options.seed, signal: context.signal };
     const source = await trainer.openSampleSource(images, sampleShape);
     const count = Math.min(source.size, options.limit ?? (options.film ? 8 : Infinity));
-    const judge = options.judge === undefined ? undefined : await trainer.openJudge(options.judge, { sampleShape, valueRange, signal: context.signal, onMessage: (message) => context.note(message) });
-    const bar = await showProgress(context, count, options.film ? 'steps' : 'images');
     try {
-      const made = options.film
-        ? await trainer.filmTranslation(model, source, { ...settings, count, out: options.out, picture, frames: options.frames, onProgress: (step, of) => bar.update(step, of) })
-        : await trainer.translateFiles(model, source, { ...settings, ...(options.batch !== undefined && { batch: options.batch }), count, out: options.out, picture: options.zoom === undefined && await node.outputFormat(options.out, sampleShape) === 'folder' ? { ...picture, scale: 1 } : picture, ...(options.pairs !== undefined && { pairs: options.pairs }), ...(judge && { judge }), onProgress: (done) => bar.update(done) });
-      for (const warning of made.warnings) context.note(`warning: ${warning}`);
-      context.print(`${count} ${count === 1 ? 'image' : 'images'} of ${source.name} in ${made.files.length === 1 ? made.files[0]! : `${options.out} (${made.files.length} files)`}, on ${made.provider}`);
-      if (judge && 'verdicts' in made) context.print(`judged by ${judge.name}: ${trainer.verdictShares(judge, made.verdicts)}`);
+      const judge = options.judge === undefined ? undefined : await trainer.openJudge(options.judge, { sampleShape, valueRange, output: options.judgeOutput, signal: context.signal, onMessage: (message) => context.note(message) });
+      const bar = await showProgress(context, count, options.film ? 'steps' : 'images');
+      try {
+        const made = options.film
+          ? await trainer.filmTranslation(model, source, { ...settings, count, out: options.out, picture, frames: options.frames, onProgress: (step, of) => bar.update(step, of) })
+          : await trainer.translateFiles(model, source, { ...settings, ...(options.batch !== undefined && { batch: options.batch }), count, out: options.out, picture: options.zoom === undefined && await node.outputFormat(options.out, sampleShape) === 'folder' ? { ...picture, scale: 1 } : picture, ...(options.pairs !== undefined && { pairs: options.pairs }), ...(judge && { judge }), onProgress: (done) => bar.update(done) });
+        for (const warning of made.warnings) context.note(`warning: ${warning}`);
+        context.print(`${count} ${count === 1 ? 'image' : 'images'} of ${source.name} in ${made.files.length === 1 ? made.files[0]! : `${options.out} (${made.files.length} files)`}, on ${made.provider}`);
+        if (judge && 'verdicts' in made) context.print(`judged by ${judge.name}: ${trainer.verdictShares(judge, made.verdicts)}`);
+      } finally {
+        bar.stop();
+        await judge?.dispose();
+      }
     } finally {
-      bar.stop();
-      await Promise.all([judge?.dispose(), source.close()]);
+      await source.close();
     }
   } finally {
     await model.dispose();
