@@ -228,6 +228,21 @@ describe('ratioflow compose', () => {
     };
     expect(await samples('0')).not.toEqual(await samples('2'));
     await refuses(['sample', out, '--class', '3', '-o', join(folder, 'more.npy')], /class|3/);
+    for (const given of ['', '0x1', '1e0', '1,', '-2', '0.5']) {
+      const { code: refused, err: message } = await ratioflow(['sample', out, '--class', given, '-o', join(folder, 'more.npy')]);
+      expect([refused, message]).toEqual([2, expect.stringContaining('Allowed: an integer from -1.')]);
+    }
+  });
+
+  it('ignores no option of a guide', async () => {
+    const more = ['--count', '1', '-o', join(folder, 'more.npy')];
+    for (const given of [['--probabilities'], ['--guide-size', '2,2'], ['--guide-range', 'none'], ['--mean', '0'], ['--std', '1'], ['--guide-output', 'l']]) {
+      for (const command of [['sample', points, ...more], ['compose', points, points, '-o', out()]]) await refuses([...command, ...given], new RegExp(`^error: ${given[0]!} says how a classifier is read or fed: give --guide`));
+    }
+    await refuses(['compose', points, points, '--scale', '1', '-o', out()], /scale is that of the guidance, and there is no classifier/);
+    await refuses(['sample', points, '--guide', await classifier(), ...more], /none is given: add --class/);
+    await refuses(['sample', points, '--guide', await classifier(), '--keep', '0.5', ...more], /--keep and --reject choose among plain samples of a seed: leave out .* and --guide/);
+    expect((await ratioflow(['sample', points, '--guide', await classifier(), '--class', '-1', ...more])).code).toBe(0);
   });
 
   const out = (): string => join(folder, 'composed');

@@ -1,6 +1,7 @@
 /** Options of every command that takes a classifier as a guide. */
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
+import { ArgumentError } from '@ratioflow/sdk';
 import type { ClassifierOptions, ComposeOptions } from '@ratioflow/export';
 import { finiteNumber, range } from './parsers.js';
 
@@ -35,9 +36,13 @@ export const withGuideOptions = (command: Command): Command => command
   .option('--std <list>', 'divides each channel after that (default: 1)', numberList)
   .option('--scale <phi>', 'scale of the guidance (default: 0.1, or that of a bundle that is guided already)', finiteNumber);
 
-/** What they ask of the exporter; undefined without a guide. */
+/** What they ask of the exporter; undefined without a guide. @throws {ArgumentError} for options of a guide that is not there */
 export async function guideOf({ guide, guideOutput, probabilities, guideRange, guideSize, mean, std }: GuideFlags): Promise<ComposeOptions['guide'] | undefined> {
-  if (guide === undefined) return undefined;
+  if (guide === undefined) {
+    const alone = Object.entries({ '--guide-output': guideOutput, '--probabilities': probabilities, '--guide-range': guideRange, '--guide-size': guideSize, '--mean': mean, '--std': std }).find(([, value]) => value !== undefined);
+    if (alone) throw new ArgumentError(`${alone[0]} says how a classifier is read or fed: give --guide classifier.onnx, too.`);
+    return undefined;
+  }
   const { readModelFile } = await import('@ratioflow/export');
   const options: ClassifierOptions = {
     ...(guideOutput !== undefined && { output: guideOutput }), ...(probabilities && { kind: 'probabilities' }), ...(guideRange !== undefined && { inputRange: guideRange }), ...(guideSize && { size: guideSize }),

@@ -13,6 +13,9 @@ export const integerFrom = (min: number, max: number = Number.MAX_SAFE_INTEGER) 
 /** Integers from 0 with commas between, such as 0,5,10. */
 export const integerList = (text: string): number[] => text.split(',').map(integerFrom(0));
 
+/** Classes with commas between; -1 is none. */
+export const classList = (text: string): number[] => text.split(',').map(integerFrom(-1));
+
 /** The number that a text is; NaN for an empty one, and beyond what float32, in which graphs compute, can hold. */
 const float32Of = (text: string): number => (text.trim() !== '' && Number.isFinite(Math.fround(Number(text))) ? Number(text) : NaN);
 

@@ -1,12 +1,13 @@
 /** `ratioflow sample`: draws samples from a bundle into files. */
 import { Command, Option } from 'commander';
+import { ArgumentError } from '@ratioflow/sdk';
 import type { Model, SampleOptions, Seed, Statistics, Tensor } from '@ratioflow/sdk';
 import type { SelectionOptions } from '@ratioflow/sdk/applications';
 import type { PictureOptions } from '@ratioflow/node';
 import type { Context } from '../context.js';
 import { engineOf, scheduleOf, withFlowOptions, zoomOf, type FlowFlags } from '../flow-options.js';
 import { guideOf, withGuideOptions, type GuideFlags } from '../guide-options.js';
-import { integerFrom, partOfOne, seed } from '../parsers.js';
+import { classList, integerFrom, partOfOne, seed } from '../parsers.js';
 import { showProgress } from '../progress.js';
 import { duration } from '../text.js';
 
@@ -43,20 +44,19 @@ export const sampleCommand = (context: Context): Command => withGuideOptions(wit
   .option('--reject <quantile>', 'rejection sampling by the ratio: accept each sample with probability (p/q) / M, M being this quantile (0 to 1) of p/q among the first 256', partOfOne)
   .option('--columns <n>', 'images side by side in a grid (default: about as many as rows)', integerFrom(1))
   .option('--zoom <n>', 'pixels of the picture per pixel of an image, each way (default: images of about 64 pixels; 1 in a folder)', integerFrom(1))
-  .option('--class <list>', 'of a guided bundle or with --guide: a class for all samples, or one for each, with commas; -1 guides nothing', (text: string) => text.split(',').map(Number))))
+  .option('--class <list>', 'of a guided bundle or with --guide: a class for all samples, or one for each, with commas; -1 guides nothing', classList)))
   .action((bundle: string, options: Options) => run(bundle, options, context));
 
 async function run(bundle: string, options: Options, context: Context): Promise<void> {
   const node = await import('@ratioflow/node');
-  const { ArgumentError } = await import('@ratioflow/sdk');
+  const by = selectionOf(options);
+  if (by && (options.film ?? options.x0 ?? options.noise ?? options.class ?? options.guide) !== undefined) throw new ArgumentError('--keep and --reject choose among plain samples of a seed: leave out --film, --x0, --noise, --class and --guide.');
   const model = await node.open(await guided(bundle, options), engineOf(options));
   try {
     const { sampleShape, valueRange } = model.manifest;
     // Before the work, not after it.
     const format = await (options.film ? node.filmFormat : node.outputFormat)(options.out, sampleShape);
     const isPlane = sampleShape.length === 1 && format === 'png';
-    const by = selectionOf(options);
-    if (by && (options.film ?? options.x0 ?? options.noise ?? options.class) !== undefined) throw new ArgumentError('--keep and --reject choose among plain samples of a seed: leave out --film, --x0, --noise and --class.');
     const x0 = options.x0 === undefined ? undefined : await node.readNpy(options.x0);
     const noise = options.noise === undefined ? undefined : await node.readNpy(options.noise);
     const settings: SampleOptions = {
@@ -84,6 +84,7 @@ async function run(bundle: string, options: Options, context: Context): Promise<
 async function guided(bundle: string, options: Options): Promise<string | ReadonlyMap<string, Uint8Array>> {
   const guide = await guideOf(options);
   if (!guide) return bundle;
+  if (options.class === undefined) throw new ArgumentError('--guide guides to a class, and none is given: add --class, one for all samples or one for each.');
   const [{ compose }, { bundleSource, createRuntime }] = await Promise.all([import('@ratioflow/export'), import('@ratioflow/node')]);
   return (await compose({ bundles: [await bundleSource(bundle)], guide, reference: createRuntime() })).files;
 }
