@@ -1,7 +1,8 @@
 /** Samples from callers, in batches that a network takes: one tensor, or a stream of tensors. */
-import { argument, integer } from '../check.js';
+import { argument, failArgument, integer, record } from '../check.js';
 import { throwIfAborted } from '../globals.js';
 import type { AbortSignalLike } from '../globals.js';
+import { rejectUnknown } from '../options.js';
 import type { FloatTensor, Tensor } from '../runtime.js';
 import { checkTensor, floatTensor } from '../tensor.js';
 
@@ -17,9 +18,23 @@ export interface BatchOptions {
   readonly onProgress?: (done: number) => void;
 }
 
-/** The samples in batches of at most `batch`, each checked. @throws {ArgumentError} for a tensor of another shape or element type */
-export async function* batchesOf(what: string, samples: Samples, sampleShape: readonly number[], { batch = 64, signal, onProgress }: BatchOptions): AsyncGenerator<FloatTensor> {
+/** An application's options, an object of nothing but these. @throws {ArgumentError} for anything else: a misspelt option must not be ignored */
+export const known = <Options extends object>(options: Options, names: readonly (keyof Options & string)[]): Options => {
+  rejectUnknown(argument('options', options, record), names);
+  return options;
+};
+
+/** Names of the options of everything that goes through samples. */
+export const batchOptionNames = ['batch', 'signal', 'onProgress'] as const satisfies readonly (keyof BatchOptions)[];
+
+/** The samples in batches of at most `batch`, each checked. @throws {ArgumentError} for what is no tensor, or one of another shape or element type */
+export async function* batchesOf(what: string, samples: Samples, sampleShape: readonly number[], options: BatchOptions): AsyncGenerator<FloatTensor> {
+  const { batch = 64, signal, onProgress } = known(options, batchOptionNames);
   argument('batch', batch, integer(1));
+  const given = samples as object | null | undefined;
+  if (typeof given !== 'object' || given === null || !('data' in given || Symbol.iterator in given || Symbol.asyncIterator in given)) {
+    failArgument(what, samples, 'a tensor { shape, data }, or tensors part by part (an iterable or async iterable)');
+  }
   let done = 0;
   for await (const part of 'data' in samples ? [samples] : samples) {
     const { data, shape } = checkTensor(what, part, [null, ...sampleShape]);

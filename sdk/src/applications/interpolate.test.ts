@@ -100,6 +100,16 @@ describe('interpolate', () => {
     await expect(interpolate(model, { pairs: [[a, b]], noise: 'other' as never })).rejects.toThrow('noise is "other"; allowed: same, spherical.');
     await expect(interpolate(model, { pairs: [[a, b]], kapa: 3 } as InterpolationOptions)).rejects.toThrow('Unknown option "kapa"');
     await expect(interpolate(model, { pairs: [[{ seed: -1, index: 0 }, b]] })).rejects.toThrow('seed is -1; allowed: an integer');
+    await expect(interpolate(model, { pairs: [[a, b]], seed: 3 } as never)).rejects.toThrow('Unknown option "seed"; allowed: pairs, frames, noise');
+    for (const [options, message] of [
+      [undefined, 'options is undefined; allowed: an object'],
+      [{ pairs: [[a, b]], K: 1.5 }, 'K is 1.5; allowed: an integer from 0'],
+      [{ pairs: [[a, b]], kappa: -1 }, 'kappa is -1; allowed: an integer from 0'],
+      [{ pairs: 'abc' }, 'pairs is "abc"; allowed: at least one pair'],
+      [{ pairs: [[a]] }, 'pairs[0] is [{"seed":3,"index":4}]; allowed: a pair of samples'],
+      [{ pairs: [[a, 7]] }, 'pairs[0][1] is 7; allowed: an object'],
+      [{ pairs: [[a, { seed: 1 }]] }, 'pairs[0][1].index is undefined; allowed: an integer from 0'],
+    ] as const) await expect(interpolate(model, options as never)).rejects.toThrow(expect.objectContaining({ name: 'ArgumentError', message: expect.stringContaining(message) as string }));
     const source = await open({ prior: { kind: 'source', z: 'uniform' } });
     await expect(interpolate(source, { pairs: [[a, b]] })).rejects.toThrow('fake starts from images of another domain, not from a prior');
   });

@@ -1,13 +1,17 @@
 /**
  * Interpolation (arXiv 2303.03714, Fig. 7): points between two prior draws, each flowed to a sample with the same noise.
  */
-import { argument, failArgument, integer, oneOf } from '../check.js';
+import { argument, failArgument, integer, list, oneOf, record } from '../check.js';
+import type { Check } from '../check.js';
 import { ArgumentError } from '../errors.js';
 import type { Model } from '../model.js';
 import { fillFlowNormals } from '../noise/fill.js';
+import { parseSeed } from '../noise/stream.js';
+import type { Seed } from '../noise/stream.js';
 import type { FlowSettings } from '../options.js';
 import type { FloatTensor } from '../runtime.js';
 import { allocate, floatTensor, sizeOf } from '../tensor.js';
+import { known } from './batches.js';
 import { latentBetween, slerp } from './latent.js';
 import type { SampleIndex } from './latent.js';
 
@@ -40,28 +44,39 @@ export interface Interpolation {
   readonly warnings: readonly string[];
 }
 
+const optionNames = ['pairs', 'frames', 'noise', 'batch', 'onProgress', 'K', 'kappa', 'eta', 'nu', 'signal', 'class', 'scale', 'weights'] as const satisfies readonly (keyof InterpolationOptions)[];
+
+const end: Check<SampleIndex> = (value, field, fail) => {
+  const { seed, index } = record(value, field, fail);
+  return { seed: parseSeed(seed as Seed), index: integer(0, 2 ** 32 - 1)(index, `${field}.index`, fail) };
+};
+const ends: Check<readonly [SampleIndex, SampleIndex]> = (value, field, fail) => (Array.isArray(value) && value.length === 2
+  ? [end(value[0], `${field}[0]`, fail), end(value[1], `${field}[1]`, fail)]
+  : fail(field, value, 'a pair of samples [{ seed, index }, { seed, index }]'));
+
 /**
  * Samples along great circles in the latent of the prior (latent.ts).
  * @throws {ArgumentError} for an option out of range, or a bundle that starts from images of another domain
  */
 export async function interpolate(model: Model, options: InterpolationOptions): Promise<Interpolation> {
-  const { pairs, frames = 9, noise = 'same', batch = 16, onProgress, ...settings } = options;
+  const { pairs: given, frames = 9, noise = 'same', batch = 16, onProgress, ...settings } = known(options, optionNames);
   const { manifest } = model;
   if (manifest.prior.kind === 'source') throw new ArgumentError(`${manifest.name} starts from images of another domain, not from a prior: there is nothing to interpolate in.`);
-  if (((options as Partial<InterpolationOptions>).pairs?.length ?? 0) === 0) failArgument('pairs', pairs, 'at least one pair of samples [{ seed, index }, { seed, index }]');
+  if (!Array.isArray(given) || given.length === 0) failArgument('pairs', given, 'at least one pair of samples [{ seed, index }, { seed, index }]');
+  const pairs = argument('pairs', given, list(ends, 2 ** 32));
   argument('frames', frames, integer(2, 100_000));
   argument('batch', batch, integer(1, 100_000));
   argument('noise', noise, oneOf(['same', 'spherical']));
   const elements = sizeOf(manifest.sampleShape);
-  const K = settings.K ?? manifest.K;
-  const steps = K + (settings.kappa ?? manifest.kappa);
+  const K = argument('K', settings.K ?? manifest.K, integer(0));
+  const steps = K + argument('kappa', settings.kappa ?? manifest.kappa, integer(0));
   const total = pairs.length * frames;
   const shape = [pairs.length, frames, ...manifest.sampleShape];
   const [samples, prior, bridged] = [0, 0, 0].map(() => floatTensor(allocate(total * elements, `${total} points`), shape)) as [FloatTensor, FloatTensor, FloatTensor];
   let provider = '';
   let warnings: readonly string[] = [];
   for (const [p, [from, to]] of pairs.entries()) {
-    const ends = noise === 'same' ? [flowNoise(from, steps, elements)] : [flowNoise(from, steps, elements), flowNoise(to, steps, elements)];
+    const noises = noise === 'same' ? [flowNoise(from, steps, elements)] : [flowNoise(from, steps, elements), flowNoise(to, steps, elements)];
     for (let first = 0; first < frames; first += batch) {
       const size = Math.min(batch, frames - first);
       const times = Array.from({ length: size }, (_, i) => (first + i) / (frames - 1));
@@ -69,7 +84,7 @@ export async function interpolate(model: Model, options: InterpolationOptions): 
       times.forEach((t, i) => z.set(latentBetween(manifest, from, to, t), i * elements));
       const x0 = await model.prior({ z: floatTensor(z, [size, elements]) });
       const at = (p * frames + first) * elements;
-      const flow = model.flow({ ...settings, count: size, x0, noise: floatTensor(noiseBetween(ends, times, steps, elements), [steps, size, ...manifest.sampleShape]), every: stride(K, steps) });
+      const flow = model.flow({ ...settings, count: size, x0, noise: floatTensor(noiseBetween(noises, times, steps, elements), [steps, size, ...manifest.sampleShape]), every: stride(K, steps) });
       for (let next = await flow.next(); ; next = await flow.next()) {
         if (next.done === true) {
           ({ provider, warnings } = next.value);

@@ -17,6 +17,8 @@ describe('score', () => {
     for (const given of [points(9), [points(9)]]) (await score(model, given, { batch: 4, onProgress: (n) => { done = n; } })).forEach((value, i) => expect(value).toBeCloseTo(expected[i]!, 4));
     expect(done).toBe(9);
     await expect(score(model, points(2), { batch: 0 })).rejects.toThrow('batch is 0; allowed: an integer from 1');
+    await expect(score(model, points(2), { batchs: 3 } as never)).rejects.toThrow('Unknown option "batchs"; allowed: batch, signal, onProgress.');
+    for (const nothing of [undefined, null, 'abc', {}]) await expect(score(model, nothing as never)).rejects.toThrow(expect.objectContaining({ name: 'ArgumentError', message: expect.stringMatching(/^samples is .*; allowed: a tensor \{ shape, data \}, or tensors part by part/) as string }));
   });
 
   it('ranks from data to samples, nonsense last', () => {
@@ -64,6 +66,8 @@ describe('selectSamples', () => {
     const model = await open();
     await expect(selectSamples(model, { count: 1, by: { keep: 2 } })).rejects.toThrow('keep is 2; allowed: a number above 0, at most 1');
     await expect(selectSamples(model, { count: 1, by: { reject: 0 } })).rejects.toThrow('reject is 0; allowed');
+    for (const by of [undefined, null, {}, { keep: 0.5, reject: 0.5 }, 'keep']) await expect(selectSamples(model, { count: 1, by } as never)).rejects.toThrow(expect.objectContaining({ name: 'ArgumentError', message: expect.stringMatching(/^by is /) as string }));
+    await expect(selectSamples(model, { count: 1, by: { keep: 1 }, class: 3 } as never)).rejects.toThrow('Unknown option "class"; allowed: count, by, first');
     await expect(selectSamples(model, { count: 0, by: { keep: 1 } })).rejects.toThrow('count is 0');
   });
 });

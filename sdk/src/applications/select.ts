@@ -1,7 +1,7 @@
 /**
  * Samples chosen by their log ratio: the best part of those drawn, or rejection sampling from q towards p.
  */
-import { argument, failArgument, finite, integer } from '../check.js';
+import { argument, failArgument, finite, integer, record } from '../check.js';
 import { ArgumentError } from '../errors.js';
 import type { Model } from '../model.js';
 import { fillUniforms } from '../noise/fill.js';
@@ -10,6 +10,7 @@ import type { SampleOptions } from '../options.js';
 import type { FloatTensor } from '../runtime.js';
 import type { Statistics } from '../sample.js';
 import { allocate, floatTensor, sizeOf } from '../tensor.js';
+import { known } from './batches.js';
 import { rank, score } from './score.js';
 
 /** Options of `selectSamples`. */
@@ -38,6 +39,8 @@ export interface Selection {
   readonly statistics: Statistics;
 }
 
+const optionNames = ['count', 'by', 'first', 'seed', 'onProgress', 'K', 'kappa', 'eta', 'nu', 'scale', 'weights', 'signal', 'batch'] as const satisfies readonly (keyof SelectionOptions)[];
+
 /** Purpose of the noise that accepts or rejects: one uniform number for each sample, step 0 (docs/noise.md). */
 export const selectionPurpose = 6;
 
@@ -49,10 +52,12 @@ const patience = 1000;
 /**
  * Draws samples and chooses among them. Which are chosen depends on the seed, `first`, `count` and `by` alone (and, by rounding, on
  * the provider): acceptance has a noise purpose of its own.
- * @throws {ArgumentError} for an option out of range, or when next to nothing is accepted
+ * @throws {ArgumentError} for an option that is misspelt or out of range, or when next to nothing is accepted
  */
-export async function selectSamples(model: Model, { count, by, first = 0, seed = 0, onProgress, ...options }: SelectionOptions): Promise<Selection> {
+export async function selectSamples(model: Model, given: SelectionOptions): Promise<Selection> {
+  const { count, by, first = 0, seed = 0, onProgress, ...options } = known(given, optionNames);
   argument('count', count, integer(1, 2 ** 32));
+  if (!['keep', 'reject'].includes(Object.keys(argument('by', by, record)).join())) failArgument('by', by, '{ keep } or { reject }, a number above 0, at most 1');
   const share = argument('keep' in by ? 'keep' : 'reject', 'keep' in by ? by.keep : by.reject, finite(Number.MIN_VALUE));
   if (share > 1) failArgument('keep' in by ? 'keep' : 'reject', share, 'a number above 0, at most 1');
   const { sampleShape } = model.manifest;

@@ -30,5 +30,6 @@ describe('translate', () => {
     const source = await open({ prior: { kind: 'source', z: 'uniform' } });
     await expect(first(source, { shape: [1, 3], data: new Float32Array(3) } as never)).rejects.toThrow('images has shape [1, 3]; allowed: [N, 2].');
     await expect(first(source, { shape: [1, 2], data: new Uint8Array(2) } as never)).rejects.toThrow('images is');
+    for (const wrong of ['first', 'count', 'x0', 'kapa']) await expect(translate(source, points(1), { [wrong]: 5 }).next()).rejects.toThrow(`Unknown option "${wrong}"; allowed: batch, signal, onProgress, seed, K`);
   });
 });
