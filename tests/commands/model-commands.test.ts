@@ -234,6 +234,24 @@ describe('ratioflow compose', () => {
     }
   });
 
+  it('feeds values as they are with --guide-range none', async () => {
+    const grey = join(folder, 'grey');
+    await writeGaussianBundle(grey, [1, 4, 4], { K: 1, kappa: 0 });
+    const builder = new GraphBuilder('classifier');
+    const x = builder.input('x', 'float32', ['N', 1, 4, 4]);
+    const square = builder.op('ReduceMean', [builder.op('Mul', [x, x]), builder.ints([2, 3])], { keepdims: 0 });
+    builder.output('l', builder.op('Concat', [square, builder.op('Neg', [square])], { axis: 1 }));
+    const path = join(folder, 'squares.onnx');
+    await writeFile(path, writeModel(newModel(builder.graph)));
+    // log p(0|x) rises with v²: from x = −½ downwards where v is x itself, upwards where v is x in values from 0 to 1, ¼.
+    for (const [args, direction] of [[['--guide-range', 'none'], -1], [[], 1]] as const) {
+      expect((await ratioflow(['compose', grey, '--guide', path, '--scale', '16', ...args, '-o', out()])).code).toBe(0);
+      await using model = await open(out());
+      const at = async (y: number): Promise<number> => (await model.sample({ x0: { shape: [1, 1, 4, 4], data: new Float32Array(16).fill(-0.5) }, nu: 0, class: y })).samples.data[5]!;
+      expect(Math.sign(await at(0) - await at(-1))).toBe(direction);
+    }
+  });
+
   it('ignores no option of a guide', async () => {
     const more = ['--count', '1', '-o', join(folder, 'more.npy')];
     for (const given of [['--probabilities'], ['--guide-size', '2,2'], ['--guide-range', 'none'], ['--mean', '0'], ['--std', '1'], ['--guide-output', 'l']]) {

@@ -3,14 +3,14 @@ import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
 import { ArgumentError } from '@ratioflow/sdk';
 import type { ClassifierOptions, ComposeOptions } from '@ratioflow/export';
-import { finiteNumber, range } from './parsers.js';
+import { finiteNumber, range, rangeOf, type RangeFlag } from './parsers.js';
 
 /** The options as commander gives them. */
 export interface GuideFlags {
   readonly guide?: string;
   readonly guideOutput?: string;
   readonly probabilities?: boolean;
-  readonly guideRange?: readonly [number, number] | null;
+  readonly guideRange?: RangeFlag;
   readonly mean?: number[];
   readonly std?: number[];
   readonly guideSize?: readonly [number, number];
@@ -45,7 +45,7 @@ export async function guideOf({ guide, guideOutput, probabilities, guideRange, g
   }
   const { readModelFile } = await import('@ratioflow/export');
   const options: ClassifierOptions = {
-    ...(guideOutput !== undefined && { output: guideOutput }), ...(probabilities && { kind: 'probabilities' }), ...(guideRange !== undefined && { inputRange: guideRange }), ...(guideSize && { size: guideSize }),
+    ...(guideOutput !== undefined && { output: guideOutput }), ...(probabilities && { kind: 'probabilities' }), ...(guideRange !== undefined && { inputRange: rangeOf(guideRange) }), ...(guideSize && { size: guideSize }),
     ...(mean && { mean }), ...(std && { std }),
   };
   return { model: await readModelFile(guide), ...options };

@@ -47,9 +47,15 @@ export function shapeList(text: string): number[] {
   return shape;
 }
 
+/** A range of values, or the word that there is none: commander makes an empty text of a null. */
+export type RangeFlag = readonly [number, number] | 'none';
+
+/** What the flag means. */
+export const rangeOf = (flag: RangeFlag): readonly [number, number] | null => (flag === 'none' ? null : flag);
+
 /** LOW,HIGH with low < high, or none. */
-export function range(text: string): readonly [number, number] | null {
-  if (text === 'none') return null;
+export function range(text: string): RangeFlag {
+  if (text === 'none') return text;
   const [low, high, ...rest] = text.split(',').map(float32Of);
   if (low === undefined || high === undefined || rest.length > 0 || !(low < high)) {
     throw new InvalidArgumentError('Allowed: LOW,HIGH with LOW < HIGH, such as -1,1, or none.');

@@ -314,6 +314,11 @@ describe('ratioflow import', () => {
     await model.dispose();
     const source = inFolder('source');
     await ratioflow(['import', join(points, 'ratio.onnx'), '-o', source, '--prior', 'source', '--value-range', '-3,3', ...settings]);
+    const unlimited = inFolder('open');
+    await ratioflow(['import', join(images, 'ratio.onnx'), '-o', unlimited, '--prior', 'uniform', '--value-range', 'none', ...settings]);
+    const unclamped = await open(unlimited);
+    expect(unclamped.manifest.valueRange).toBeNull();
+    await unclamped.dispose();
     const refused = await ratioflow(['sample', source, '-o', inFolder('none.npy')]);
     expect([refused.code, refused.err]).toEqual([1, 'error: ratio starts from samples of another domain: give them as x0, [count, 2].\n']);
     expect((await ratioflow(['sample', source, '--x0', data, '-o', inFolder('moved.npy')])).code).toBe(0);

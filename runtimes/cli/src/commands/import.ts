@@ -4,7 +4,7 @@ import { Command, Option } from 'commander';
 import type { Layout, PriorSource } from '@ratioflow/export';
 import { pairingNames, type PairingName } from '@ratioflow/sdk';
 import type { Context } from '../context.js';
-import { integerFrom, numberFrom, range, shapeList } from '../parsers.js';
+import { integerFrom, numberFrom, range, rangeOf, shapeList, type RangeFlag } from '../parsers.js';
 import { productsOf, withProductOptions, type ProductFlags } from '../product-options.js';
 import { showProgress } from '../progress.js';
 
@@ -19,7 +19,7 @@ interface Options extends ProductFlags {
   readonly data?: string;
   readonly deviation?: number;
   readonly name?: string;
-  readonly valueRange?: readonly [number, number] | null;
+  readonly valueRange?: RangeFlag;
   readonly sampleShape?: number[];
   readonly layout?: Layout;
   readonly negate?: boolean;
@@ -53,7 +53,7 @@ async function run(path: string, options: Options, context: Context): Promise<vo
   const reading = { ...(sampleShape && { sampleShape }), ...(layout && { layout }), ...(negate && { negate }) };
   const { files, notes, sampleShape: found } = await importBundle({
     name: options.name ?? basename(path, extname(path)), read: () => readModelFile(path), pairing, prior: (shape) => priorOf(options, shape, context),
-    eta, nu, K: steps, kappa: refine, products: productsOf(options), reference: createRuntime(), ...(options.valueRange !== undefined && { valueRange: options.valueRange }), ...reading,
+    eta, nu, K: steps, kappa: refine, products: productsOf(options), reference: createRuntime(), ...(options.valueRange !== undefined && { valueRange: rangeOf(options.valueRange) }), ...reading,
   });
   context.signal.throwIfAborted();
   await writeBundle(out, files);
