@@ -75,6 +75,13 @@ describe('ratioflow sample', () => {
     expect(await sharp(join(out, '000010.png')).metadata()).toMatchObject({ width: 16, height: 16 });
   });
 
+  it('refuses a folder where a file is, before the work', async () => {
+    const file = inFolder('taken');
+    await writeFile(file, 'kept');
+    for (const out of [file, `${file}/`]) expect(await ratioflow(['sample', images, '--steps', '1000000', '-o', out])).toEqual({ code: 1, out: '', err: `error: The output ${out} would be a folder, and a file has that name: name another, or a file that ends in .png or .npy.\n` });
+    expect(await readFile(file, 'utf8')).toBe('kept');
+  });
+
   it('makes film strips', async () => {
     const out = inFolder('film.png');
     expect((await ratioflow(['sample', images, '--count', '2', '--film', '--frames', '5', '--zoom', '1', '-o', out])).code).toBe(0);

@@ -14,11 +14,13 @@ export type OutputFormat = 'png' | 'npy' | 'folder';
 
 /**
  * What a path asks for: `.png`, `.npy`, or a folder, which ends in a slash, exists, or has no extension.
- * @throws {ArgumentError} for another extension, or pictures of samples that are neither images nor points of the plane
+ * @throws {ArgumentError} for another extension, a folder where there is a file, or pictures of samples that are neither images nor points of the plane
  */
 export async function outputFormat(path: string, sampleShape: readonly number[]): Promise<OutputFormat> {
   const extension = /\.([A-Za-z0-9]+)$/.exec(path)?.[1]?.toLowerCase();
-  const isFolder = /[/\\]$/.test(path) || await stat(path).then((status) => status.isDirectory(), () => false) || extension === undefined;
+  const found = await stat(path.replace(/[/\\]+$/, '') || path).catch(() => undefined);
+  const isFolder = /[/\\]$/.test(path) || found?.isDirectory() === true || extension === undefined;
+  if (isFolder && found && !found.isDirectory()) throw new ArgumentError(`The output ${path} would be a folder, and a file has that name: name another, or a file that ends in .png or .npy.`);
   const format = isFolder ? 'folder' : extension;
   if (format !== 'png' && format !== 'npy' && format !== 'folder') throw new ArgumentError(`The output ${path} ends in .${extension}; allowed: .png, .npy, or a folder, with / at its end.`);
   const isImage = sampleShape.length === 3 && (sampleShape[0] === 1 || sampleShape[0] === 3);

@@ -101,6 +101,12 @@ describe('ratioflow translate', () => {
     builder.output('nan', builder.op('Mul', [scores!, builder.scalar(NaN, scores!)]));
     await writeFile(inFolder('nan.onnx'), writeModel(newModel(builder.graph)));
     expect(await failed('--judge', inFolder('nan.onnx'), '--judge-output', 'nan')).toMatch(/The classifier gives NaN, NaN for a random sample/);
+    // The logarithm of what is below 0.1 on average: of a black image, not of those that are tried first.
+    builder.output('log', builder.op('Mul', [builder.op('Log', [builder.op('Add', [mean, builder.scalar(0.4, x)])]), scores!]));
+    await writeFile(inFolder('log.onnx'), writeModel(newModel(builder.graph)));
+    await writeNpy(inFolder('black.npy'), { shape: [2, 1, 8, 8], data: new Uint8Array(128) });
+    const black = await ratioflow(['translate', bundle, inFolder('black.npy'), '--steps', '0', '--refine', '0', '--judge', inFolder('log.onnx'), '--judge-output', 'log', '-o', inFolder('judged.npy')]);
+    expect([black.code, black.err]).toEqual([1, expect.stringMatching(/^error: The judge .*log\.onnx gives NaN for a sample/)]);
     const wrong = new GraphBuilder('wrong');
     wrong.output('out', wrong.op('Flatten', [wrong.input('x', 'float32', ['N', 64])]));
     await writeFile(inFolder('wrong.onnx'), writeModel(newModel(wrong.graph)));
