@@ -7,7 +7,7 @@ import { partsOf, type SampleSource } from '../data/sample-source.js';
 export interface NeighbourFilesOptions extends NeighbourOptions {
   /** `.png`: a row for every sample, a rule, its neighbours; `.csv`: a line for every neighbour. */
   readonly out: readonly string[];
-  readonly picture?: PictureOptions;
+  readonly picture?: Omit<PictureOptions, 'valueRange'>;
   /** Names of the samples in the table. @default their numbers */
   readonly nameOf?: (index: number) => string;
 }
@@ -31,7 +31,7 @@ export async function neighbourFiles(queries: FloatTensor, set: SampleSource, { 
         data.set(queries.data.subarray(i * length, (i + 1) * length), i * columns * length);
         for (const [rank, index] of found.indices[i]!.entries()) data.set((await set.read(index, 1)).data, (i * columns + 1 + rank) * length);
       }
-      await savePng(path, { shape: [count * columns, ...shape], data }, { ...picture, columns, rules: [1] });
+      await savePng(path, { shape: [count * columns, ...shape], data }, { ...picture, ...(options.valueRange && { valueRange: options.valueRange }), columns, rules: [1] });
     }
   }
   return found;

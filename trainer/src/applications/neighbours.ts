@@ -3,9 +3,10 @@
  * the set: distances come from matrix products in double, ‖a − b‖² = ‖a‖² + ‖b‖² − 2 a·b.
  */
 import { ArgumentError, type FloatTensor } from '@ratioflow/sdk';
+import { rescale, symmetricRange, type ValueRange } from '../data/value-range.js';
 import { createMatrixProducts, type Matrix } from '../evaluation/matrix-products.js';
 
-/** What compares images: the features [N, D] that a network makes of them; an `Extractor` is one. */
+/** What compares images: the features [N, D] that a network makes of them, with values in [−1, 1]; an `Extractor` is one. */
 export interface FeatureSpace {
   features(images: FloatTensor): Promise<FloatTensor>;
 }
@@ -28,6 +29,8 @@ export interface NeighbourOptions {
   readonly k?: number;
   /** @default the pixels themselves */
   readonly space?: FeatureSpace;
+  /** Of queries and set, as in a bundle's manifest: images are mapped from it to [−1, 1] before they are compared. @default [-1, 1] */
+  readonly valueRange?: ValueRange | null;
   readonly signal?: AbortSignal;
   readonly onProgress?: (done: number) => void;
 }
@@ -37,17 +40,18 @@ export interface NeighbourOptions {
  * @param set images part by part, each [n, …shape of a query]
  * @throws {ArgumentError} for a part whose samples have another size, or fewer than k of them in all
  */
-export async function nearestNeighbours(queries: FloatTensor, set: AsyncIterable<FloatTensor>, { k = 8, space = pixels, signal, onProgress }: NeighbourOptions = {}): Promise<Neighbours> {
+export async function nearestNeighbours(queries: FloatTensor, set: AsyncIterable<FloatTensor>, { k = 8, space = pixels, valueRange, signal, onProgress }: NeighbourOptions = {}): Promise<Neighbours> {
   if (!Number.isSafeInteger(k) || k < 1) throw new ArgumentError(`k is ${k}; allowed: an integer from 1.`);
+  const featuresOf = async (images: FloatTensor): Promise<Matrix> => matrixOf(await space.features(rescale(images, valueRange ?? symmetricRange, symmetricRange)));
   const products = await createMatrixProducts();
   try {
-    const a = matrixOf(await space.features(queries));
+    const a = await featuresOf(queries);
     const found = Array.from({ length: a.rows }, () => ({ indices: [] as number[], squares: [] as number[] }));
     const norms = squaresOf(a);
     let searched = 0;
     for await (const part of set) {
       signal?.throwIfAborted();
-      const b = matrixOf(await space.features(part));
+      const b = await featuresOf(part);
       if (b.columns !== a.columns) throw new ArgumentError(`Samples of [${part.shape.slice(1).join(', ')}] cannot be compared with those of [${queries.shape.slice(1).join(', ')}].`);
       const [others, { data }] = [squaresOf(b), await products.timesTransposed(a, b)];
       for (let i = 0; i < a.rows; i++) {

@@ -73,7 +73,7 @@ export async function scoreReport(options: ScoreReportOptions): Promise<ScoreRep
     const { sampleShape, valueRange } = model.manifest;
     if (ranking !== undefined && (sampleShape.length !== 3 || ![1, 3].includes(sampleShape[0]!))) throw new ArgumentError(`Samples of [${sampleShape.join(', ')}] are no images: there is no picture of their ranking.`);
     const opened = async (paths: readonly string[]): Promise<SampleSource> => {
-      const source = await openSampleSource(paths, sampleShape);
+      const source = await openSampleSource(paths, sampleShape, valueRange);
       sources.push(source);
       return source;
     };

@@ -13,6 +13,7 @@ import { ConfigError } from '../errors.js';
 import { isImageDataset, sampleLength, type Dataset } from './dataset.js';
 import { valuesOfBytes } from './image-array.js';
 import { openDataset, type DatasetConfig } from './open.js';
+import { rescale, symmetricRange, type ValueRange } from './value-range.js';
 
 /** Samples of one shape. Whoever opened it closes it. */
 export interface SampleSource {
@@ -28,7 +29,7 @@ export interface SampleSource {
   stamp(): Promise<string>;
   /** File of a sample, or its index. */
   nameOf(index: number): string;
-  /** Samples `first … first + count − 1`, [count, …sample shape], images in [−1, 1]. */
+  /** Samples `first … first + count − 1`, [count, …sample shape], images in the range that the source was opened with. */
   read(first: number, count: number): Promise<FloatTensor>;
   close(): Promise<void>;
 }
@@ -39,20 +40,22 @@ const isImage = (name: string): boolean => /\.(png|jpe?g|webp)$/i.test(name);
  * Opens what `paths` name: one folder (with its subfolders, in the order of names), image files, one array, or one set: its name
  * with an optional part (`mnist:test`), or the `data` block of a configuration in braces (`{name: mnist, classes: [7]}`).
  * @param sampleShape what the samples must be
+ * @param valueRange of the images that are read, as a bundle's manifest has it: pixels and sets are mapped to it, arrays of floats are in it. null: [−1, 1]
  * @throws {ArgumentError | ConfigError | FormatError} naming both sides where they do not fit
  */
-export async function openSampleSource(paths: readonly string[], sampleShape: readonly number[]): Promise<SampleSource> {
+export async function openSampleSource(paths: readonly string[], sampleShape: readonly number[], valueRange: ValueRange | null = null): Promise<SampleSource> {
+  const range = valueRange ?? symmetricRange;
   const [path] = paths;
   if (path === undefined) throw new ArgumentError('No images were given: name a folder, image files, an array .npy, or a set such as mnist:test.');
-  if (paths.length > 1 || isImage(path)) return fileSource(paths.length === 1 ? path : `${paths.length} files`, paths, dirname(path), sampleShape);
-  if (path.endsWith('.npy')) return arraySource(path, sampleShape);
+  if (paths.length > 1 || isImage(path)) return fileSource(paths.length === 1 ? path : `${paths.length} files`, paths, dirname(path), sampleShape, range);
+  if (path.endsWith('.npy')) return arraySource(path, sampleShape, range);
   const config = namedSet(path);
-  if (config !== undefined) return setSource(config, sampleShape);
+  if (config !== undefined) return setSource(config, sampleShape, range);
   const found = await stat(path).catch(() => undefined);
   if (!found?.isDirectory()) throw new ArgumentError(`${path} is ${found ? 'no folder, image file or array' : 'not there'}: name a folder of images, image files (.png, .jpg, .webp), an array .npy, or a set such as mnist:test.`);
   const names = (await readdir(path, { recursive: true })).filter(isImage).sort();
   if (names.length === 0) throw new ArgumentError(`${path} holds no images (.png, .jpg, .jpeg, .webp).`);
-  return fileSource(path, names.map((name) => join(path, name)), path, sampleShape);
+  return fileSource(path, names.map((name) => join(path, name)), path, sampleShape, range);
 }
 
 /** The source part by part. */
@@ -73,12 +76,12 @@ export function namedSet(text: string): DatasetConfig | undefined {
   return name === undefined ? undefined : validateData({ name, ...(split !== undefined && { split }) }, text) as DatasetConfig;
 }
 
-async function setSource(config: DatasetConfig, sampleShape: readonly number[]): Promise<SampleSource> {
-  return config.name === 'npy' ? arraySource(config.path, sampleShape) : sourceOfSet(await openDataset(config), config, sampleShape);
+async function setSource(config: DatasetConfig, sampleShape: readonly number[], range: ValueRange): Promise<SampleSource> {
+  return config.name === 'npy' ? arraySource(config.path, sampleShape, range) : sourceOfSet(await openDataset(config), config, sampleShape, range);
 }
 
 /** The images of an opened set, which is closed with the source; never mirrored. @param sampleShape what they must be; null: any */
-export function sourceOfSet(set: Dataset, config: DatasetConfig, sampleShape: readonly number[] | null): SampleSource {
+export function sourceOfSet(set: Dataset, config: DatasetConfig, sampleShape: readonly number[] | null, range: ValueRange = symmetricRange): SampleSource {
   if (!isImageDataset(set)) throw new ArgumentError(`${set.name} is no set of images that can be read in order; give its samples as an array .npy.`);
   checkShape(set.name, set.sampleShape, sampleShape);
   const length = sampleLength(set.sampleShape);
@@ -95,16 +98,17 @@ export function sourceOfSet(set: Dataset, config: DatasetConfig, sampleShape: re
       for (let first = 0; first < set.size; first += 256) hash.update(await bytesOf(first, Math.min(256, set.size - first)));
       return hash.digest('hex');
     },
-    read: async (first, count) => ({ shape: [count, ...set.sampleShape], data: valuesOfBytes(await bytesOf(first, count)) }),
+    read: async (first, count) => imagesOf(await bytesOf(first, count), set.sampleShape, range),
     close: async () => set.close?.(),
   };
 }
 
-/** An array `.npy`. @param needed shape that its samples must have; null: any of images or points */
-export async function arraySource(path: string, needed: readonly number[] | null): Promise<SampleSource> {
+/** An array `.npy`. @param needed shape that its samples must have; null: any of images or points @param range of images: bytes are mapped to it, floats are in it */
+export async function arraySource(path: string, needed: readonly number[] | null, range: ValueRange = symmetricRange): Promise<SampleSource> {
   const rows = await openNpyRows(path);
   try {
     const [size, ...sampleShape] = rows.shape as [number, ...number[]];
+    const [low, high] = range;
     checkShape(path, sampleShape, needed);
     if (![1, 3].includes(sampleShape.length)) throw new ArgumentError(`${path} has the shape [${rows.shape.join(', ')}]; samples are [N, C, H, W] or [N, D].`);
     if (size === 0) throw new ArgumentError(`${path} holds no samples.`);
@@ -113,10 +117,10 @@ export async function arraySource(path: string, needed: readonly number[] | null
       name: path, size, sampleShape, labels: null, nameOf: String, facts: { shape: rows.shape }, stamp: () => fileStamp(path),
       read: async (first, count) => {
         const data = await rows.read(first, count);
-        if (data instanceof Uint8Array) return { shape: [count, ...sampleShape], data: valuesOfBytes(data) };
+        if (data instanceof Uint8Array) return imagesOf(data, sampleShape, range);
         if (!(data instanceof Float32Array || data instanceof Float64Array)) throw new ArgumentError(`${path} holds integers; samples are float32, or images uint8.`);
-        const wrong = data.findIndex((value) => !Number.isFinite(value) || (sampleShape.length === 3 && Math.abs(value) > farthest));
-        if (wrong >= 0) throw new ArgumentError(`${path}: sample ${first + Math.floor(wrong / sampleLength(sampleShape))} holds the value ${data[wrong]!}; allowed: ${sampleShape.length === 3 ? 'values in [−1, 1], or bytes (uint8) from 0 to 255' : 'finite values'}.`);
+        const wrong = data.findIndex((value) => !Number.isFinite(value) || (sampleShape.length === 3 && Math.abs(value - (low + high) / 2) > farthest * (high - low) / 2));
+        if (wrong >= 0) throw new ArgumentError(`${path}: sample ${first + Math.floor(wrong / sampleLength(sampleShape))} holds the value ${data[wrong]!}; allowed: ${sampleShape.length === 3 ? `values in [${String(low).replace('-', '−')}, ${high}], or bytes (uint8) from 0 to 255` : 'finite values'}.`);
         return { shape: [count, ...sampleShape], data: Float32Array.from(data) };
       },
       close: () => rows.close(),
@@ -132,11 +136,11 @@ const fileStamp = async (path: string): Promise<string> => {
   return `${basename(path)} ${size} ${mtimeMs}`;
 };
 
-/** Values of images beyond this are of another scale: noise on images in [−1, 1] stays within. */
+/** Values of images beyond this, counted from grey in steps to black or white, are of another scale: noise stays within. */
 const farthest = 3;
 
 /** @param folder that a message may advise to name instead */
-function fileSource(name: string, files: readonly string[], folder: string, sampleShape: readonly number[]): SampleSource {
+function fileSource(name: string, files: readonly string[], folder: string, sampleShape: readonly number[], range: ValueRange): SampleSource {
   const other = files.find((file) => !isImage(file));
   if (other !== undefined) throw new ArgumentError(`${other} is no image file (.png, .jpg, .jpeg, .webp); only those can be given together.`);
   if (sampleShape.length !== 3) throw new ArgumentError(`${name} holds images; the samples here are points [${sampleShape.join(', ')}]: give an array .npy.`);
@@ -152,11 +156,15 @@ function fileSource(name: string, files: readonly string[], folder: string, samp
         if (one.status === 'rejected') throw one.reason;
         bytes.set(one.value, i * length);
       }
-      return { shape: [count, ...sampleShape], data: valuesOfBytes(bytes) };
+      return imagesOf(bytes, sampleShape, range);
     },
     close: () => Promise.resolve(),
   };
 }
+
+/** Images of their bytes. */
+const imagesOf = (bytes: Uint8Array, sampleShape: readonly number[], range: ValueRange): FloatTensor =>
+  rescale({ shape: [bytes.length / sampleLength(sampleShape), ...sampleShape], data: valuesOfBytes(bytes) }, symmetricRange, range);
 
 /** Bytes of an image file of the shape [C, H, W]. */
 async function readImage(path: string, folder: string, sampleShape: readonly number[]): Promise<Uint8Array> {

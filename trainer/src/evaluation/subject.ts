@@ -10,6 +10,7 @@ import { valuesOfBytes } from '../data/image-array.js';
 import { openImageFiles, type ImageFile } from '../data/image-files.js';
 import { openDataset, type DatasetConfig } from '../data/open.js';
 import { arraySource, namedSet, sourceOfSet, type SampleSource } from '../data/sample-source.js';
+import { rescale, symmetricRange } from '../data/value-range.js';
 
 /** Samples in an order that never changes. Whoever opened it closes it. */
 export interface Subject {
@@ -72,9 +73,8 @@ async function bundle(path: string, { seed = 0, flow, providers, threads }: Subj
     model: manifest.name, manifestSha256: createHash('sha256').update(manifestBytes).digest('hex'), seed: String(seed),
     K: manifest.K, kappa: manifest.kappa, eta: manifest.eta, nu: manifest.nu, ...flow, runtime: runtime.name,
   };
-  const [low, high] = manifest.valueRange ?? [-1, 1];
-  const mapped = manifest.sampleShape.length === 3 && (low !== -1 || high !== 1);
-  const scaled = (samples: FloatTensor): FloatTensor => (mapped ? { shape: samples.shape, data: samples.data.map((value) => (value - low) / (high - low) * 2 - 1) } : samples);
+  const [low, high] = manifest.valueRange ?? symmetricRange;
+  const scaled = (samples: FloatTensor): FloatTensor => rescale(samples, [low, high], symmetricRange);
   return {
     kind: 'bundle', name: path, facts, size: null,
     stamp: () => Promise.resolve(null),

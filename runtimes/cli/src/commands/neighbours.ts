@@ -38,16 +38,16 @@ async function run(bundle: string, options: Options, context: Context): Promise<
   const model = await node.open(bundle, engineOf(options));
   const { sampleShape, valueRange } = model.manifest;
   const space = extractor === undefined ? undefined : await trainer.openExtractor(extractor, { ...engineOf(options), signal: context.signal, onMessage: (message) => context.note(message) });
-  const set = await trainer.openSampleSource([data], sampleShape).catch(async (error: unknown) => {
+  const set = await trainer.openSampleSource([data], sampleShape, valueRange).catch(async (error: unknown) => {
     await Promise.all([model.dispose(), space?.dispose()]);
     throw error;
   });
-  const given = images && await trainer.openSampleSource(images, sampleShape);
+  const given = images && await trainer.openSampleSource(images, sampleShape, valueRange);
   const bar = await showProgress(context, set.size, 'images');
   try {
     const queries = given ? await given.read(0, given.size) : (await model.sample({ ...scheduleOf(options, model), count, seed: options.seed, first, signal: context.signal })).samples;
     const found = await trainer.neighbourFiles(queries, set, {
-      k, out, picture: { valueRange: valueRange ?? [-1, 1], scale: zoomOf(options.zoom, model) }, nameOf: (i) => (given ? given.nameOf(i) : String(first + i)), ...(space && { space }), signal: context.signal, onProgress: (done) => bar.update(done),
+      k, out, valueRange, picture: { scale: zoomOf(options.zoom, model) }, nameOf: (i) => (given ? given.nameOf(i) : String(first + i)), ...(space && { space }), signal: context.signal, onProgress: (done) => bar.update(done),
     });
     const nearest = found.distances.map(([distance]) => distance!).sort((a, b) => a - b);
     context.print(`${queries.shape[0]} ${given ? 'images' : `samples (seed ${options.seed})`} and their ${k} nearest of ${found.searched} in ${out.join(' and ')}`);

@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { open, writeNpy } from '@ratioflow/node';
@@ -73,6 +73,27 @@ describe('ratioflow score', () => {
     expect(calibration.meanRatio / (onData.reduce((sum, value) => sum + Math.exp(value), 0) / 30)).toBeCloseTo(1, 3);
     expect(calibration.auc).toBeCloseTo(onSamples.reduce((sum, high) => sum + onData.filter((low) => high > low).length, 0) / 900, 6);
     expect(calibration.bins.reduce((sum, bin) => sum + bin.data, 0)).toBe(30);
+  });
+
+  it('feeds pixels and sets in the range of the bundle', async () => {
+    const unit = inFolder('unit');
+    await writeGaussianBundle(unit, [1, 4, 4], { valueRange: [0, 1] });
+    const bytes = Uint8Array.from({ length: 3 * 16 }, (_, i) => (37 * i) % 256);
+    const images = Float32Array.from(bytes, (byte) => byte / 255);
+    await writeNpy(inFolder('unit.npy'), { shape: [3, 1, 4, 4], data: images });
+    await writeNpy(inFolder('unit-bytes.npy'), { shape: [3, 1, 4, 4], data: bytes });
+    await mkdir(inFolder('unit-images'));
+    for (let i = 0; i < 3; i++) await sharp(bytes.subarray(16 * i, 16 * i + 16), { raw: { width: 4, height: 4, channels: 1 } }).png().toFile(inFolder(`unit-images/${i}.png`));
+    for (const given of [inFolder('unit.npy'), inFolder('unit-bytes.npy'), inFolder('unit-images'), `{name: npy, path: ${inFolder('unit-bytes.npy')}}`]) {
+      expect((await ratioflow(['score', unit, given, '-o', inFolder('unit.json')])).code).toBe(0);
+      const { scores } = JSON.parse(await readFile(inFolder('unit.json'), 'utf8')) as { scores: { logRatio: number }[] };
+      exactOf(images).forEach((value, i) => expect(scores[i]!.logRatio).toBeCloseTo(value, 4));
+    }
+    // Distances are those of values from -1 to 1.
+    await ratioflow(['neighbours', unit, '--images', inFolder('unit-images'), '--data', inFolder('unit.npy'), '-k', '2', '-o', inFolder('unit.csv')]);
+    const second = Number((await readFile(inFolder('unit.csv'), 'utf8')).split('\n')[2]!.split(',').at(-1));
+    const between = (other: number): number => Math.hypot(...Array.from({ length: 16 }, (_, i) => 2 * (images[i]! - images[16 * other + i]!)));
+    expect(second).toBeCloseTo(Math.min(between(1), between(2)), 4);
   });
 
   it.each([

@@ -43,7 +43,7 @@ async function run(bundle: string, images: string[], options: Options, context: 
     const { sampleShape, valueRange } = model.manifest;
     const picture = { valueRange: valueRange ?? [-1, 1] as const, scale: zoomOf(options.zoom, model) };
     const settings = { ...scheduleOf(options, model), seed: options.seed, signal: context.signal };
-    const source = await trainer.openSampleSource(images, sampleShape);
+    const source = await trainer.openSampleSource(images, sampleShape, valueRange);
     const count = Math.min(source.size, options.limit ?? (options.film ? 8 : Infinity));
     try {
       const judge = options.judge === undefined ? undefined : await trainer.openJudge(options.judge, { sampleShape, valueRange, output: options.judgeOutput, signal: context.signal, onMessage: (message) => context.note(message) });
