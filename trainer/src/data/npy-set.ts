@@ -19,13 +19,8 @@ export interface NpyOptions {
 /** @throws {ArgumentError | FormatError} for a file that cannot be read, or an array that cannot be data */
 export async function openNpySet({ path, labels: labelFile, flip = false, classes, range }: NpyOptions): Promise<Dataset> {
   const { shape, data } = await read(path);
+  checkArrayShape(path, shape);
   const sampleShape = shape.slice(1);
-  if (![1, 3].includes(sampleShape.length) || !shape.every((extent) => extent > 0)) {
-    throw new FormatError(`${path}: an array of shape [${shape.join(', ')}]; samples are [N, C, H, W] or [N, D].`);
-  }
-  if (sampleShape.length === 3 && [1, 3].includes(sampleShape[2]!) && sampleShape[0]! > 4) {
-    throw new FormatError(`${path}: images of shape [${sampleShape.join(', ')}] look as if their channels came last; samples are [N, C, H, W]. In NumPy: np.ascontiguousarray(array.transpose(0, 3, 1, 2)).`);
-  }
   const labels = labelFile === undefined ? null : await readLabels(labelFile, shape[0]!);
   if (data instanceof Uint8Array) {
     if (sampleShape.length !== 3) throw new FormatError(`${path}: uint8 of shape [${shape.join(', ')}]; bytes are taken as images [N, C, H, W]. Store points as float32.`);
@@ -53,6 +48,17 @@ export async function openNpySet({ path, labels: labelFile, flip = false, classe
       return Promise.resolve();
     },
   };
+}
+
+/** @throws {FormatError} for an array that holds no samples, or images whose channels come last */
+export function checkArrayShape(path: string, shape: readonly number[]): void {
+  const sampleShape = shape.slice(1);
+  if (![1, 3].includes(sampleShape.length) || !shape.every((extent) => extent > 0)) {
+    throw new FormatError(`${path}: an array of shape [${shape.join(', ')}]; samples are [N, C, H, W] or [N, D], at least one.`);
+  }
+  if (sampleShape.length === 3 && [1, 3].includes(sampleShape[2]!) && sampleShape[0]! > 4) {
+    throw new FormatError(`${path}: images of shape [${sampleShape.join(', ')}] look as if their channels came last; samples are [N, C, H, W]. In NumPy: np.ascontiguousarray(array.transpose(0, 3, 1, 2)).`);
+  }
 }
 
 /** The whole array, of any size that memory holds. */

@@ -36,6 +36,23 @@ describe('openSampleSource', () => {
     expect((await sevens.read(0, 1)).data).toEqual((await digits.read(0, 1)).data);
   });
 
+  it('takes a block of an array with all its fields, floats in the values of data', async () => {
+    const [bytes, labels, floats] = ['block.npy', 'labels.npy', 'FLOATS.NPY'].map((name) => join(folder, name)) as [string, string, string];
+    await writeNpy(bytes, { shape: [6, 1, 2, 2], data: Uint8Array.from({ length: 24 }, (_, i) => 10 * i) });
+    await writeNpy(labels, { shape: [6], data: Uint8Array.of(0, 1, 0, 1, 0, 1) });
+    await writeNpy(floats, { shape: [6, 1, 2, 2], data: Float32Array.from({ length: 24 }, (_, i) => i / 12 - 1) });
+    const chosen = await openSampleSource([`{name: npy, path: ${bytes}, labels: ${labels}, range: [1, 5], classes: [1], flip: true}`], [1, 2, 2], [0, 255]);
+    expect([chosen.size, [...chosen.labels!]]).toEqual([2, [1, 1]]);
+    expect(Array.from((await chosen.read(0, 2)).data, Math.round)).toEqual([40, 50, 60, 70, 120, 130, 140, 150]);
+    const labelled = await openSampleSource([`{name: npy, path: ${floats}, labels: ${labels}}`], [1, 2, 2], [0, 1]);
+    expect([...labelled.labels!]).toEqual([0, 1, 0, 1, 0, 1]);
+    expect((await labelled.read(5, 1)).data[0]).toBeCloseTo(20 / 24, 6);
+    await labelled.close();
+    const plain = await openSampleSource([floats], [1, 2, 2]);
+    await plain.close();
+    await expect(openSampleSource([`{name: npy, path: ${floats}, range: [0, 2]}`], [1, 2, 2])).rejects.toThrow('FLOATS.NPY: data.flip, data.classes and data.range need uint8 images; this array is float32.');
+  });
+
   it('names both sides of what does not fit', async () => {
     const red = join(folder, 'red.png');
     await image(red, { r: 255, g: 0, b: 0 });
@@ -55,6 +72,9 @@ describe('openSampleSource', () => {
     await refused(['{name: mnist, classes: [11]}'], [1, 28, 28], 'has no image of class 11');
     const wide = join(folder, 'wide.npy');
     await writeNpy(wide, { shape: [2, 3, 4, 4], data: new Float32Array(96).fill(200) });
+    const last = join(folder, 'last.npy');
+    await writeNpy(last, { shape: [2, 8, 8, 3], data: new Float32Array(384) });
+    await refused([last], [3, 8, 8], 'images of shape [8, 8, 3] look as if their channels came last; samples are [N, C, H, W]. In NumPy: np.ascontiguousarray(array.transpose(0, 3, 1, 2)).');
     await refused([wide], [1, 4, 4], `${wide} has samples of [3, 4, 4]; needed: [1, 4, 4].`);
     await refused([wide], [3, 4, 4], `${wide}: sample 0 holds the value 200; allowed: values in [−1, 1], or bytes (uint8) from 0 to 255.`);
   });

@@ -12,6 +12,7 @@ import { validateData } from '../config/load.js';
 import { ConfigError } from '../errors.js';
 import { isImageDataset, sampleLength, type Dataset } from './dataset.js';
 import { valuesOfBytes } from './image-array.js';
+import { checkArrayShape } from './npy-set.js';
 import { openDataset, type DatasetConfig } from './open.js';
 import { rescale, symmetricRange, type ValueRange } from './value-range.js';
 
@@ -48,9 +49,9 @@ export async function openSampleSource(paths: readonly string[], sampleShape: re
   const [path] = paths;
   if (path === undefined) throw new ArgumentError('No images were given: name a folder, image files, an array .npy, or a set such as mnist:test.');
   if (paths.length > 1 || isImage(path)) return fileSource(paths.length === 1 ? path : `${paths.length} files`, paths, dirname(path), sampleShape, range);
-  if (path.endsWith('.npy')) return arraySource(path, sampleShape, range);
+  if (/\.npy$/i.test(path)) return arraySource(path, sampleShape, range);
   const config = namedSet(path);
-  if (config !== undefined) return setSource(config, sampleShape, range);
+  if (config !== undefined) return sourceOfSet(await openDataset(config), config, sampleShape, range);
   const found = await stat(path).catch(() => undefined);
   if (!found?.isDirectory()) throw new ArgumentError(`${path} is ${found ? 'no folder, image file or array' : 'not there'}: name a folder of images, image files (.png, .jpg, .webp), an array .npy, or a set such as mnist:test.`);
   const names = (await readdir(path, { recursive: true })).filter(isImage).sort();
@@ -76,12 +77,13 @@ export function namedSet(text: string): DatasetConfig | undefined {
   return name === undefined ? undefined : validateData({ name, ...(split !== undefined && { split }) }, text) as DatasetConfig;
 }
 
-async function setSource(config: DatasetConfig, sampleShape: readonly number[], range: ValueRange): Promise<SampleSource> {
-  return config.name === 'npy' ? arraySource(config.path, sampleShape, range) : sourceOfSet(await openDataset(config), config, sampleShape, range);
-}
-
-/** The images of an opened set, which is closed with the source; never mirrored. @param sampleShape what they must be; null: any */
-export function sourceOfSet(set: Dataset, config: DatasetConfig, sampleShape: readonly number[] | null, range: ValueRange = symmetricRange): SampleSource {
+/** The samples of an opened set, which is closed with the source; never mirrored. @param sampleShape what they must be; null: any */
+export async function sourceOfSet(set: Dataset, config: DatasetConfig, sampleShape: readonly number[] | null, range: ValueRange = symmetricRange): Promise<SampleSource> {
+  if (config.name === 'npy' && !isImageDataset(set)) {
+    // Floats, in [−1, 1] like all data: of the block's other fields they can only have labels.
+    const source = await arraySource(config.path, sampleShape);
+    return { ...source, labels: set.labels, read: async (first, count) => rescale(await source.read(first, count), symmetricRange, range) };
+  }
   if (!isImageDataset(set)) throw new ArgumentError(`${set.name} is no set of images that can be read in order; give its samples as an array .npy.`);
   checkShape(set.name, set.sampleShape, sampleShape);
   const length = sampleLength(set.sampleShape);
@@ -109,9 +111,8 @@ export async function arraySource(path: string, needed: readonly number[] | null
   try {
     const [size, ...sampleShape] = rows.shape as [number, ...number[]];
     const [low, high] = range;
+    if (sampleShape.join() !== needed?.join() || size === 0) checkArrayShape(path, rows.shape);
     checkShape(path, sampleShape, needed);
-    if (![1, 3].includes(sampleShape.length)) throw new ArgumentError(`${path} has the shape [${rows.shape.join(', ')}]; samples are [N, C, H, W] or [N, D].`);
-    if (size === 0) throw new ArgumentError(`${path} holds no samples.`);
     if (rows.bytes && sampleShape.length !== 3) throw new ArgumentError(`${path} holds bytes, which stand for pixels; points are float32.`);
     return {
       name: path, size, sampleShape, labels: null, nameOf: String, facts: { shape: rows.shape }, stamp: () => fileStamp(path),

@@ -90,6 +90,12 @@ describe('figures', () => {
     expect(warnings.join(' ')).toMatch(/50 samples: below 2048.*no features.*which extractor/);
   });
 
+  it('of the part of an array that a block names', async () => {
+    const part = await judge({ subject: `{name: npy, path: ${at('bytes.npy')}, range: [10, 50]}` });
+    const same = await judge({ first: 10, count: 40 });
+    expect([part.ranges[0]!.count, part.figures]).toEqual([40, same.figures]);
+  });
+
   it('over several ranges: mean, deviation, and each range as if alone', async () => {
     const { figures, ranges, manifest } = await judge({ count: 40, repeats: 2, subsetSize: 20, subsets: 4 });
     const alone = await judge({ count: 40, first: 40, subsetSize: 20, subsets: 4 });
@@ -141,6 +147,7 @@ describe('refuses', () => {
     ['statistics of another extractor', () => ({ reference: at('by-raw.npz') }), /by-raw\.npz was made with another extractor \(hash .*\) than .*means\.yaml/],
     ['statistics of another dimension', () => ({ reference: at('five.npz') }), /makes 3 features, the reference .*five\.npz has 5/],
     ['statistics that lack sigma', () => ({ reference: at('half.npz') }), /half\.npz holds no statistics: it lacks sigma/],
+    ['channels that come last', () => ({ subject: at('last.npy'), extractor: 'raw' }), /last\.npy: images of shape \[6, 6, 3\] look as if their channels came last/],
     ['what is not there', () => ({ subject: at('nowhere') }), /is no bundle, array .* there is no such file/],
     ['a folder without images', () => ({ subject: at('cache') }), /holds neither images .* nor a bundle/],
     ['images of several sizes', () => ({ subject: at('sizes') }), /b\.png has 5 × 5 pixels, the images before it 4 × 4/],
@@ -153,6 +160,7 @@ describe('refuses', () => {
     await writeFile(at('grey.yaml'), 'model: means.onnx\noutput: means\nchannels: 1');
     await writeFile(at('unpooled.yaml'), 'model: means.onnx\noutput: places');
     await writeNpy(at('flat.npy'), { shape: [9, 2], data: new Float32Array(18) });
+    await writeNpy(at('last.npy'), { shape: [3, 6, 6, 3], data: bytes(1).subarray(0, 324) });
     await mkdir(at('sizes'), { recursive: true });
     for (const [name, side] of [['a', 4], ['b', 5]] as const) await writeFile(at('sizes', `${name}.png`), await encodePng({ shape: [1, 1, side, side], data: new Float32Array(side * side) }));
     const square = (d: number): [string, { shape: number[]; data: Float64Array }][] => [['mu', { shape: [d], data: new Float64Array(d) }], ['sigma', { shape: [d, d], data: new Float64Array(d * d) }]];

@@ -129,9 +129,8 @@ function inOrder(kind: Subject['kind'], name: string, source: SampleSource): Sub
 }
 
 async function dataSet(text: string, config: DatasetConfig): Promise<Subject> {
-  if (config.name === 'npy') return inOrder('data set', text, await arraySource(config.path, null));
   const dataset = await openDataset(config);
-  return dataset.size === null ? computed(text, dataset) : inOrder('data set', text, sourceOfSet(dataset, config, null));
+  return dataset.size === null ? computed(text, dataset) : inOrder('data set', text, await sourceOfSet(dataset, config, null));
 }
 
 /** Samples of a set that is computed rather than stored come from the seed 0, as iteration 0 of a training would draw them. */
