@@ -22,7 +22,8 @@ export interface ImageFiles {
   files(): AsyncGenerator<ImageFile>;
 }
 
-const isImage = (name: string): boolean => /\.(jpe?g|png|webp)$/i.test(name) && !basename(name).startsWith('.') && !name.startsWith('__MACOSX/');
+/** Whether a file of a collection is one of its images: hidden ones, such as those of macOS, are not. */
+export const isImage = (name: string): boolean => /\.(jpe?g|png|webp)$/i.test(name) && !basename(name).startsWith('.') && !name.startsWith('__MACOSX/');
 
 /**
  * @param signal ends the listing of a folder

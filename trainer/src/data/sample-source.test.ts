@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { writeNpy } from '@ratioflow/node';
@@ -21,6 +21,9 @@ describe('openSampleSource', () => {
     const source = await openSampleSource([images], [1, 4, 4]);
     expect([source.size, source.nameOf(1)]).toEqual([3, join(images, '1.png')]);
     expect(Array.from((await source.read(0, 3)).data.filter((_, i) => i % 16 === 7))).toEqual([-1, Math.fround(51 / 127.5 - 1), 1]);
+    // What macOS leaves beside files is none of them.
+    await writeFile(join(images, '._0.png'), 'x');
+    expect((await openSampleSource([images], [1, 4, 4])).size).toBe(3);
     const files = await openSampleSource([join(images, '2.png'), join(images, '0.png')], [3, 4, 4]);
     expect((await files.read(0, 2)).data[0]).toBe(1);
     const bytes = join(folder, 'bytes.npy');

@@ -2,9 +2,8 @@
  * Samples that a user names, in order: images in a folder, image files, an array `.npy`, or a data set by name. Read part
  * by part, so that memory stays small whatever their number.
  */
-import { createHash } from 'node:crypto';
 import { readdir, stat } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { openNpyRows, readPixels } from '@ratioflow/node';
 import { ArgumentError, type FloatTensor } from '@ratioflow/sdk';
 import { parse } from 'yaml';
@@ -13,6 +12,7 @@ import { ConfigError } from '../errors.js';
 import { isImageDataset, sampleLength, type Dataset } from './dataset.js';
 import { valuesOfBytes } from './image-array.js';
 import { checkArrayShape } from './npy-set.js';
+import { isImage } from './image-files.js';
 import { openDataset, type DatasetConfig } from './open.js';
 import { rescale, symmetricRange, type ValueRange } from './value-range.js';
 
@@ -26,8 +26,6 @@ export interface SampleSource {
   readonly labels: Uint8Array | null;
   /** What a manifest says of it beside its name. */
   readonly facts: Readonly<Record<string, unknown>>;
-  /** A text that changes when the samples do. */
-  stamp(): Promise<string>;
   /** File of a sample, or its index. */
   nameOf(index: number): string;
   /** Samples `first … first + count − 1`, [count, …sample shape], images in the range that the source was opened with. */
@@ -35,7 +33,7 @@ export interface SampleSource {
   close(): Promise<void>;
 }
 
-const isImage = (name: string): boolean => /\.(png|jpe?g|webp)$/i.test(name);
+const isImageFile = (name: string): boolean => /\.(png|jpe?g|webp)$/i.test(name);
 
 /**
  * Opens what `paths` name: one folder (with its subfolders, in the order of names), image files, one array, or one set: its name
@@ -48,7 +46,7 @@ export async function openSampleSource(paths: readonly string[], sampleShape: re
   const range = valueRange ?? symmetricRange;
   const [path] = paths;
   if (path === undefined) throw new ArgumentError('No images were given: name a folder, image files, an array .npy, or a set such as mnist:test.');
-  if (paths.length > 1 || isImage(path)) return fileSource(paths.length === 1 ? path : `${paths.length} files`, paths, dirname(path), sampleShape, range);
+  if (paths.length > 1 || isImageFile(path)) return fileSource(paths.length === 1 ? path : `${paths.length} files`, paths, dirname(path), sampleShape, range);
   if (/\.npy$/i.test(path)) return arraySource(path, sampleShape, range);
   const config = namedSet(path);
   if (config !== undefined) return sourceOfSet(await openDataset(config), config, sampleShape, range);
@@ -95,11 +93,6 @@ export async function sourceOfSet(set: Dataset, config: DatasetConfig, sampleSha
   return {
     name: set.name, size: set.size, sampleShape: set.sampleShape, labels: set.labels, nameOf: String,
     facts: { dataset: set.name, split: 'split' in config ? config.split ?? 'train' : null, mirrored: false },
-    async stamp() {
-      const hash = createHash('sha256').update(JSON.stringify([set.name, set.sampleShape]));
-      for (let first = 0; first < set.size; first += 256) hash.update(await bytesOf(first, Math.min(256, set.size - first)));
-      return hash.digest('hex');
-    },
     read: async (first, count) => imagesOf(await bytesOf(first, count), set.sampleShape, range),
     close: async () => set.close?.(),
   };
@@ -115,7 +108,7 @@ export async function arraySource(path: string, needed: readonly number[] | null
     checkShape(path, sampleShape, needed);
     if (rows.bytes && sampleShape.length !== 3) throw new ArgumentError(`${path} holds bytes, which stand for pixels; points are float32.`);
     return {
-      name: path, size, sampleShape, labels: null, nameOf: String, facts: { shape: rows.shape }, stamp: () => fileStamp(path),
+      name: path, size, sampleShape, labels: null, nameOf: String, facts: { shape: rows.shape },
       read: async (first, count) => {
         const data = await rows.read(first, count);
         if (data instanceof Uint8Array) return imagesOf(data, sampleShape, range);
@@ -132,23 +125,17 @@ export async function arraySource(path: string, needed: readonly number[] | null
   }
 }
 
-const fileStamp = async (path: string): Promise<string> => {
-  const { size, mtimeMs } = await stat(path);
-  return `${basename(path)} ${size} ${mtimeMs}`;
-};
-
 /** Values of images beyond this, counted from grey in steps to black or white, are of another scale: noise stays within. */
 const farthest = 3;
 
 /** @param folder that a message may advise to name instead */
 function fileSource(name: string, files: readonly string[], folder: string, sampleShape: readonly number[], range: ValueRange): SampleSource {
-  const other = files.find((file) => !isImage(file));
+  const other = files.find((file) => !isImageFile(file));
   if (other !== undefined) throw new ArgumentError(`${other} is no image file (.png, .jpg, .jpeg, .webp); only those can be given together.`);
   if (sampleShape.length !== 3) throw new ArgumentError(`${name} holds images; the samples here are points [${sampleShape.join(', ')}]: give an array .npy.`);
   const length = sampleLength(sampleShape);
   return {
     name, size: files.length, sampleShape, labels: null, nameOf: (index) => files[index]!, facts: {},
-    stamp: async () => (await Promise.all(files.map(fileStamp))).join('\n'),
     read: async (first, count) => {
       const bytes = new Uint8Array(count * length);
       const read = await Promise.allSettled(files.slice(first, first + count).map((file) => readImage(file, folder, sampleShape)));

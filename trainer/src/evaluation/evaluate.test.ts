@@ -1,11 +1,12 @@
 /** Evaluation from files to figures: an extractor whose features are known, images of every form, the cache, and what does not fit. */
 import { createHash } from 'node:crypto';
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { GraphBuilder, newModel, writeModel } from '@ratioflow/export';
 import { encodePng, writeNpy } from '@ratioflow/node';
 import { normals } from '@ratioflow/sdk';
+import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { evaluate, type EvaluateOptions } from './evaluate.js';
 import { openExtractor } from './extractor.js';
@@ -131,6 +132,29 @@ describe('figures', () => {
     const first = await judge({ reference: at('changed.npy') });
     await writeNpy(at('changed.npy'), { shape: [count, 1, 4, 4], data: bytes(7) });
     expect((await judge({ reference: at('changed.npy') })).figures).not.toEqual(first.figures);
+  });
+
+  it('takes nothing from the cache for other data of the same name, size and time', async () => {
+    const write = async (form: string, seed: number): Promise<string> => {
+      const path = form === 'array' ? at('twin.npy') : at('twins');
+      const values = bytes(seed);
+      if (form === 'array') await writeNpy(path, { shape: [count, 1, 4, 4], data: values });
+      await mkdir(at('twins'), { recursive: true });
+      // Of equal size whatever they show, being stored without compression.
+      for (let i = 0; i < 4; i++) {
+        const file = at('twins', `${i}.png`);
+        await sharp(values.subarray(16 * i, 16 * i + 16), { raw: { width: 4, height: 4, channels: 1 } }).png({ compressionLevel: 0 }).toFile(file);
+        await utimes(file, 1e9, 1e9);
+      }
+      if (form === 'array') await utimes(path, 1e9, 1e9);
+      return path;
+    };
+    for (const form of ['array', 'folder']) {
+      const few = { subsetSize: 2, manifoldSamples: 2 };
+      const first = await judge({ reference: await write(form, 21), ...few });
+      const second = await judge({ reference: await write(form, 22), ...few });
+      expect(second.figures['frechetDistance']).not.toEqual(first.figures['frechetDistance']);
+    }
   });
 });
 

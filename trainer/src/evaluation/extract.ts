@@ -72,7 +72,7 @@ async function statisticsOf(
 
 /** The same of one extractor, kept in `cache` under the hash of extractor, source and range. @param cache false: not kept */
 export async function extractCached(source: Subject, extractor: Extractor, first: number, count: number, cache: string | false, options: ExtractionOptions): Promise<FeatureStatistics> {
-  const stamp = cache === false ? null : await source.stamp();
+  const stamp = cache === false ? null : await source.stamp(first, count, options.signal);
   const make = async (): Promise<FeatureStatistics> => (await extract(source, [extractor], first, count, options))[0]!;
   if (cache === false || stamp === null) return make();
   const key = createHash('sha256').update(JSON.stringify([cacheVersion, extractor.sha256, extractor.runtime, extractor.provider, stamp, first, String(count)])).digest('hex').slice(0, 32);
@@ -93,7 +93,7 @@ export async function extractCached(source: Subject, extractor: Extractor, first
 }
 
 /** To be raised when features or statistics come out differently. */
-const cacheVersion = 1;
+const cacheVersion = 2;
 
 /** Where statistics are kept unless said otherwise. */
 export const statisticsCache = (): string => join(dirname(defaultCacheFolder()), 'evaluation');

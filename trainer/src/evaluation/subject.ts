@@ -20,8 +20,8 @@ export interface Subject {
   readonly facts: Readonly<Record<string, unknown>>;
   /** null: as many as are asked for, or not known before they are read. */
   readonly size: number | null;
-  /** A text that changes when the samples do; null for a bundle, whose samples are not kept. */
-  stamp(): Promise<string | null>;
+  /** A text that changes when these samples do, made of what they hold, or when the source is another; null for a bundle, whose samples are not kept. */
+  stamp(first: number, count: number, signal?: AbortSignal): Promise<string | null>;
   /** Stretches of samples [N, …], images with values in [−1, 1]; fewer than `count` where the source ends. */
   read(first: number, count: number, signal?: AbortSignal): AsyncGenerator<FloatTensor>;
   /** Of a bundle alone: the same samples after each of these numbers of refinement steps, rising, from one flow; a list for every stretch. */
@@ -115,14 +115,19 @@ const greatestDivisor = (numbers: readonly number[]): number => numbers.reduce((
 /** A source of random access, stretch after stretch. */
 function inOrder(kind: Subject['kind'], name: string, source: SampleSource): Subject {
   const { size, facts } = source;
+  const read = async function* (first: number, count: number, signal?: AbortSignal): AsyncGenerator<FloatTensor> {
+    const end = Math.min(size, first + count);
+    for (let at = first; at < end; at += stretch) {
+      signal?.throwIfAborted();
+      yield source.read(at, Math.min(stretch, end - at));
+    }
+  };
   return {
-    kind, name, facts, size, stamp: () => source.stamp(),
-    async *read(first, count, signal) {
-      const end = Math.min(size, first + count);
-      for (let at = first; at < end; at += stretch) {
-        signal?.throwIfAborted();
-        yield source.read(at, Math.min(stretch, end - at));
-      }
+    kind, name, facts, size, read,
+    async stamp(first, count, signal) {
+      const hash = createHash('sha256').update(JSON.stringify([name, source.sampleShape]));
+      for await (const { data } of read(first, count, signal)) hash.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+      return hash.digest('hex');
     },
     close: () => source.close(),
   };
@@ -165,7 +170,17 @@ async function imageFiles(path: string, { channels }: SubjectOptions): Promise<S
   const wanted = channels ?? (own >= 3 ? 3 : 1);
   return {
     kind: 'images', name: path, facts: {}, size: null,
-    stamp: () => Promise.resolve(`${wanted} ${collection.stamp} ${sharp.versions.sharp}`),
+    // Of the files as they are: to decode them all takes much longer.
+    async stamp(first, count, signal) {
+      const hash = createHash('sha256').update(JSON.stringify([path, wanted, sharp.versions.sharp]));
+      let index = 0;
+      for await (const { bytes } of collection.files()) {
+        signal?.throwIfAborted();
+        if (index >= first + count) break;
+        if (index++ >= first) hash.update(String(bytes.length)).update(bytes);
+      }
+      return hash.digest('hex');
+    },
     async *read(first, count, signal) {
       let shape: readonly number[] | undefined;
       let [index, held]: [number, Float32Array[]] = [0, []];
