@@ -3,14 +3,16 @@ import { createHash } from 'node:crypto';
 import { mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
 import { GraphBuilder, newModel, writeModel } from '@ratioflow/export';
 import { encodePng, writeNpy } from '@ratioflow/node';
-import { normals } from '@ratioflow/sdk';
+import { normals, type Tensor } from '@ratioflow/sdk';
+import { encodeNpy } from '@ratioflow/sdk/npy';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { evaluate, type EvaluateOptions } from './evaluate.js';
 import { openExtractor } from './extractor.js';
-import { writeNpz } from './npz.js';
+import { readNpz, writeNpz } from './npz.js';
 import { openSubject } from './subject.js';
 
 let folder: string;
@@ -134,6 +136,22 @@ describe('figures', () => {
     expect((await judge({ reference: at('changed.npy') })).figures).not.toEqual(first.figures);
   });
 
+  it('takes statistics of others: features in double, whatever their `about` is', async () => {
+    await judge({ save: at('ours.npz') });
+    const arrays = await readNpz(at('ours.npz'), ['mu', 'sigma', 'features']);
+    const features = arrays.get('features')!;
+    const about = { shape: [2], data: Uint8Array.of(1, 0) };
+    await writeNpz(at('theirs.npz'), new Map([...arrays, ['features', { ...features, data: Float64Array.from(features.data as Float32Array) }], ['about', about]]));
+    // Booleans, which we do not read: the type in the header, and the checksums.
+    const [ours, theirs] = [encodeNpy(about), encodeNpy(about)].map((content, i) => Buffer.from(Buffer.from(content).toString('latin1').replace('|u1', i ? '|b1' : '|u1'), 'latin1')) as [Buffer, Buffer];
+    const checksum = (content: Buffer): string => Buffer.from(Uint32Array.of(crc32(content)).buffer).toString('latin1');
+    const file = (await readFile(at('theirs.npz'))).toString('latin1').replace(ours.toString('latin1'), theirs.toString('latin1')).replaceAll(checksum(ours), checksum(theirs));
+    await writeFile(at('theirs.npz'), Buffer.from(file, 'latin1'));
+    const { figures, manifest } = await judge({ subject: at('other.npy'), reference: at('theirs.npz') });
+    expect(manifest['reference']).toMatchObject({ extractor: 'unknown' });
+    expect(figures).toEqual((await judge({ subject: at('other.npy'), reference: at('ours.npz') })).figures);
+  });
+
   it('takes nothing from the cache for other data of the same name, size and time', async () => {
     const write = async (form: string, seed: number): Promise<string> => {
       const path = form === 'array' ? at('twin.npy') : at('twins');
@@ -172,6 +190,9 @@ describe('refuses', () => {
     ['statistics of another dimension', () => ({ reference: at('five.npz') }), /makes 3 features, the reference .*five\.npz has 5/],
     ['statistics that lack sigma', () => ({ reference: at('half.npz') }), /half\.npz holds no statistics: it lacks sigma/],
     ['channels that come last', () => ({ subject: at('last.npy'), extractor: 'raw' }), /last\.npy: images of shape \[6, 6, 3\] look as if their channels came last/],
+    ['features that are not finite', () => ({ reference: at('nan.npz') }), /nan\.npz: feature 1 of sample 2 is NaN\. Correct its array features, or leave it out/],
+    ['features of one sample', () => ({ reference: at('single.npz') }), /single\.npz: the features have the shape \[1, 3\], expected \[N, 3\] with N from 2/],
+    ['a matrix that is no covariance', () => ({ reference: at('indefinite.npz') }), /The covariance of .*indefinite\.npz is no covariance: it is not positive semidefinite/],
     ['what is not there', () => ({ subject: at('nowhere') }), /is no bundle, array .* there is no such file/],
     ['a folder without images', () => ({ subject: at('cache') }), /holds neither images .* nor a bundle/],
     ['images of several sizes', () => ({ subject: at('sizes') }), /b\.png has 5 × 5 pixels, the images before it 4 × 4/],
@@ -187,8 +208,11 @@ describe('refuses', () => {
     await writeNpy(at('last.npy'), { shape: [3, 6, 6, 3], data: bytes(1).subarray(0, 324) });
     await mkdir(at('sizes'), { recursive: true });
     for (const [name, side] of [['a', 4], ['b', 5]] as const) await writeFile(at('sizes', `${name}.png`), await encodePng({ shape: [1, 1, side, side], data: new Float32Array(side * side) }));
-    const square = (d: number): [string, { shape: number[]; data: Float64Array }][] => [['mu', { shape: [d], data: new Float64Array(d) }], ['sigma', { shape: [d, d], data: new Float64Array(d * d) }]];
+    const square = (d: number): [string, Tensor][] => [['mu', { shape: [d], data: new Float64Array(d) }], ['sigma', { shape: [d, d], data: new Float64Array(d * d) }]];
     await writeNpz(at('five.npz'), new Map(square(5)));
+    await writeNpz(at('nan.npz'), new Map([...square(3), ['features', { shape: [4, 3], data: Float32Array.from({ length: 12 }, (_value, i) => (i === 7 ? NaN : i)) }]]));
+    await writeNpz(at('single.npz'), new Map([...square(3), ['features', { shape: [1, 3], data: new Float32Array(3) }]]));
+    await writeNpz(at('indefinite.npz'), new Map([square(3)[0]!, ['sigma', { shape: [3, 3], data: Float64Array.of(1, 3, 0, 3, 1, 0, 0, 0, 1) }]]));
     await writeNpz(at('half.npz'), new Map(square(3).slice(0, 1)));
     await judge({ subject: at('flat.npy'), reference: undefined, extractor: 'raw', save: at('by-raw.npz') });
     await writeFile(at('result.npz'), 'kept');

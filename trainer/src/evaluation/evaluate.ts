@@ -169,8 +169,8 @@ async function figuresOf(products: MatrixProducts, own: FeatureStatistics, refer
   const [mine, theirs] = [own.gaussian.mean.length, reference.gaussian.mean.length];
   if (mine !== theirs) throw new ArgumentError(`The extractor ${options.extractor} makes ${mine} features, the reference ${options.reference!} has ${theirs}: use the extractor that it was made with.`);
   const features = own.features!;
-  const frechet = await frechetDistance(products, own.gaussian, reference.gaussian);
-  const fdrlCompat = ownCompat && compatReference ? await frechetDistance(products, ownCompat.gaussian, compatReference.gaussian) : null;
+  const frechet = await frechetDistance(products, own.gaussian, reference.gaussian, [options.subject, options.reference!]);
+  const fdrlCompat = ownCompat && compatReference ? await frechetDistance(products, ownCompat.gaussian, compatReference.gaussian, [options.subject, options.fdrlReference ?? options.reference!]) : null;
   const base = { first: Number(own.about!.source['first']), count: own.about!.count, samples: own.about!.samples, frechet, fdrlCompat };
   if (!reference.features) return { ...base, kernel: null, manifold: null };
   // As many of both: coverage, for one, has no meaning for sets of other sizes.

@@ -54,9 +54,9 @@ describe('Fréchet distance', () => {
   it('refuses other dimensions and what is no covariance', async () => {
     await expect(frechetDistance(products, gaussian([1, 1], 0), gaussian([1, 1, 1], 0))).rejects.toThrow(/Features of 2 and of 3 dimensions/);
     const bad: Gaussian = { mean: new Float64Array(2), covariance: { rows: 2, columns: 2, data: Float64Array.of(1, 3, 3, 1) } };
-    await expect(frechetDistance(products, bad, gaussian([1, 1], 0))).rejects.toThrow(/The first covariance is no covariance: it is not positive semidefinite/);
+    await expect(frechetDistance(products, bad, gaussian([1, 1], 0))).rejects.toThrow(/The covariance of the first is no covariance: it is not positive semidefinite/);
     const nan: Gaussian = { mean: new Float64Array(2), covariance: { rows: 2, columns: 2, data: Float64Array.of(1, 0, 0, NaN) } };
-    await expect(frechetDistance(products, gaussian([1, 1], 0), nan)).rejects.toThrow(/The second covariance is no covariance/);
+    await expect(frechetDistance(products, gaussian([1, 1], 0), nan)).rejects.toThrow(/The covariance of the second is no covariance/);
   });
 });
 

@@ -11,9 +11,10 @@ const largest = 2 ** 32 - 2;
 
 /**
  * The arrays named that the archive has; others are not unpacked.
+ * @param extra further ones, which are left out where they have a type that is not read: in an archive of somebody else the name may mean anything
  * @throws {ArgumentError} when the file cannot be read; {FormatError} when it is no archive of arrays
  */
-export async function readNpz(path: string, names: readonly string[]): Promise<Map<string, Tensor>> {
+export async function readNpz(path: string, names: readonly string[], extra: readonly string[] = []): Promise<Map<string, Tensor>> {
   const bytes = await readFile(path).catch((cause: unknown) => {
     throw new ArgumentError(`${path} cannot be read: ${(cause as Error).message}.`, { cause });
   });
@@ -22,12 +23,16 @@ export async function readNpz(path: string, names: readonly string[]): Promise<M
     const archive = await fromBufferPromise(bytes, { lazyEntries: true });
     for await (const entry of archive.eachEntry() as AsyncIterable<Entry>) {
       const name = entry.fileName.replace(/\.npy$/, '');
-      if (!names.includes(name)) continue;
+      if (!names.includes(name) && !extra.includes(name)) continue;
       const content = Buffer.alloc(entry.uncompressedSize);
       let filled = 0;
       for await (const part of await archive.openReadStreamPromise(entry) as AsyncIterable<Buffer>) filled += part.copy(content, filled);
       if (crc32(content) !== entry.crc32) throw new FormatError(`${path}: the array ${name} is damaged (its checksum does not match).`);
-      arrays.set(name, decodeNpy(content, `${path}: ${name}`));
+      try {
+        arrays.set(name, decodeNpy(content, `${path}: ${name}`));
+      } catch (error) {
+        if (!extra.includes(name)) throw error;
+      }
     }
   } catch (cause) {
     if (cause instanceof FormatError) throw cause;

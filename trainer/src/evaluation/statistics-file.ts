@@ -1,6 +1,6 @@
 /**
  * Reference statistics as `.npz`: `mu` and `sigma` as pytorch-fid writes and reads them, and beside them, which others ignore,
- * the features (`features`, float32) and what they were made of (`about`, JSON as bytes).
+ * the features (`features`, float32; float64 is rounded) and what they were made of (`about`, JSON as bytes).
  */
 import { FormatError, type Tensor } from '@ratioflow/sdk';
 import type { Features } from './features.js';
@@ -31,7 +31,7 @@ const mostFeatureBytes = 2 ** 31;
 
 /** @throws {ArgumentError} when it cannot be read; {FormatError} when it lacks `mu` or `sigma`, or they do not fit */
 export async function readStatistics(path: string): Promise<FeatureStatistics> {
-  const arrays = await readNpz(path, ['mu', 'sigma', 'features', 'about']);
+  const arrays = await readNpz(path, ['mu', 'sigma', 'features'], ['about']);
   const [mu, sigma] = [arrays.get('mu'), arrays.get('sigma')];
   const fail = (problem: string): never => {
     throw new FormatError(`${path} holds no statistics: ${problem}.`);
@@ -43,13 +43,24 @@ export async function readStatistics(path: string): Promise<FeatureStatistics> {
   if (!mean.every(Number.isFinite) || !covariance.every(Number.isFinite)) fail('they hold values that are not finite');
   const largest = covariance.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
   for (let i = 0; i < d; i++) for (let j = 0; j < i; j++) if (Math.abs(covariance[i * d + j]! - covariance[j * d + i]!) > 1e-5 * largest) fail(`sigma is not symmetric at ${i}, ${j}`);
-  const rows = arrays.get('features');
-  if (rows && (!(rows.data instanceof Float32Array) || rows.shape.length !== 2 || rows.shape[1] !== d)) fail(`its features have the shape [${rows.shape.join(', ')}], expected [N, ${d}]`);
   return {
     gaussian: { mean, covariance: { rows: d, columns: d, data: covariance } },
-    features: rows ? { count: rows.shape[0]!, dimension: d, rows: rows.data as Float32Array } : null,
+    features: featuresOf(path, arrays.get('features'), d),
     about: recordOf(arrays.get('about')),
   };
+}
+
+function featuresOf(path: string, features: Tensor | undefined, dimension: number): Features | null {
+  if (!features) return null;
+  const { shape, data } = features;
+  const fail = (problem: string): never => {
+    throw new FormatError(`${path}: ${problem}. Correct its array features, or leave it out: then there is a Fréchet distance only.`);
+  };
+  if (!(data instanceof Float32Array || data instanceof Float64Array)) return fail('the features are integers, expected floating-point numbers');
+  if (shape.length !== 2 || shape[1] !== dimension || shape[0]! < 2) fail(`the features have the shape [${shape.join(', ')}], expected [N, ${dimension}] with N from 2`);
+  const wrong = data.findIndex((value) => !Number.isFinite(value));
+  if (wrong >= 0) fail(`feature ${wrong % dimension} of sample ${Math.floor(wrong / dimension)} is ${data[wrong]!}`);
+  return { count: shape[0]!, dimension, rows: data instanceof Float32Array ? data : Float32Array.from(data) };
 }
 
 function recordOf(about: Tensor | undefined): StatisticsRecord | null {
