@@ -99,6 +99,16 @@ describe('figures', () => {
     expect([part.ranges[0]!.count, part.figures]).toEqual([40, same.figures]);
   });
 
+  it('of few samples: those for which there are enough, and why not the others', async () => {
+    const four = await judge({ count: 4, subsetSize: 2 });
+    expect(Object.keys(four.figures)).toEqual(['frechetDistance', 'kernelDistance', 'precision', 'recall']);
+    expect(four.warnings.join(' ')).toContain('No density and coverage: their 5 neighbours need more than 5 samples of each side, 4 are compared. Take more samples.');
+    const three = await judge({ count: 3, subsetSize: 2 });
+    expect(Object.keys(three.figures)).toEqual(['frechetDistance', 'kernelDistance']);
+    expect(three.warnings.join(' ')).toContain('No precision and recall: their 3 neighbours need more than 3 samples of each side, 3 are compared. Take more samples, or fewer neighbours.');
+    expect(Object.keys((await judge({ count: 3, subsetSize: 2, neighbours: 2 })).figures)).toContain('recall');
+  });
+
   it('over several ranges: mean, deviation, and each range as if alone', async () => {
     const { figures, ranges, manifest } = await judge({ count: 40, repeats: 2, subsetSize: 20, subsets: 4 });
     const alone = await judge({ count: 40, first: 40, subsetSize: 20, subsets: 4 });
@@ -117,6 +127,9 @@ describe('figures', () => {
     expect(figures['frechetDistance']!.mean).toBeCloseTo(0, 9);
     const against = await judge({ subject: at('fine.npy'), fdrlCompat: at('means.yaml') });
     expect(against.figures['fdrl-compat']!.mean).not.toBe(against.figures['frechetDistance']!.mean);
+    await writeNpz(at('compat.npz'), new Map([['mu', { shape: [3], data: new Float64Array(3) }], ['sigma', { shape: [3, 3], data: new Float64Array(9) }]]));
+    const unknown = await judge({ fdrlCompat: at('means.yaml'), fdrlReference: at('compat.npz') });
+    expect(unknown.warnings).toContain(`${at('compat.npz')} does not say which extractor made it; only its dimension could be checked against ${at('means.yaml')}.`);
     expect(manifest['fdrlCompat']).toMatchObject({ extractor: { description: { quantise: false } } });
   });
 
@@ -182,9 +195,9 @@ describe('refuses', () => {
     ['an output that is not there', () => ({ extractor: at('wrong-output.yaml') }), /means\.onnx has no output "logits", which its description names; it has means, places/],
     ['an unknown field', () => ({ extractor: at('misspelt.yaml') }), /misspelt\.yaml describes no extractor: .*resise/],
     ['images of another size', () => ({ extractor: at('sized.yaml') }), /takes images of 8 × 8, these have 4 × 4/],
-    ['images of another colour', () => ({ extractor: at('grey.yaml'), reference: at('colours.npy') }), /takes images of 1 channel, these have 3/],
-    ['a network that does not take them', () => ({ extractor: at('grey.yaml') }), /does not take images \[32, 1, 4, 4\].*at its input image/],
-    ['features with places', () => ({ extractor: at('unpooled.yaml') }), /returned features of shape \[32, 3, 4, 4\].*pooling/],
+    ['images of another colour', () => ({ extractor: at('grey.yaml'), subject: at('colours.npy') }), /takes images of 1 channel, these have 3/],
+    ['a network that does not take them', () => ({ extractor: at('grey.yaml') }), /does not take images \[2, 1, 4, 4\].*at its input image/],
+    ['features with places', () => ({ extractor: at('unpooled.yaml') }), /returned features of shape \[2, 3, 4, 4\].*pooling/],
     ['points for an extractor of images', () => ({ subject: at('flat.npy') }), /takes images; these samples have the shape \[2\]/],
     ['statistics of another extractor', () => ({ reference: at('by-raw.npz') }), /by-raw\.npz was made with another extractor \(hash .*\) than .*means\.yaml/],
     ['statistics of another dimension', () => ({ reference: at('five.npz') }), /makes 3 features, the reference .*five\.npz has 5/],
@@ -192,10 +205,19 @@ describe('refuses', () => {
     ['channels that come last', () => ({ subject: at('last.npy'), extractor: 'raw' }), /last\.npy: images of shape \[6, 6, 3\] look as if their channels came last/],
     ['features that are not finite', () => ({ reference: at('nan.npz') }), /nan\.npz: feature 1 of sample 2 is NaN\. Correct its array features, or leave it out/],
     ['features of one sample', () => ({ reference: at('single.npz') }), /single\.npz: the features have the shape \[1, 3\], expected \[N, 3\] with N from 2/],
-    ['a matrix that is no covariance', () => ({ reference: at('indefinite.npz') }), /The covariance of .*indefinite\.npz is no covariance: it is not positive semidefinite/],
+    ['a matrix that is no covariance', () => ({ reference: at('indefinite.npz') }), /sigma of .*indefinite\.npz is no covariance: it is not positive semidefinite/],
     ['what is not there', () => ({ subject: at('nowhere') }), /is no bundle, array .* there is no such file/],
     ['a folder without images', () => ({ subject: at('cache') }), /holds neither images .* nor a bundle/],
     ['images of several sizes', () => ({ subject: at('sizes') }), /b\.png has 5 × 5 pixels, the images before it 4 × 4/],
+    ['more neighbours than samples', () => ({ neighbours: 80 }), /^80 neighbours were asked for; allowed: 1 to 79/],
+    ['subsets larger than the reference', () => ({ count: 60, subsetSize: 70 }), /^Subsets of 70 samples were asked for; allowed: 2 to 60/],
+    ['a range beyond the end', () => ({ count: 60, repeats: 2 }), /bytes\.npy has 20 samples from number 60 on, 60 were asked for/],
+    ['a number of samples of statistics', () => ({ reference: at('by-raw.npz'), referenceCount: 5 }), /^referenceCount is 5, but .*by-raw\.npz holds statistics that are made already: leave it out/],
+    ['a second reference without its extractor', () => ({ fdrlReference: at('other.npy') }), /other\.npy is the reference of the distance fdrl-compat, which is not asked for/],
+    ['a second reference of another dimension', () => ({ fdrlCompat: at('means.yaml'), fdrlReference: at('five.npz') }), /The extractor .*means\.yaml makes 3 features, the reference .*five\.npz has 5/],
+    ['to save under another ending', () => ({ save: at('other.npy') }), /The statistics cannot be written to .*other\.npy: the name must end in \.npz/],
+    ['to save what is compared with', () => ({ reference: at('by-raw.npz'), save: at('images', '..', 'by-raw.npz') }), /by-raw\.npz: it is an input, which would be lost/],
+    ['to save in place of a folder', () => ({ save: at('folder.npz') }), /folder\.npz: it is a folder/],
     ['neither reference nor file', () => ({ reference: undefined }), /nothing to compare with/],
   ])('%s', async (_, options, message) => {
     await writeFile(at('bare.onnx'), 'x');
@@ -206,6 +228,7 @@ describe('refuses', () => {
     await writeFile(at('unpooled.yaml'), 'model: means.onnx\noutput: places');
     await writeNpy(at('flat.npy'), { shape: [9, 2], data: new Float32Array(18) });
     await writeNpy(at('last.npy'), { shape: [3, 6, 6, 3], data: bytes(1).subarray(0, 324) });
+    await mkdir(at('folder.npz'), { recursive: true });
     await mkdir(at('sizes'), { recursive: true });
     for (const [name, side] of [['a', 4], ['b', 5]] as const) await writeFile(at('sizes', `${name}.png`), await encodePng({ shape: [1, 1, side, side], data: new Float32Array(side * side) }));
     const square = (d: number): [string, Tensor][] => [['mu', { shape: [d], data: new Float64Array(d) }], ['sigma', { shape: [d, d], data: new Float64Array(d * d) }]];
@@ -217,7 +240,10 @@ describe('refuses', () => {
     await judge({ subject: at('flat.npy'), reference: undefined, extractor: 'raw', save: at('by-raw.npz') });
     await writeFile(at('result.npz'), 'kept');
     const given = options();
-    await expect(judge({ ...given, ...(!('reference' in given && given.reference === undefined) && { save: at('result.npz') }) })).rejects.toThrow(message);
+    const read: number[] = [];
+    await expect(judge({ ...(!('reference' in given && given.reference === undefined) && { save: at('result.npz') }), ...given, onProgress: (done) => read.push(done) })).rejects.toThrow(message);
+    // Before the first stretch: neither subject nor reference has been gone through.
+    expect(read).toEqual([]);
     expect(await readFile(at('result.npz'), 'utf8')).toBe('kept');
     expect((await readdir(folder)).filter((name) => name.endsWith('.tmp'))).toEqual([]);
   });

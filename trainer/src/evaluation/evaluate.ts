@@ -10,7 +10,9 @@ import { frechetDistance, type FrechetDistance, type Gaussian } from './frechet-
 import { deviationOf, kernelDistance, meanOf, type KernelDistance } from './kernel-distance.js';
 import { manifoldFigures, type ManifoldFigures } from './manifold.js';
 import { createMatrixProducts, type MatrixProducts } from './matrix-products.js';
-import { openSubject, type FlowSchedule } from './subject.js';
+import { checkOutputFile } from './output-file.js';
+import { semidefiniteFactor } from './semidefinite-factor.js';
+import { openSubject, type FlowSchedule, type Subject } from './subject.js';
 import { readStatistics, writeStatistics, type FeatureStatistics } from './statistics-file.js';
 
 export interface EvaluateOptions {
@@ -71,6 +73,7 @@ export interface RangeFigures {
   readonly frechet: FrechetDistance;
   /** null against statistics without features. */
   readonly kernel: KernelDistance | null;
+  /** Likewise; each of its figures is null where there are too few samples for its neighbours. */
   readonly manifold: ManifoldFigures | null;
   /** Of the protocol `fdrl-compat`, on request. */
   readonly fdrlCompat: FrechetDistance | null;
@@ -89,6 +92,8 @@ const defaultBundleCount = 10_000;
 const defaultComputedCount = 50_000;
 /** With fewer the covariance of Inception's 2,048 features lacks rank, and the Fréchet distance is strongly biased. */
 const fewSamples = 2048;
+/** k of precision and recall, and of density and coverage: as in their papers. */
+const [defaultNeighbours, densityNeighbours] = [3, 5];
 
 /**
  * Evaluates samples.
@@ -100,12 +105,8 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
 
 /** The evaluation of a bundle's samples after each of these numbers of refinement steps, rising, from one flow; null: of whatever the subject is. */
 export async function evaluateEach(options: EvaluateOptions, kappas: readonly number[] | null): Promise<Evaluation[]> {
+  await checkOptions(options);
   const { first = 0, repeats = 1, onProgress } = options;
-  for (const [name, value, least] of [['count', options.count, 2], ['first', first, 0], ['repeats', repeats, 1], ['referenceCount', options.referenceCount, 2], ['manifoldSamples', options.manifoldSamples, 2]] as const) {
-    if (value !== undefined && !(Number.isSafeInteger(value) && value >= least)) throw new ArgumentError(`${name} is ${value}; allowed: an integer from ${least}.`);
-  }
-  if (options.reference === undefined && options.save === undefined) throw new ArgumentError('Without a reference there is nothing to compare with: give one, or a file to save the statistics in.');
-  if (options.fdrlCompat !== undefined && options.reference === undefined) throw new ArgumentError('fdrl-compat is a distance from a reference: give one.');
   const opened: (() => Promise<void>)[] = [];
   const keep = <T>(resource: T, close: () => Promise<void>): T => {
     opened.push(close);
@@ -123,10 +124,15 @@ export async function evaluateEach(options: EvaluateOptions, kappas: readonly nu
     if (source.kind !== 'bundle' && (kappas || Object.keys(options.flow ?? {}).length > 0)) throw new ArgumentError(`${options.subject} is no bundle, so it has no flow whose steps could be set.`);
     const count = options.count ?? (source.kind === 'bundle' ? defaultBundleCount : repeats === 1 && source.kind !== 'data set' ? Infinity : source.size === null ? defaultComputedCount : Math.floor((source.size - first) / repeats));
     if (!Number.isFinite(count) && repeats > 1) throw new ArgumentError(`${repeats} repetitions need a count of samples for each.`);
+    checkSize(source, first, count, repeats);
     const extraction: ExtractionOptions = { products, signal: options.signal, onMessage: options.onMessage };
-    const [reference, compatReference] = [await referenceOf(options.reference, extractor, options, extraction), compat && await referenceOf(options.fdrlReference ?? options.reference, compat, options, extraction)];
-    const total = Number.isFinite(count) ? count * repeats : source.size;
     const extractors = compat ? [extractor, compat] : [extractor];
+    // Two samples tell whether the subject fits the extractors, before the time that the others and a reference take.
+    const [dimension, compatDimension] = (await extract(source, extractors, first, 2, extraction)).map(({ gaussian }) => gaussian.mean.length);
+    const reference = await referenceOf(options.reference, extractor, dimension!, options, extraction);
+    const compatReference = compat && await referenceOf(options.fdrlReference ?? options.reference, compat, compatDimension!, options, extraction);
+    checkCompared(options, Math.min(count, source.size ?? Infinity), reference);
+    const total = Number.isFinite(count) ? count * repeats : source.size;
     const ranges = (kappas ?? [null]).map((): RangeFigures[] => []);
     let toSave: FeatureStatistics | undefined;
     for (let range = 0; range < repeats; range++) {
@@ -146,10 +152,58 @@ export async function evaluateEach(options: EvaluateOptions, kappas: readonly nu
   }
 }
 
-async function referenceOf(text: string | undefined, extractor: Extractor, { referenceCount, cache = statisticsCache(), seed, providers, threads, onMessage }: EvaluateOptions, extraction: ExtractionOptions): Promise<FeatureStatistics | null> {
+/** Refuses what is wrong whatever the files hold. */
+async function checkOptions(options: EvaluateOptions): Promise<void> {
+  const { subject, reference, extractor, fdrlCompat, fdrlReference, save } = options;
+  const least = { count: 2, first: 0, repeats: 1, referenceCount: 2, subsets: 1, subsetSize: 2, neighbours: 1, manifoldSamples: 2 } as const;
+  for (const name of Object.keys(least) as (keyof typeof least)[]) {
+    const value = options[name];
+    if (value !== undefined && !(Number.isSafeInteger(value) && value >= least[name])) throw new ArgumentError(`${name} is ${value}; allowed: an integer from ${least[name]}.`);
+  }
+  if (reference === undefined && save === undefined) throw new ArgumentError('Without a reference there is nothing to compare with: give one, or a file to save the statistics in.');
+  if (fdrlCompat !== undefined && reference === undefined) throw new ArgumentError('fdrl-compat is a distance from a reference: give one.');
+  if (fdrlReference !== undefined && fdrlCompat === undefined) throw new ArgumentError(`${fdrlReference} is the reference of the distance fdrl-compat, which is not asked for: give its extractor (fdrlCompat), or leave the reference out.`);
+  const references = [reference, fdrlReference].filter((text) => text !== undefined);
+  if (options.referenceCount !== undefined && references.every(isStatistics)) throw new ArgumentError(`referenceCount is ${options.referenceCount}, but ${references.join(' and ') || 'no reference'} ${references.length > 0 ? 'holds statistics that are made already' : 'is given'}: leave it out, or name the samples themselves.`);
+  if (save !== undefined) await checkOutputFile(save, 'The statistics', '.npz', [subject, reference, fdrlReference, extractor, fdrlCompat]);
+}
+
+const isStatistics = (text: string): boolean => /\.npz$/i.test(text);
+
+/** Refuses ranges beyond the end of a source, where that is known. */
+function checkSize({ name, size }: Subject, first: number, count: number, repeats: number): void {
+  if (size === null || !Number.isFinite(count)) return;
+  for (let from = first; from < first + repeats * count; from += count) {
+    if (from + count > size) throw new ArgumentError(`${name} has ${Math.max(0, size - from)} samples from number ${from} on, ${count} were asked for.`);
+  }
+}
+
+/** Samples of each side that precision, recall, density and coverage look at: as many of both, since coverage, for one, has no meaning for sets of other sizes. */
+const compared = (options: EvaluateOptions, count: number, { features }: FeatureStatistics): number => Math.min(count, features!.count, options.manifoldSamples ?? 10_000);
+
+/** Refuses subsets and neighbours for which there are too few samples. @param count samples; infinite where that is not known before they are read */
+function checkCompared(options: EvaluateOptions, count: number, reference: FeatureStatistics | null): void {
+  const { subsetSize, neighbours } = options;
+  if (!reference?.features) return;
+  const [smaller, most] = [Math.min(count, reference.features.count), compared(options, count, reference)];
+  if (subsetSize !== undefined && subsetSize > smaller) throw new ArgumentError(`Subsets of ${subsetSize} samples were asked for; allowed: 2 to ${smaller}, the samples of the smaller set.`);
+  if (neighbours !== undefined && neighbours >= most) throw new ArgumentError(`${neighbours} neighbours were asked for; allowed: 1 to ${most - 1}, one less than the samples of the smaller set.`);
+}
+
+/** @param dimension that the extractor's features have */
+async function referenceOf(text: string | undefined, extractor: Extractor, dimension: number, options: EvaluateOptions, extraction: ExtractionOptions): Promise<FeatureStatistics | null> {
   if (text === undefined) return null;
-  if (/\.npz$/i.test(text)) {
+  const statistics = await statisticsOf(text, extractor, options, extraction);
+  const own = statistics.gaussian.mean.length;
+  if (own !== dimension) throw new ArgumentError(`The extractor ${extractor.name} makes ${dimension} features, the reference ${text} has ${own}: use the extractor that it was made with.`);
+  return statistics;
+}
+
+async function statisticsOf(text: string, extractor: Extractor, { referenceCount, cache = statisticsCache(), seed, providers, threads, onMessage }: EvaluateOptions, extraction: ExtractionOptions): Promise<FeatureStatistics> {
+  if (isStatistics(text)) {
     const statistics = await readStatistics(text);
+    // Found now with the file's name, and not once samples have been made to compare with it.
+    await semidefiniteFactor(extraction.products, statistics.gaussian.covariance, `sigma of ${text}`);
     if (statistics.about && statistics.about.extractor !== extractor.sha256) {
       throw new ArgumentError(`${text} was made with another extractor (hash ${statistics.about.extractor.slice(0, 12)}) than ${extractor.name} (${extractor.sha256.slice(0, 12)}): use that one, or make the statistics anew.`);
     }
@@ -165,22 +219,30 @@ async function referenceOf(text: string | undefined, extractor: Extractor, { ref
 }
 
 async function figuresOf(products: MatrixProducts, own: FeatureStatistics, reference: FeatureStatistics, ownCompat: FeatureStatistics | undefined, compatReference: FeatureStatistics | null, options: EvaluateOptions): Promise<RangeFigures> {
-  const { manifoldSamples = 10_000, subsets, subsetSize, neighbours } = options;
-  const [mine, theirs] = [own.gaussian.mean.length, reference.gaussian.mean.length];
-  if (mine !== theirs) throw new ArgumentError(`The extractor ${options.extractor} makes ${mine} features, the reference ${options.reference!} has ${theirs}: use the extractor that it was made with.`);
+  const { subsets, subsetSize } = options;
   const features = own.features!;
-  const frechet = await frechetDistance(products, own.gaussian, reference.gaussian, [options.subject, options.reference!]);
-  const fdrlCompat = ownCompat && compatReference ? await frechetDistance(products, ownCompat.gaussian, compatReference.gaussian, [options.subject, options.fdrlReference ?? options.reference!]) : null;
+  const frechet = await frechetDistance(products, own.gaussian, reference.gaussian);
+  const fdrlCompat = ownCompat && compatReference ? await frechetDistance(products, ownCompat.gaussian, compatReference.gaussian) : null;
   const base = { first: Number(own.about!.source['first']), count: own.about!.count, samples: own.about!.samples, frechet, fdrlCompat };
   if (!reference.features) return { ...base, kernel: null, manifold: null };
-  // As many of both: coverage, for one, has no meaning for sets of other sizes.
-  const most = Math.min(features.count, reference.features.count, manifoldSamples);
+  const most = compared(options, features.count, reference);
   const head = (all: Features): Features => ({ ...all, count: most, rows: all.rows.subarray(0, most * all.dimension) });
   return {
     ...base,
     kernel: await kernelDistance(products, reference.features, features, { subsets, subsetSize }),
-    manifold: most < 6 ? null : await manifoldFigures(products, head(reference.features), head(features), { neighbours }),
+    manifold: await manifoldFigures(products, head(reference.features), head(features), { neighbours: options.neighbours ?? (most > defaultNeighbours ? defaultNeighbours : null), densityNeighbours: most > densityNeighbours ? densityNeighbours : null }),
   };
+}
+
+/** Why figures are missing that need neighbours. */
+function tooFew({ count, manifold }: RangeFigures, options: EvaluateOptions, reference: FeatureStatistics | null): string[] {
+  if (!manifold) return [];
+  const most = compared(options, count, reference!);
+  const missing = (figures: string, k: number): string => `No ${figures}: their ${k} neighbours need more than ${k} samples of each side, ${most} are compared.`;
+  return [
+    ...(manifold.precision === null ? [`${missing('precision and recall', defaultNeighbours)} Take more samples, or fewer neighbours.`] : []),
+    ...(manifold.density === null ? [`${missing('density and coverage', densityNeighbours)} Take more samples.`] : []),
+  ];
 }
 
 /** SHA-256 of mean and covariance in double: names statistics whoever wrote them. */
@@ -190,21 +252,25 @@ const own = JSON.parse(readFileSync(new URL('../../package.json', import.meta.ur
 
 function summary(options: EvaluateOptions, ranges: readonly RangeFigures[], extractor: Extractor, compat: Extractor | null, reference: FeatureStatistics | null, compatReference: FeatureStatistics | null, subject: Readonly<Record<string, unknown>>): Evaluation {
   const figures: Record<string, Figure> = {};
-  const add = (name: string, value: (range: RangeFigures) => number | undefined): void => {
+  const add = (name: string, value: (range: RangeFigures) => number | null | undefined): void => {
     const values = ranges.map(value);
-    if (values.length === 0 || values.includes(undefined)) return;
-    figures[name] = { mean: meanOf(values as number[]), deviation: values.length > 1 ? deviationOf(values as number[]) : null, values: values as number[] };
+    if (values.length === 0 || !values.every((one) => typeof one === 'number')) return;
+    figures[name] = { mean: meanOf(values), deviation: values.length > 1 ? deviationOf(values) : null, values };
   };
   add('frechetDistance', ({ frechet }) => frechet.distance);
   add('kernelDistance', ({ kernel }) => kernel?.distance);
   for (const name of ['precision', 'recall', 'density', 'coverage'] as const) add(name, ({ manifold }) => manifold?.[name]);
   add('fdrl-compat', ({ fdrlCompat }) => fdrlCompat?.distance);
-  const few = [...ranges.map(({ count }) => ['samples', count] as const), ['samples of the reference', reference?.about?.count ?? Infinity] as const].find(([, count]) => count < fewSamples);
+  const few = [...ranges.map(({ count }) => ['samples', count] as const), ...[reference, compatReference].map((one) => ['samples of the reference', one?.about?.count ?? Infinity] as const)].find(([, count]) => count < fewSamples);
+  const [name, compatName] = [options.reference, options.fdrlReference ?? options.reference];
+  const unknown = (file: string, by: Extractor): string => `${file} does not say which extractor made it; only its dimension could be checked against ${by.name}.`;
   const warnings = [
     ...(few ? [`${few[1]} ${few[0]}: below ${fewSamples} the Fréchet distance is strongly biased upwards; compare only figures of equal counts.`] : []),
-    ...(reference && !reference.features ? ['The reference holds no features, only mu and sigma: no kernel distance, precision or recall.'] : []),
-    ...(reference && !reference.about ? ['The reference does not say which extractor made it; only its dimension could be checked.'] : []),
-    ...extractor.warnings, ...(subject['warnings'] as readonly string[] | undefined ?? []),
+    ...(reference && !reference.features ? [`${name!} holds no features, only mu and sigma: no kernel distance, precision or recall.`] : []),
+    ...ranges.flatMap((range) => tooFew(range, options, reference)),
+    ...(reference && !reference.about ? [unknown(name!, extractor)] : []),
+    ...(compat && compatReference && !compatReference.about ? [unknown(compatName!, compat)] : []),
+    ...extractor.warnings, ...(compat?.warnings ?? []), ...(subject['warnings'] as readonly string[] | undefined ?? []),
   ];
   const aboutOf = (name: string | undefined, statistics: FeatureStatistics | null): unknown =>
     statistics && { name, dimension: statistics.gaussian.mean.length, gaussian: hashOf(statistics.gaussian), ...(statistics.about ?? { extractor: 'unknown' }) };
@@ -213,13 +279,13 @@ function summary(options: EvaluateOptions, ranges: readonly RangeFigures[], extr
     figures, ranges, warnings: [...new Set(warnings)],
     manifest: {
       subject: { ...subject, ranges: ranges.map(({ first, count, samples }) => ({ first, count, samples })) },
-      reference: aboutOf(options.reference, reference),
+      reference: aboutOf(name, reference),
       extractor: describe(extractor),
       settings: {
         kernel: ranges[0]?.kernel ? { degree: 3, subsets: ranges[0].kernel.subsets, subsetSize: ranges[0].kernel.subsetSize } : null,
-        neighbours: options.neighbours ?? 3, densityNeighbours: 5, manifoldSamples: options.manifoldSamples ?? 10_000, covarianceDivisor: 'n - 1',
+        neighbours: options.neighbours ?? defaultNeighbours, densityNeighbours, manifoldSamples: options.manifoldSamples ?? 10_000, covarianceDivisor: 'n - 1',
       },
-      ...(compat && { fdrlCompat: { protocol: 'values not rounded to bytes, reference not mirrored', extractor: describe(compat), reference: aboutOf(options.fdrlReference ?? options.reference, compatReference) } }),
+      ...(compat && { fdrlCompat: { protocol: 'values not rounded to bytes, reference not mirrored', extractor: describe(compat), reference: aboutOf(compatName, compatReference) } }),
       versions: { ratioflow: own.version, node: process.versions.node, matrices: 'float64, onnxruntime' },
     },
   };

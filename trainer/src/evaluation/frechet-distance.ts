@@ -25,15 +25,14 @@ export interface FrechetDistance {
 /**
  * ‖μ₁ − μ₂‖² + tr(Σ₁ + Σ₂ − 2 (Σ₁Σ₂)^½). With Σᵢ = Lᵢ Lᵢᵀ the eigenvalues of Σ₁Σ₂ are those of (L₂ᵀL₁)ᵀ(L₂ᵀL₁), which is
  * symmetric and as small as the smaller rank: no imaginary parts, and no zero eigenvalues whose roots would be rounding.
- * @param names of both sides, for messages
  * @throws {ArgumentError} when dimensions differ; {RatioflowError} when a matrix is no covariance
  */
-export async function frechetDistance(products: MatrixProducts, one: Gaussian, other: Gaussian, names: readonly [string, string] = ['the first', 'the second']): Promise<FrechetDistance> {
+export async function frechetDistance(products: MatrixProducts, one: Gaussian, other: Gaussian): Promise<FrechetDistance> {
   const d = one.mean.length;
   if (other.mean.length !== d) throw new ArgumentError(`Features of ${d} and of ${other.mean.length} dimensions cannot be compared: use one extractor for both.`);
   const meanTerm = one.mean.reduce((sum, value, i) => sum + (value - other.mean[i]!) ** 2, 0);
-  const a = await semidefiniteFactor(products, one.covariance, `The covariance of ${names[0]}`);
-  const b = await semidefiniteFactor(products, other.covariance, `The covariance of ${names[1]}`);
+  const a = await semidefiniteFactor(products, one.covariance, 'The first covariance');
+  const b = await semidefiniteFactor(products, other.covariance, 'The second covariance');
   let root = 0;
   if (a.columns > 0 && b.columns > 0) {
     const cross = await products.transposedTimes(a, b);

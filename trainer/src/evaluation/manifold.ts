@@ -7,21 +7,21 @@ import { stretchOf, type Features } from './features.js';
 import type { Matrix, MatrixProducts } from './matrix-products.js';
 
 export interface ManifoldOptions {
-  /** k of precision and recall. @default 3 */
-  readonly neighbours?: number | undefined;
-  /** k of density and coverage. @default 5 */
-  readonly densityNeighbours?: number | undefined;
+  /** k of precision and recall; null: without them. @default 3 */
+  readonly neighbours?: number | null | undefined;
+  /** k of density and coverage; null: without them. @default 5 */
+  readonly densityNeighbours?: number | null | undefined;
 }
 
 export interface ManifoldFigures {
   /** Part of the samples that lie in the ball of at least one datum. */
-  readonly precision: number;
+  readonly precision: number | null;
   /** Part of the data that lie in the ball of at least one sample. */
-  readonly recall: number;
+  readonly recall: number | null;
   /** Balls of data that a sample lies in, over k, on average; may exceed 1. */
-  readonly density: number;
+  readonly density: number | null;
   /** Part of the data whose ball holds at least one sample. */
-  readonly coverage: number;
+  readonly coverage: number | null;
 }
 
 /** Rows whose distances are computed together: 1024 × 10,000 distances take 80 MB. */
@@ -32,10 +32,12 @@ export async function manifoldFigures(products: MatrixProducts, data: Features, 
   if (data.dimension !== samples.dimension) throw new ArgumentError(`Features of ${data.dimension} and of ${samples.dimension} dimensions cannot be compared: use one extractor for both.`);
   const most = Math.min(data.count, samples.count) - 1;
   for (const k of [neighbours, densityNeighbours]) {
-    if (!Number.isInteger(k) || k < 1 || k > most) throw new ArgumentError(`${k} neighbours were asked for; allowed: 1 to ${most}, one less than the samples of the smaller set.`);
+    if (k !== null && !(Number.isInteger(k) && k >= 1 && k <= most)) throw new ArgumentError(`${k} neighbours were asked for; allowed: 1 to ${most}, one less than the samples of the smaller set.`);
   }
-  const [inner, wide] = await squaredRadii(products, data, [neighbours, densityNeighbours]) as [Float64Array, Float64Array];
-  const [ofSamples] = await squaredRadii(products, samples, [neighbours]) as [Float64Array];
+  if (neighbours === null && densityNeighbours === null) return { precision: null, recall: null, density: null, coverage: null };
+  // Where a k is null its balls are computed all the same, and not looked at.
+  const [inner, wide] = await squaredRadii(products, data, [neighbours ?? 1, densityNeighbours ?? 1]) as [Float64Array, Float64Array];
+  const [ofSamples] = await squaredRadii(products, samples, [neighbours ?? 1]) as [Float64Array];
   const [precise, recalled, covered] = [new Uint8Array(samples.count), new Uint8Array(data.count), new Uint8Array(data.count)];
   let within = 0;
   await forDistances(products, data, samples, (i, j, distance) => {
@@ -48,7 +50,10 @@ export async function manifoldFigures(products: MatrixProducts, data: Features, 
     }
   });
   const part = (flags: Uint8Array): number => flags.reduce((a, b) => a + b, 0) / flags.length;
-  return { precision: part(precise), recall: part(recalled), density: within / (densityNeighbours * samples.count), coverage: part(covered) };
+  return {
+    precision: neighbours && part(precise), recall: neighbours && part(recalled),
+    density: densityNeighbours && within / (densityNeighbours * samples.count), coverage: densityNeighbours && part(covered),
+  };
 }
 
 /** Squared distances to the k-th nearest other sample of the same set, for each k. */

@@ -124,7 +124,7 @@ describe('ratioflow evaluate', () => {
     ['a curve that falls', ['bundle.dir', '--reference', 'data.npy', '--extractor', 'mean.onnx', '--refine-curve', '5,3'], 'The refinement steps of a curve are 5, 3; allowed: two or more integers from 0, rising.'],
     ['a plot without a curve', ['data.npy', '--reference', 'data.npy', '--extractor', 'mean.onnx', '--plot', 'x.png'], 'A plot is one of a curve'],
     ['two inputs', ['data.npy', '--reference', 'data.npy', '--extractor', 'two.onnx'], /two\.onnx has 2 inputs \(x, x1\); an extractor takes images alone/],
-    ['an extractor for other images', ['data.npy', '--reference', 'data.npy', '--extractor', 'wide.onnx'], /wide\.onnx does not take images \[32, 1, 4, 4\], prepared as \[32, 1, 4, 4\], at its input x/],
+    ['an extractor for other images', ['data.npy', '--reference', 'data.npy', '--extractor', 'wide.onnx'], /wide\.onnx does not take images \[2, 1, 4, 4\], prepared as \[2, 1, 4, 4\], at its input x/],
     ['a model that is none', ['data.npy', '--reference', 'data.npy', '--extractor', 'broken.onnx'], /broken\.onnx/],
     ['a model without description', ['data.npy', '--reference', 'data.npy', '--extractor', 'alone.onnx'], /alone\.onnx has no description: write .*alone\.yaml/],
     ['images of another size', ['large.npy', '--reference', 'data.npy', '--extractor', 'mean.onnx'], /mean\.onnx takes images of 4 × 4, these have 8 × 8/],
@@ -139,6 +139,8 @@ describe('ratioflow evaluate', () => {
     ['files that are no images', ['damaged.dir', '--reference', 'data.npy', '--extractor', 'mean.onnx'], /damaged: 0\.png is no image that can be read/],
     ['files in colours', ['colours.dir', '--reference', 'data.npy', '--extractor', 'mean.onnx'], /colours: red\.png has colours; needed: grey images of 1 channel, which the extractor takes/],
     ['what is not there', ['nothing.npy', '--reference', 'data.npy', '--extractor', 'mean.yaml'], /nothing\.npy cannot be read: there is no such file/],
+    ['figures in place of a folder', ['data.npy', '--reference', 'data.npy', '--extractor', 'mean.yaml', '-o', 'cache.dir'], /Figures and manifest cannot be written to .*cache: the name must end in \.json/],
+    ['figures in place of an extractor', ['data.npy', '--reference', 'data.npy', '--extractor', 'described.json', '-o', 'described.json'], /Figures and manifest cannot be written to .*described\.json: it is an input, which would be lost/],
     ['no reference', ['data.npy', '--extractor', 'mean.yaml'], 'Without a reference there is nothing to compare with'],
   ])('refuses %s, naming both sides; nothing is overwritten', async (_, [subject, ...args], message) => {
     await writeExtractor('two', ['N', 1, 4, 4], 'channels: 1\n', 2);
@@ -151,11 +153,12 @@ describe('ratioflow evaluate', () => {
     await writeNpy(at('large.npy'), { shape: [9, 1, 8, 8], data: grey(9, 0, 64) });
     await writeNpy(at('colours.npy'), { shape: [9, 3, 4, 4], data: grey(9, 0, 48) });
     await evaluate(at('data.npy'), '--extractor', 'raw', '--save', at('raw.npz'));
+    await writeFile(at('described.json'), '{ "model": "mean.onnx", "channels": 1, "size": 4 }');
     await writeFile(at('kept.json'), 'kept');
     await writeFile(at('kept.npz'), 'kept');
     const before = await readdir(folder);
-    const path = (arg: string): string => (/^[a-z]+\.(npy|npz|onnx|yaml)$/.test(arg) ? at(arg) : arg === 'bundle.dir' ? bundle : arg.endsWith('.dir') ? at(arg.slice(0, -4)) : arg);
-    const { code, out, err } = await evaluate(path(subject!), ...args.map(path), '-o', at('kept.json'), ...(args.includes('--reference') && !args.includes('--refine-curve') ? ['--save', at('kept.npz')] : []));
+    const path = (arg: string): string => (/^[a-z]+\.(npy|npz|onnx|yaml|json)$/.test(arg) ? at(arg) : arg === 'bundle.dir' ? bundle : arg.endsWith('.dir') ? at(arg.slice(0, -4)) : arg);
+    const { code, out, err } = await evaluate(path(subject!), '-o', at('kept.json'), ...args.map(path), ...(args.includes('--reference') && !args.includes('--refine-curve') ? ['--save', at('kept.npz')] : []));
     expect([code, out]).toEqual([1, '']);
     expect(err).toMatch(message);
     expect(err).not.toMatch(/\n\s+at /);

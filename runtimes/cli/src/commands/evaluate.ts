@@ -56,9 +56,11 @@ export const evaluateCommand = (context: Context): Command => withFlowOptions(ne
   .action((subject: string, options: Options) => run(subject, options, context));
 
 async function run(subject: string, { out, json, cache, plot, refineCurve, provider, threads, steps, refine, eta, nu, ...rest }: Options, context: Context): Promise<void> {
-  const [{ evaluate, refinementCurve, refinementPicture }, { writeFileAtomic }, { ArgumentError }] = await Promise.all([import('@ratioflow/trainer'), import('@ratioflow/node'), import('@ratioflow/sdk')]);
+  const [{ checkOutputFile, evaluate, refinementCurve, refinementPicture }, { writeFileAtomic }, { ArgumentError }] = await Promise.all([import('@ratioflow/trainer'), import('@ratioflow/node'), import('@ratioflow/sdk')]);
   if (plot !== undefined && !refineCurve) throw new ArgumentError('A plot is one of a curve: say which, with --refine-curve 0,5,10,20.');
-  if (plot !== undefined && !plot.endsWith('.png')) throw new ArgumentError(`The plot ${plot} must end in .png.`);
+  const inputs = [subject, rest.reference, rest.fdrlReference, rest.extractor, rest.fdrlCompat];
+  if (plot !== undefined) await checkOutputFile(plot, 'The picture of a curve', '.png', inputs);
+  if (out !== undefined) await checkOutputFile(out, 'Figures and manifest', '.json', inputs);
   const flags: FlowFlags = { provider, ...(threads !== undefined && { threads }), ...(steps !== undefined && { steps }), ...(refine !== undefined && { refine }), ...(eta !== undefined && { eta }), ...(nu !== undefined && { nu }) };
   const bar = await showProgress(context, 0, 'samples');
   const options: EvaluateOptions = {
@@ -71,13 +73,14 @@ async function run(subject: string, { out, json, cache, plot, refineCurve, provi
   } finally {
     bar.stop();
   }
-  if (out !== undefined) await writeFileAtomic(out, `${JSON.stringify(result, null, 2)}\n`);
-  if (plot !== undefined) await writeFileAtomic(plot, await refinementPicture(result as RefinementPoint[], `${subject} against ${rest.reference!}, in features of ${rest.extractor}`));
   const evaluations = Array.isArray(result) ? result.map(({ evaluation }) => evaluation) : [result];
   for (const warning of new Set(evaluations.flatMap(({ warnings }) => warnings))) context.note(`warning: ${warning}`);
   if (json) context.print(JSON.stringify(result, null, 2));
   else for (const line of Array.isArray(result) ? describeCurve(result) : describe(result)) context.print(line);
   if (rest.save !== undefined) context.print(`statistics in ${rest.save}`);
+  // After the figures are shown: a full disk does not lose them.
+  if (plot !== undefined) await writeFileAtomic(plot, await refinementPicture(result as RefinementPoint[], `${subject} against ${rest.reference!}, in features of ${rest.extractor}`));
+  if (out !== undefined) await writeFileAtomic(out, `${JSON.stringify(result, null, 2)}\n`);
   if (plot !== undefined) context.print(`plot in ${plot}`);
   if (out !== undefined) context.print(`figures and ${refineCurve ? 'manifests' : 'manifest'} in ${out}`);
 }
