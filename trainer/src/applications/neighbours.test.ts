@@ -50,6 +50,15 @@ describe('nearestNeighbours', () => {
     expect(expected.indices[1]![0]).toBe(299);
   });
 
+  it('finds the nearest of large features that differ little, in spite of what cancels', async () => {
+    const apart = draw(2, 40, [64]);
+    // Half of the features are large and the same: their squares leave the others less than a digit.
+    const far = (data: Float32Array): Float32Array => data.map((value, i) => (i % 64 < 32 ? 1e7 : value));
+    const [queries, set] = [{ shape: [3, 64], data: far(apart.data.subarray(0, 192)) }, { shape: [40, 64], data: far(apart.data) }];
+    const { indices, distances } = await nearestNeighbours(queries, inParts(set, [40]), { k: 4 });
+    expect({ indices, distances }).toEqual(bruteForce(queries, set, 4));
+  });
+
   it('compares in any space', async () => {
     const [queries, set] = [draw(1, 3, [4]), draw(2, 50, [4])];
     const first = { features: ({ data, shape }: FloatTensor) => Promise.resolve({ shape: [shape[0]!, 1], data: Float32Array.from({ length: shape[0]! }, (_, i) => data[4 * i]!) }) };

@@ -57,8 +57,10 @@ export async function nearestNeighbours(queries: FloatTensor, set: AsyncIterable
       for (let i = 0; i < a.rows; i++) {
         const { indices, squares } = found[i]!;
         for (let j = 0; j < b.rows; j++) {
-          const square = norms[i]! + others[j]! - 2 * data[i * b.rows + j]!;
-          if (indices.length < k || square < squares[k - 1]!) insert(indices, squares, k, searched + j, square, a, i, b, j);
+          const scale = norms[i]! + others[j]!;
+          const square = scale - 2 * data[i * b.rows + j]!;
+          // What cancels may have rounded a near one away: whatever could be among the k is computed anew.
+          if (indices.length < k || square - rounding * scale < squares[k - 1]!) insert(indices, squares, k, searched + j, { square, scale }, a, i, b, j);
         }
       }
       searched += b.rows;
@@ -71,12 +73,15 @@ export async function nearestNeighbours(queries: FloatTensor, set: AsyncIterable
   }
 }
 
+/** Error of a squared distance from a product in double, in parts of ‖a‖² + ‖b‖², which cancel: some hundred roundings of 10⁻¹⁶. */
+const rounding = 1e-12;
+
 /** Puts a candidate in its place, its distance computed without cancellation. */
-function insert(indices: number[], squares: number[], k: number, index: number, rough: number, a: Matrix, i: number, b: Matrix, j: number): void {
+function insert(indices: number[], squares: number[], k: number, index: number, rough: { readonly square: number; readonly scale: number }, a: Matrix, i: number, b: Matrix, j: number): void {
   let square = 0;
   for (let d = 0; d < a.columns; d++) square += (a.data[i * a.columns + d]! - b.data[j * b.columns + d]!) ** 2;
   // A product that engines get wrong would show here first.
-  if (Math.abs(square - rough) > 1e-6 * (1 + square + Math.abs(rough))) throw new ArgumentError(`The squared distance ${rough} of a matrix product is ${square}: the engine computes float64 products wrongly.`);
+  if (!(Math.abs(square - rough.square) <= 1e-6 * rough.scale)) throw new ArgumentError(`The squared distance ${rough.square} of a matrix product is ${square}: the engine computes float64 products wrongly.`);
   if (indices.length === k && square >= squares[k - 1]!) return;
   let at = squares.length;
   while (at > 0 && squares[at - 1]! > square) at--;
