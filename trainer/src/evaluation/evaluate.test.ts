@@ -71,6 +71,19 @@ describe('features', () => {
     }
   });
 
+  it('of a network with a fixed batch, whose last one is filled up; one mean for all channels', async () => {
+    const builder = new GraphBuilder('fixed');
+    builder.output('means', builder.op('GlobalAveragePool', [builder.input('image', 'float32', [3, 3, 4, 4])]));
+    await writeFile(at('fixed.onnx'), writeModel(newModel(builder.graph)));
+    await writeFile(at('fixed.yaml'), 'batch: 3\nrange: [0, 255]\nmean: 10\nstd: 2\n');
+    const extractor = await openExtractor(at('fixed.onnx'), { threads: 1 });
+    const data = Float32Array.from(bytes(1).subarray(0, 80), (byte) => byte / 127.5 - 1);
+    const { shape, data: features } = await extractor.features({ shape: [5, 1, 4, 4], data });
+    expect(shape).toEqual([5, 3]);
+    for (let n = 0; n < 5; n++) expect(features[3 * n + 1]).toBeCloseTo((bytes(1).subarray(16 * n, 16 * n + 16).reduce((a, b) => a + b, 0) / 16 - 10) / 2, 3);
+    await extractor.dispose();
+  });
+
   it('are the same of bytes, floats and files', async () => {
     const [a, b, c] = await Promise.all(['bytes.npy', 'floats.npy', 'images'].map((subject) => judge({ subject: at(subject) })));
     expect(b!.figures).toEqual(a!.figures);
@@ -196,8 +209,10 @@ describe('refuses', () => {
     ['an unknown field', () => ({ extractor: at('misspelt.yaml') }), /misspelt\.yaml describes no extractor: .*resise/],
     ['images of another size', () => ({ extractor: at('sized.yaml') }), /takes images of 8 × 8, these have 4 × 4/],
     ['images of another colour', () => ({ extractor: at('grey.yaml'), subject: at('colours.npy') }), /takes images of 1 channel, these have 3/],
-    ['a network that does not take them', () => ({ extractor: at('grey.yaml') }), /does not take images \[2, 1, 4, 4\].*at its input image/],
-    ['features with places', () => ({ extractor: at('unpooled.yaml') }), /returned features of shape \[2, 3, 4, 4\].*pooling/],
+    ['a network that does not take them', () => ({ extractor: at('grey.yaml') }), /does not take images \[32, 1, 4, 4\].*at its input image/],
+    ['features with places', () => ({ extractor: at('unpooled.yaml') }), /returned features of shape \[32, 3, 4, 4\].*pooling/],
+    ['weights that are missing', () => ({ extractor: at('outside.yaml') }), /outside\.onnx keeps weights in .*lost\.bin, which cannot be read: .*Put the file of that name beside it/],
+    ['a network of another type', () => ({ extractor: at('whole.yaml') }), /whole\.onnx does not take images .*Extractors take float32 and return float32 or float64: convert the model/],
     ['points for an extractor of images', () => ({ subject: at('flat.npy') }), /takes images; these samples have the shape \[2\]/],
     ['statistics of another extractor', () => ({ reference: at('by-raw.npz') }), /by-raw\.npz was made with another extractor \(hash .*\) than .*means\.yaml/],
     ['statistics of another dimension', () => ({ reference: at('five.npz') }), /makes 3 features, the reference .*five\.npz has 5/],
@@ -226,6 +241,15 @@ describe('refuses', () => {
     await writeFile(at('sized.yaml'), 'model: means.onnx\noutput: means\nsize: 8');
     await writeFile(at('grey.yaml'), 'model: means.onnx\noutput: means\nchannels: 1');
     await writeFile(at('unpooled.yaml'), 'model: means.onnx\noutput: places');
+    const whole = new GraphBuilder('whole');
+    whole.output('y', whole.op('Flatten', [whole.input('x', 'float16', ['N', 3, 4, 4])]));
+    await writeFile(at('whole.onnx'), writeModel(newModel(whole.graph)));
+    await writeFile(at('whole.yaml'), '');
+    const outside = new GraphBuilder('outside');
+    const weights = outside.initializer('w', { dtype: 'float32', dims: [1], data: new Uint8Array(4) });
+    outside.output('y', outside.op('Add', [outside.op('Flatten', [outside.input('x', 'float32', ['N', 3, 4, 4])]), weights]));
+    await writeFile(at('outside.onnx'), writeModel(newModel(outside.graph), { place: () => ({ location: 'lost.bin', offset: 0, length: 4 }) }));
+    await writeFile(at('outside.yaml'), '');
     await writeNpy(at('flat.npy'), { shape: [9, 2], data: new Float32Array(18) });
     await writeNpy(at('last.npy'), { shape: [3, 6, 6, 3], data: bytes(1).subarray(0, 324) });
     await mkdir(at('folder.npz'), { recursive: true });

@@ -7,6 +7,9 @@ import { z } from 'zod';
 import { ConfigError } from '../errors.js';
 import { resizeMethods } from './resample.js';
 
+/** One number for all channels, or one for each. */
+const forChannels = (one: z.ZodType<number>): z.ZodType<number[]> => z.union([one.transform((value) => [value]), z.array(one)]);
+
 const schema = z.strictObject({
   /** File of the model, relative to this one; the `.onnx` of the same name when left out. */
   model: z.string().min(1).optional(),
@@ -26,8 +29,8 @@ const schema = z.strictObject({
   /** What black and white become, before mean and std. */
   range: z.tuple([z.number(), z.number()]).default([0, 1]),
   /** Subtracted from each channel, then divided by: one number, or one for each. */
-  mean: z.array(z.number()).default([0]),
-  std: z.array(z.number().positive()).default([1]),
+  mean: forChannels(z.number()).default([0]),
+  std: forChannels(z.number().positive()).default([1]),
   layout: z.enum(['nchw', 'nhwc']).default('nchw'),
   /** How features with places, [N, D, h, w] (nhwc: [N, h, w, D]), become [N, D]. */
   pooling: z.enum(['none', 'mean', 'max']).default('none'),

@@ -69,7 +69,10 @@ async function openNetwork(path: string, options: ExtractorOptions): Promise<Ext
     name: model, model: new Uint8Array(bytes),
     externalData: async (location) => {
       if (isAbsolute(location) || normalize(location).startsWith('..')) throw new ArgumentError(`${model} wants weights outside its folder: ${location}.`);
-      const data = await readFile(join(dirname(model), location));
+      const file = join(dirname(model), location);
+      const data = await readFile(file).catch((cause: unknown) => {
+        throw new ArgumentError(`${model} keeps weights in ${file}, which cannot be read: ${(cause as Error).message}. Put the file of that name beside it, or export the model with its weights inside.`, { cause });
+      });
       hashes.set(location, hashOf(data));
       return new Uint8Array(data);
     },
@@ -115,7 +118,10 @@ async function run(session: Session, model: string, input: string, output: strin
   try {
     return (await session.run({ [input]: images }, [output]))[output]!;
   } catch (cause) {
-    throw new RuntimeError(`${model} does not take images [${given.join(', ')}], prepared as [${images.shape.join(', ')}], at its input ${input}: ${(cause as Error).message.replace(/\s+/g, ' ').replace(/\.+$/, '')}. Compare size, channels, layout and batch of its description with the model.`, { cause });
+    const message = (cause as Error).message.replace(/\s+/g, ' ').replace(/\.+$/, '');
+    // The weights may well be of float16; what goes in and comes out must not.
+    const remedy = /data type|; supported:/.test(message) ? 'Extractors take float32 and return float32 or float64: convert the model with keep_io_types=True (onnxconverter_common.float16), or cast its input and output' : 'Compare size, channels, layout and batch of its description with the model';
+    throw new RuntimeError(`${model} does not take images [${given.join(', ')}], prepared as [${images.shape.join(', ')}], at its input ${input}: ${message}. ${remedy}.`, { cause });
   }
 }
 
@@ -155,7 +161,7 @@ function read2d(model: string, { pooling, layout }: ExtractorDescription, count:
   const fail = (problem: string): never => {
     throw new ArgumentError(`${model} returned features of shape [${shape.join(', ')}] for ${count} images: ${problem}.`);
   };
-  if (!(data instanceof Float32Array || data instanceof Float64Array)) fail('they are no floating-point numbers');
+  if (!(data instanceof Float32Array || data instanceof Float64Array)) fail('they are integers. Extractors return float32 or float64');
   if (shape[0] !== count || shape.length < 2) fail(`expected [${count}, D]`);
   const places = shape.length === 4 ? (layout === 'nchw' ? shape[2]! * shape[3]! : shape[1]! * shape[2]!) : 1;
   const dimension = data.length / count / places;
@@ -173,6 +179,7 @@ function read2d(model: string, { pooling, layout }: ExtractorDescription, count:
   return { shape: [count, dimension], data: values };
 }
 
+/** Every batch is whole, since models of a fixed one take no less: the last is filled up with its last image. */
 async function inBatches({ shape, data }: FloatTensor, batch: number, run: (part: FloatTensor) => Promise<FloatTensor>): Promise<FloatTensor> {
   const [count, ...sampleShape] = shape as [number, ...number[]];
   const length = data.length / count;
@@ -180,10 +187,15 @@ async function inBatches({ shape, data }: FloatTensor, batch: number, run: (part
   let dimension = 0;
   for (let first = 0; first < count; first += batch) {
     const size = Math.min(batch, count - first);
-    const part = await run({ shape: [size, ...sampleShape], data: data.subarray(first * length, (first + size) * length) });
-    dimension = part.shape[1]!;
+    let part = data.subarray(first * length, (first + size) * length);
+    if (size < batch) {
+      part = new Float32Array(batch * length);
+      for (let i = 0; i < batch; i++) part.set(data.subarray(Math.min(first + i, count - 1) * length, Math.min(first + i + 1, count) * length), i * length);
+    }
+    const features = await run({ shape: [batch, ...sampleShape], data: part });
+    dimension = features.shape[1]!;
     all ??= new Float32Array(count * dimension);
-    all.set(part.data, first * dimension);
+    all.set(features.data.subarray(0, size * dimension), first * dimension);
   }
   return { shape: [count, dimension], data: all ?? new Float32Array(0) };
 }

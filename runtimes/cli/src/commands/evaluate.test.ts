@@ -124,7 +124,7 @@ describe('ratioflow evaluate', () => {
     ['a curve that falls', ['bundle.dir', '--reference', 'data.npy', '--extractor', 'mean.onnx', '--refine-curve', '5,3'], 'The refinement steps of a curve are 5, 3; allowed: two or more integers from 0, rising.'],
     ['a plot without a curve', ['data.npy', '--reference', 'data.npy', '--extractor', 'mean.onnx', '--plot', 'x.png'], 'A plot is one of a curve'],
     ['two inputs', ['data.npy', '--reference', 'data.npy', '--extractor', 'two.onnx'], /two\.onnx has 2 inputs \(x, x1\); an extractor takes images alone/],
-    ['an extractor for other images', ['data.npy', '--reference', 'data.npy', '--extractor', 'wide.onnx'], /wide\.onnx does not take images \[2, 1, 4, 4\], prepared as \[2, 1, 4, 4\], at its input x/],
+    ['an extractor for other images', ['data.npy', '--reference', 'data.npy', '--extractor', 'wide.onnx'], /wide\.onnx does not take images \[32, 1, 4, 4\], prepared as \[32, 1, 4, 4\], at its input x/],
     ['a model that is none', ['data.npy', '--reference', 'data.npy', '--extractor', 'broken.onnx'], /broken\.onnx/],
     ['a model without description', ['data.npy', '--reference', 'data.npy', '--extractor', 'alone.onnx'], /alone\.onnx has no description: write .*alone\.yaml/],
     ['images of another size', ['large.npy', '--reference', 'data.npy', '--extractor', 'mean.onnx'], /mean\.onnx takes images of 4 × 4, these have 8 × 8/],
