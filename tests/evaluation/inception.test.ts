@@ -1,6 +1,6 @@
 /** The Inception that runtimes/python exports for pytorch-fid's distances, against pytorch-fid's own network with the same weights: resizing, scaling and layers. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -23,6 +23,19 @@ describe.skipIf(python === undefined)('Inception', () => {
     execFileSync(python!, [script('inception.py'), script('../../runtimes/python/inception_to_onnx.py'), folder], { stdio: ['ignore', 'ignore', 'pipe'] });
   }, 400_000);
   afterAll(() => rmSync(folder, { recursive: true }));
+
+  it.each<[string, string[], RegExp]>([
+    ['weights that are not there', ['--weights', 'absent.pth', '-o', 'new.onnx'], /error: the weights absent\.pth are no file/],
+    ['what are no weights', ['--weights', 'images.npy', '-o', 'new.onnx'], /error: images\.npy is no file of weights that PyTorch reads/],
+    ['weights of the other kind', ['--weights', 'fid.pth', '-o', 'new.onnx'], /error: fid\.pth holds the weights of another network \(Missing key/],
+    ['a folder that is missing', ['--random', '-o', join('absent', 'new.onnx')], /error: the output's folder absent is not there/],
+  ])('refuses %s in a line, and writes nothing', (_, args, message) => {
+    const { status, stderr } = spawnSync(python!, [script('../../runtimes/python/inception_to_onnx.py'), 'torchvision', ...args], { cwd: folder, encoding: 'utf8' });
+    expect(status).toBe(2);
+    expect(stderr).toMatch(message);
+    expect(stderr).not.toContain('Traceback');
+    expect(readdirSync(folder).filter((name) => name.includes('new'))).toEqual([]);
+  });
 
   it('makes the 2,048 features of pytorch-fid', { timeout: 200_000 }, async () => {
     const extractor = await openExtractor(join(folder, 'fid.onnx'), { threads: 1 });
