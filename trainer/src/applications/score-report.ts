@@ -78,6 +78,7 @@ export async function scoreReport(options: ScoreReportOptions): Promise<ScoreRep
       return source;
     };
     const images = await opened(options.images);
+    if (images.size < 2 && (ranking !== undefined || calibrate)) throw new ArgumentError(`${images.name} holds ${images.size} image; ${calibrate ? 'a calibration, whose errors come from the spread of values,' : 'a ranking'} needs at least 2.`);
     const reference = against === undefined ? undefined : await opened([against]);
     const total = images.size + (reference?.size ?? 0) + (calibrate ? images.size : 0);
     let before = 0;
@@ -143,7 +144,6 @@ async function sampleScores(model: Model, seed: Seed, count: number, signal: Abo
 async function saveRanking(path: string, source: SampleSource, values: Float32Array, picture: PictureOptions): Promise<string> {
   const order = rank(values);
   const side = Math.min(across * down, Math.floor(order.length / 2));
-  if (side === 0) throw new ArgumentError(`A ranking needs at least 2 images; ${source.name} holds ${source.size}.`);
   const [best, worst] = [order.slice(0, side), order.slice(-side).reverse()];
   const columns = Math.min(across, side);
   const rows = Math.floor(side / columns);

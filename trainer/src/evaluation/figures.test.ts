@@ -149,6 +149,7 @@ describe('two samples', () => {
     expect(test.z).toBeGreaterThan(50);
     // AUC = Φ(1/√2) = 0.760250
     expect(Math.abs(auc(roc(samples, data)) - 0.76025)).toBeLessThan(0.01);
+    expect(() => ratioCalibration([0], [0, 1])).toThrow('There are log ratios of 1 data and 2 samples; a calibration needs at least 2 of each.');
     expect(twoSampleTest([0, 0], [0, 0, 0])).toMatchObject({ accuracy: 0.5, z: 0 });
   });
 });

@@ -78,9 +78,10 @@ export interface RatioCalibration {
   readonly meanLogRatioOnSamples: number;
 }
 
-/** @param onData log q/p of data @param onSamples log q/p of samples of q */
+/** @param onData log q/p of data @param onSamples log q/p of samples of q @throws {ArgumentError} for fewer than two of either, which have no standard error */
 export function ratioCalibration(onData: ArrayLike<number>, onSamples: ArrayLike<number>): RatioCalibration {
   const [data, samples] = [merged(onData, 'log ratios of data', 0), merged(onSamples, 'log ratios of samples', 0)].map((list) => list.map(({ score }) => score)) as [number[], number[]];
+  if (data.length < 2 || samples.length < 2) throw new ArgumentError(`There are log ratios of ${data.length} data and ${samples.length} samples; a calibration needs at least 2 of each.`);
   const [ratios, inverses] = [data.map((value) => Math.exp(value)), samples.map((value) => Math.exp(-value))];
   const errorOf = (values: readonly number[]): number => deviationOf(values) / Math.sqrt(values.length);
   return {

@@ -3,6 +3,7 @@ import { Command, Option } from 'commander';
 import type { Seed } from '@ratioflow/sdk';
 import type { Context } from '../context.js';
 import { engineOf, withFlowOptions, scheduleOf, zoomOf, type FlowFlags } from '../flow-options.js';
+import { median } from '../median.js';
 import { integerFrom, seed } from '../parsers.js';
 import { showProgress } from '../progress.js';
 
@@ -51,7 +52,7 @@ async function run(bundle: string, options: Options, context: Context): Promise<
     });
     const nearest = found.distances.map(([distance]) => distance!).sort((a, b) => a - b);
     context.print(`${queries.shape[0]} ${given ? 'images' : `samples (seed ${options.seed})`} and their ${k} nearest of ${found.searched} in ${out.join(' and ')}`);
-    context.print(`distance to the nearest, in ${extractor ?? 'pixels from -1 to 1'}: ${nearest[0]!.toPrecision(4)} to ${nearest.at(-1)!.toPrecision(4)}, median ${nearest[Math.floor(nearest.length / 2)]!.toPrecision(4)}`);
+    context.print(`distance to the nearest, in ${extractor ?? 'pixels from -1 to 1'}: ${nearest[0]!.toPrecision(4)} to ${nearest.at(-1)!.toPrecision(4)}, median ${median(nearest).toPrecision(4)}`);
   } finally {
     bar.stop();
     await Promise.all([set.close(), given?.close(), space?.dispose(), model.dispose()]);

@@ -20,6 +20,7 @@ beforeAll(async () => {
   bundle = inFolder('bundle');
   await writeGaussianBundle(bundle, [1, 4, 4]);
   await writeNpy(inFolder('data.npy'), { shape: [30, 1, 4, 4], data });
+  await writeNpy(inFolder('one.npy'), { shape: [1, 1, 4, 4], data: data.subarray(0, 16) });
   await writeNpy(inFolder('strange.npy'), { shape: [20, 1, 4, 4], data: strange });
 });
 afterAll(() => rm(folder, { recursive: true }));
@@ -30,6 +31,8 @@ describe('ratioflow score', () => {
     expect([code, err]).toEqual([0, '']);
     expect(out).toContain('log q/p of 30 images  mean ');
     const expected = exactOf(data);
+    const [below, above] = expected.toSorted((a, b) => a - b).slice(14, 16) as [number, number];
+    expect(Math.abs(Number(/median (\S+)/.exec(out)![1]) - (below + above) / 2)).toBeLessThan((above - below) / 4);
     const lines = (await readFile(inFolder('s.csv'), 'utf8')).trim().split('\n').slice(1).map((line) => line.split(','));
     expect(lines.map(([index]) => Number(index))).toEqual([...expected.keys()]);
     lines.forEach(([, , , value], i) => expect(Number(value)).toBeCloseTo(expected[i]!, 4));
@@ -100,11 +103,13 @@ describe('ratioflow score', () => {
     [['absent.npy'], 'absent.npy cannot be read: there is no such file.'],
     [['mnist:test'], 'mnist (test) has samples of [1, 28, 28]; needed: [1, 4, 4].'],
     [['data.npy', '-o', 'x.txt'], 'The table x.txt must end in .csv or .json.'],
+    [['one.npy', '--ranking', 'r.png', '-o', 'one.csv'], 'one.npy holds 1 image; a ranking needs at least 2.'],
+    [['one.npy', '--calibrate'], 'one.npy holds 1 image; a calibration, whose errors come from the spread of values, needs at least 2.'],
     [['data.npy', '--roc', 'x.png'], 'A ROC curve needs data to compare with'],
     [['data.npy', '--ranking', 'x.jpg'], 'The picture of the ranking x.jpg must end in .png.'],
   ])('refuses %j, and writes nothing', async ([images, ...args], message) => {
     const before = await readdir(folder);
-    const { code, out, err } = await ratioflow(['score', bundle, images === 'data.npy' ? inFolder(images) : images!, ...args]);
+    const { code, out, err } = await ratioflow(['score', bundle, /^(data|one)/.test(images!) ? inFolder(images!) : images!, ...args]);
     expect([code, out]).toEqual([1, '']);
     expect(err).toContain(message);
     expect(await readdir(folder)).toEqual(before);

@@ -4,6 +4,7 @@ import type { Seed } from '@ratioflow/sdk';
 import type { ScoreReport } from '@ratioflow/trainer';
 import type { Context } from '../context.js';
 import { engineOf, withEngineOptions, type EngineFlags } from '../flow-options.js';
+import { median } from '../median.js';
 import { integerFrom, seed } from '../parsers.js';
 import { showProgress } from '../progress.js';
 import { table } from '../text.js';
@@ -44,8 +45,7 @@ const round = (value: number): string => value.toPrecision(4);
 
 function describe({ name, logRatio, detection, calibration, files }: ScoreReport): string[] {
   const sorted = logRatio.toSorted();
-  const at = (part: number): string => round(sorted[Math.round(part * (sorted.length - 1))]!);
-  const rows: [string, string][] = [[`log q/p of ${logRatio.length} ${logRatio.length === 1 ? 'image' : 'images'}`, `mean ${round(logRatio.reduce((a, b) => a + b, 0) / logRatio.length)}, ${at(0)} to ${at(1)}, median ${at(0.5)} (${name})`]];
+  const rows: [string, string][] = [[`log q/p of ${logRatio.length} ${logRatio.length === 1 ? 'image' : 'images'}`, `mean ${round(logRatio.reduce((a, b) => a + b, 0) / logRatio.length)}, ${round(sorted[0]!)} to ${round(sorted.at(-1)!)}, median ${round(median(sorted))} (${name})`]];
   if (detection) rows.push(['told from data', `AUC ${round(detection.auc)}; ${round(100 * detection.falsePositivesAt95)} % of ${detection.name} called strange where 95 % of the images are`]);
   if (calibration) {
     const { meanRatio, meanRatioError, meanInverse, meanInverseError, test, auc, error } = calibration;
