@@ -174,10 +174,12 @@ async function imageFiles(path: string, { channels }: SubjectOptions): Promise<S
     async stamp(first, count, signal) {
       const hash = createHash('sha256').update(JSON.stringify([path, wanted, sharp.versions.sharp]));
       let index = 0;
-      for await (const { bytes } of collection.files()) {
+      for await (const file of collection.files()) {
         signal?.throwIfAborted();
         if (index >= first + count) break;
-        if (index++ >= first) hash.update(String(bytes.length)).update(bytes);
+        if (index++ < first) continue;
+        const bytes = bytesOf(file);
+        hash.update(String(bytes.length)).update(bytes);
       }
       return hash.digest('hex');
     },
