@@ -141,7 +141,7 @@ export function rangeOf(manifest: Manifest, options: PriorOptions, known?: numbe
   return { count, seed: parseSeed(options.seed ?? 0), first: argument('first', options.first ?? 0, integer(0, 2 ** 32 - count)) };
 }
 
-/** A misspelt option must not be ignored. */
+/** A misspelt option must not be ignored. @throws {ArgumentError} naming it and the options there are */
 export function rejectUnknown(options: object, known: readonly string[]): void {
   const unknown = Object.keys(options).find((name) => !known.includes(name));
   if (unknown !== undefined) throw new ArgumentError(`Unknown option ${show(unknown)}; allowed: ${known.join(', ')}.`);

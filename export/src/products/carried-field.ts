@@ -4,21 +4,18 @@
  * `Clip` is all of the slope. A power of two changes no mantissa: every result is the same, bit for bit.
  */
 import { attributesOf } from '../gradient/rule.js';
-import { GraphBuilder } from '../ir/builder.js';
+import type { GraphBuilder } from '../ir/builder.js';
 import { hasGraph } from '../ir/model.js';
 import type { Node, Value } from '../ir/types.js';
 import { floatOf } from '../ops/operator.js';
-import { fieldShape, rewrittenField, type Field } from './field.js';
+import { rewrittenField, tried, type Field } from './field.js';
 import { connections, isRectifier, powerOfTwo, slopeOf } from './slopes.js';
 
 /** The same field; undefined where no slope becomes cheaper, and beside convolutions, where that is nothing. */
 export function carriedField(field: Field): Field | undefined {
-  const trial = new GraphBuilder('trial');
-  const extras = new Map(field.inputs.map(({ name, dtype, shape }) => [name, trial.input(name, dtype, shape)]));
-  const x = trial.input('x', 'float32', fieldShape(field));
-  const { drift, logRatio } = field.evaluate(trial, x, extras);
-  const { nodes } = trial.graph;
-  const gains = !nodes.some(({ opType }) => opType === 'Conv') && choose(trial, nodes, x, [drift, logRatio]).slopes.size > 0;
+  const { builder, x, drift, logRatio } = tried(field);
+  const { nodes } = builder.graph;
+  const gains = !nodes.some(({ opType }) => opType === 'Conv') && choose(builder, nodes, x, [drift, logRatio]).slopes.size > 0;
   return gains ? rewrittenField(field, rewrite) : undefined;
 }
 
@@ -49,10 +46,9 @@ function choose(builder: GraphBuilder, nodes: readonly Node[], x: Value, results
     return false;
   };
   // Whatever else touches a value takes it out, and that may reach its neighbours.
-  let open = nodes.filter((node) => !isConsistent(node));
-  for (let size = -1; size !== carried.size; open = nodes.filter((node) => !isConsistent(node))) {
+  for (let size = -1; size !== carried.size;) {
     size = carried.size;
-    for (const { inputs, outputs } of open) for (const value of [...inputs, ...outputs]) if (value) carried.delete(value);
+    for (const node of nodes) if (!isConsistent(node)) for (const value of [...node.inputs, ...node.outputs]) if (value) carried.delete(value);
   }
   return { carried, slopes: new Set([...slopes].filter(({ inputs: [y] }) => carried.has(y!))) };
 }

@@ -3,7 +3,7 @@
  * one; a composition of bundles and classifiers is another. Every graph of a bundle is made from a field.
  */
 import type { Pairing } from '@ratioflow/sdk';
-import type { GraphBuilder } from '../ir/builder.js';
+import { GraphBuilder } from '../ir/builder.js';
 import type { DataType, Node, Shape, Value } from '../ir/types.js';
 import { batch, type Estimator, type Substitutes } from './estimator.js';
 import { applyDrift } from './flow.js';
@@ -49,6 +49,14 @@ export function rewrittenField(field: Field, rewrite: (builder: GraphBuilder, no
       return { drift: now(drift), logRatio: now(logRatio) };
     },
   };
+}
+
+/** A field in a graph of its own, to look at what it consists of. */
+export function tried(field: Field): { readonly builder: GraphBuilder; readonly x: Value; readonly drift: Value; readonly logRatio: Value } {
+  const builder = new GraphBuilder('trial');
+  const extras = new Map(field.inputs.map(({ name, dtype, shape }) => [name, builder.input(name, dtype, shape)]));
+  const x = builder.input('x', 'float32', fieldShape(field));
+  return { builder, x, ...field.evaluate(builder, x, extras) };
 }
 
 /** Shape of a batch of samples. */

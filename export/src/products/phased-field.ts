@@ -8,13 +8,13 @@ import { UnsupportedError } from '../errors.js';
 import { backpropagate } from '../gradient/backpropagate.js';
 import { attributesOf } from '../gradient/rule.js';
 import { channelBlock, mostImageChannels, tapsByPhase } from '../gradient/rules/convolution.js';
-import { GraphBuilder, shapeOf } from '../ir/builder.js';
+import { shapeOf, type GraphBuilder } from '../ir/builder.js';
 import { hasGraph } from '../ir/model.js';
 import type { Node, Value } from '../ir/types.js';
 import { windowOf, type Window } from '../ops/convolution.js';
 import { intOf } from '../ops/operator.js';
 import { applyEstimator, type Estimator } from './estimator.js';
-import { estimatorField, fieldShape, type Field } from './field.js';
+import { estimatorField, tried, type Field } from './field.js';
 import { logRatio, negativePotentialSlope } from './flow.js';
 
 /** Operators of one operand that treat every element alike. */
@@ -41,9 +41,8 @@ export function phasedField(estimator: Estimator, pairing: Pairing): Field | und
     },
   };
   // Whether the gradient reaches each of the convolutions is seen only when it is tried.
-  const trial = new GraphBuilder('trial');
   try {
-    field.evaluate(trial, trial.input('x', 'float32', fieldShape(field)), new Map());
+    tried(field);
     return field;
   } catch (error) {
     if (error instanceof UnsupportedError) return undefined;

@@ -3,12 +3,12 @@
  * them. Other engines have algorithms of their own and are served better by `Conv` (docs/lowerings.md has the measurements).
  */
 import { attributesOf } from '../gradient/rule.js';
-import { GraphBuilder, shapeOf } from '../ir/builder.js';
+import { shapeOf, type GraphBuilder } from '../ir/builder.js';
 import { hasGraph } from '../ir/model.js';
 import type { Node, Value } from '../ir/types.js';
 import { windowOf, type Window } from '../ops/convolution.js';
 import { intOf } from '../ops/operator.js';
-import { fieldShape, rewrittenField, type Field } from './field.js';
+import { rewrittenField, tried, type Field } from './field.js';
 import { isTiled, winogradConvolution } from './winograd.js';
 
 /** Below these, moving the tiles costs more than the products that they save. */
@@ -21,10 +21,7 @@ const elementwise = new Set(['Add', 'Sub', 'Mul', 'Div', 'Neg', 'Clip', 'Relu', 
 
 /** The same field, computed in another way; undefined where no convolution is worth it. */
 export function winogradField(field: Field): Field | undefined {
-  const trial = new GraphBuilder('trial');
-  const extras = new Map(field.inputs.map(({ name, dtype, shape }) => [name, trial.input(name, dtype, shape)]));
-  field.evaluate(trial, trial.input('x', 'float32', fieldShape(field)), extras);
-  const { nodes } = trial.graph;
+  const { nodes } = tried(field).builder.graph;
   if (!nodes.some((node) => tiledWindow(node)) || nodes.some(hasGraph)) return undefined;
   return rewrittenField(field, rewrite);
 }

@@ -3,12 +3,13 @@
  */
 import { openBundle } from '@ratioflow/sdk';
 import type { OpenOptions as ModelOptions, Model } from '@ratioflow/sdk';
+import { rejectUnknown } from '@ratioflow/sdk/engine';
 import { isOwnOrigin } from './engine.js';
 import { fileSource } from './file-source.js';
 import type { BundleFiles } from './file-source.js';
 import { checkProviders } from './providers.js';
 import { openRemote, watchSignal } from './remote.js';
-import { createRuntime, rejectUnknown, runtimeOptionNames } from './runtime.js';
+import { createRuntime, runtimeOptionNames } from './runtime.js';
 import type { RuntimeOptions } from './runtime.js';
 import { urlSource } from './url-source.js';
 import type { UrlSourceOptions } from './url-source.js';

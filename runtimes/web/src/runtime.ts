@@ -3,7 +3,7 @@
  */
 import { ArgumentError, BundleError, RuntimeError } from '@ratioflow/sdk';
 import type { GraphSource, LoadOptions, Runtime, Session } from '@ratioflow/sdk';
-import { messageOf, resolveExternalData } from '@ratioflow/sdk/engine';
+import { messageOf, rejectUnknown, resolveExternalData } from '@ratioflow/sdk/engine';
 import type { ResolvedGraph } from '@ratioflow/sdk/engine';
 import { isOwnOrigin, startEngine } from './engine.js';
 import { capabilities, checkProviders } from './providers.js';
@@ -107,12 +107,6 @@ function explain(cause: unknown): string {
   if (/CompileError|unsafe-eval/.test(message)) return `${message} (a content security policy must allow 'wasm-unsafe-eval' in script-src)`;
   if (/no available backend|fetch|import/i.test(message)) return `${message} (are the .wasm files of onnxruntime-web where the option assets says?)`;
   return message;
-}
-
-/** A misspelt option must not be ignored. */
-export function rejectUnknown(options: object, known: readonly string[]): void {
-  const unknown = Object.keys(options).find((name) => !known.includes(name));
-  if (unknown !== undefined) throw new ArgumentError(`Unknown option ${JSON.stringify(unknown)}; allowed: ${known.join(', ')}.`);
 }
 
 function checkThreads(threads: number | undefined): void {
