@@ -21,13 +21,8 @@ export function newModel(graph: Graph): Model {
 
 /** Removes nodes and initializers on which no output depends. @param removable what may go. @default everything */
 export function removeUnused(graph: Graph, removable: (item: Node | Value) => boolean = () => true): void {
-  const used = new Set<Value>(graph.outputs);
-  const kept = graph.nodes.toReversed().filter((node) => {
-    if (removable(node) && !node.outputs.some((value) => value && used.has(value))) return false;
-    for (const value of usedBy(node)) used.add(value);
-    return true;
-  });
-  graph.nodes = kept.reverse();
+  graph.nodes = neededFor(graph.nodes, graph.outputs, (node) => !removable(node));
+  const used = new Set<Value>([...graph.outputs, ...graph.nodes.flatMap((node) => [...usedBy(node)])]);
   for (const value of graph.initializers.keys()) {
     if (!used.has(value) && !graph.inputs.includes(value) && removable(value)) graph.initializers.delete(value);
   }
@@ -41,6 +36,25 @@ export function* usedBy(node: Graph['nodes'][number]): Generator<Value> {
     yield* attribute.value.outputs;
     for (const inner of attribute.value.nodes) yield* usedBy(inner);
   }
+}
+
+/** The given values, and all that nodes in their order make of them. */
+export function madeFrom(nodes: readonly Node[], roots: readonly Value[]): ReadonlySet<Value> {
+  const made = new Set(roots);
+  for (const node of nodes) {
+    if ([...usedBy(node)].some((value) => made.has(value))) for (const value of node.outputs) if (value) made.add(value);
+  }
+  return made;
+}
+
+/** Of nodes in their order those without which the given values cannot be computed. @param isWanted nodes that are needed in any case */
+export function neededFor(nodes: readonly Node[], values: readonly Value[], isWanted: (node: Node) => boolean = () => false): Node[] {
+  const needed = new Set(values);
+  return nodes.toReversed().filter((node) => {
+    if (!isWanted(node) && !node.outputs.some((value) => value && needed.has(value))) return false;
+    for (const value of usedBy(node)) needed.add(value);
+    return true;
+  }).reverse();
 }
 
 /** Whether a node holds a graph, which may read any value around it. */

@@ -8,32 +8,29 @@ import { channelBlock } from '../gradient/rules/convolution.js';
 import { shapeOf, type GraphBuilder } from '../ir/builder.js';
 import { float32 } from '../ir/constant.js';
 import type { Node, Value } from '../ir/types.js';
-import { floatOf } from '../ops/operator.js';
 import { rewrittenField, type Field } from './field.js';
-import { connections, isRectifier, powerOfTwo, slopeOf } from './slopes.js';
+import { connections, powerOfTwo, signSource, slopeOf } from './slopes.js';
 
 /** The same field for engines that keep channels in blocks. */
 export const inBlocks = (field: Field): Field => rewrittenField(field, rewrite);
 
 function rewrite(builder: GraphBuilder, nodes: readonly Node[]): (value: Value) => Value {
-  const { makers, onlyReader } = connections(nodes);
+  const connected = connections(nodes);
+  const { makers, onlyReader } = connected;
   const replaced = new Map<Value, Value>();
   const now = (value: Value): Value => replaced.get(value) ?? value;
 
   /** A value in place of y · steep, which `clip` alone reads. */
   const scaled = (y: Value, factor: number, clip: Node): Value => {
-    const activation = makers.get(y);
-    const z = activation?.inputs[0];
+    const z = signSource(builder, y, clip, connected);
     const convolution = z && makers.get(z);
-    const [low, high] = [1, 2].map((index) => clip.inputs[index] && builder.constantNumbers(clip.inputs[index])?.[0]);
-    const signOnly = isRectifier(activation) && floatOf(activation, 'alpha', 1) > 0 && onlyReader(y)?.opType === 'Mul' && typeof low === 'number' && low >= 0 && typeof high === 'number' && high <= 1;
-    if (signOnly && convolution?.opType === 'Conv' && onlyReader(z!) === activation) {
-      // The sign of y is that of its operand: one convolution gives it.
+    if (convolution?.opType === 'Conv' && onlyReader(z!)) {
+      // One convolution gives it.
       const [x, kernel, bias] = convolution.inputs.map((value) => value && now(value)) as [Value, Value, Value?];
       const steeper = (value: Value): Value => builder.op('Mul', [value, builder.scalar(powerOfTwo, value)]);
       return builder.op('Conv', [x, steeper(kernel), ...(bias ? [steeper(bias)] : [])], attributesOf(convolution));
     }
-    return channelwise(builder, now(y), factor);
+    return channelwise(builder, now(z ?? y), factor);
   };
 
   for (const node of nodes) {

@@ -4,7 +4,9 @@
  */
 import type { Pairing } from '@ratioflow/sdk';
 import { GraphBuilder } from '../ir/builder.js';
+import { neededFor } from '../ir/model.js';
 import type { DataType, Node, Shape, Value } from '../ir/types.js';
+import { shareAdjoints } from './common-adjoints.js';
 import { batch, type Estimator, type Substitutes } from './estimator.js';
 import { applyDrift } from './flow.js';
 
@@ -19,17 +21,21 @@ export interface Field {
   /** [C, H, W] or [D]. */
   readonly sampleShape: readonly number[];
   readonly inputs: readonly FieldInput[];
-  /** Adds drift (shape of x) and log ratio [N] at x to a graph. @param extras the field's inputs by name */
-  readonly evaluate: (builder: GraphBuilder, x: Value, extras: ReadonlyMap<string, Value>) => { drift: Value; logRatio: Value };
+  /**
+   * Adds drift (shape of x) and log ratio [N] at x to a graph.
+   * @param extras the field's inputs by name
+   * @param driftOnly the log ratio is not asked for: what leads to it alone may be missing from the graph
+   */
+  readonly evaluate: (builder: GraphBuilder, x: Value, extras: ReadonlyMap<string, Value>, driftOnly?: boolean) => { drift: Value; logRatio: Value };
 }
 
 /** The field of FDRL: −∇ₓ f′(r(x)) and log r(x). @param substitutes values in place of the estimator's initializers */
 export function estimatorField(estimator: Estimator, pairing: Pairing, substitutes?: Substitutes): Field {
-  return {
+  return rewrittenField({
     sampleShape: estimator.sampleShape,
     inputs: [],
     evaluate: (builder, x) => applyDrift(builder, estimator, pairing, x, substitutes),
-  };
+  }, shareAdjoints);
 }
 
 /**
@@ -40,12 +46,13 @@ export function estimatorField(estimator: Estimator, pairing: Pairing, substitut
 export function rewrittenField(field: Field, rewrite: (builder: GraphBuilder, nodes: readonly Node[], x: Value, results: readonly Value[]) => (value: Value) => Value): Field {
   return {
     ...field,
-    evaluate: (builder, x, inputs) => {
+    evaluate: (builder, x, inputs, driftOnly) => {
       const before = builder.graph.nodes.length;
-      const { drift, logRatio } = field.evaluate(builder, x, inputs);
-      const added = builder.graph.nodes.slice(before);
+      const { drift, logRatio } = field.evaluate(builder, x, inputs, driftOnly);
+      const results = driftOnly ? [drift] : [drift, logRatio];
+      const added = neededFor(builder.graph.nodes.slice(before), results);
       builder.graph.nodes = builder.graph.nodes.slice(0, before);
-      const now = rewrite(builder, added, x, [drift, logRatio]);
+      const now = rewrite(builder, added, x, results);
       return { drift: now(drift), logRatio: now(logRatio) };
     },
   };

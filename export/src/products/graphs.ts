@@ -77,7 +77,7 @@ export function unrolledModel(field: Field, steps: number): Model {
   const noise = builder.input('noise', 'float32', [steps, ...fieldShape(field)]);
   const [eta, nu] = schedule(builder);
   for (let k = 0; k < steps; k++) {
-    const { drift } = field.evaluate(builder, x, extras);
+    const { drift } = field.evaluate(builder, x, extras, true);
     x = applyStep(builder, x, drift, builder.op('Gather', [noise, builder.constant(int64([k], []))], { axis: 0 }), eta, nu);
   }
   builder.output('x', x);
@@ -103,7 +103,7 @@ export function flowLoop(
   const k = body.input('k', 'int64', []);
   body.input('more', 'bool', []);
   const x = batchInput(body, field, 'x_k');
-  const { drift } = field.evaluate(body, x, extras);
+  const { drift } = field.evaluate(body, x, extras, true);
   const next = applyStep(body, x, drift, noiseAt(body, k, x), eta, nu);
   body.output('more_out', body.constant(boolean(true)));
   body.output('x_next', next);

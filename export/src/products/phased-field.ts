@@ -13,8 +13,9 @@ import { hasGraph } from '../ir/model.js';
 import type { Node, Value } from '../ir/types.js';
 import { windowOf, type Window } from '../ops/convolution.js';
 import { intOf } from '../ops/operator.js';
+import { shareAdjoints } from './common-adjoints.js';
 import { applyEstimator, type Estimator } from './estimator.js';
-import { estimatorField, tried, type Field } from './field.js';
+import { rewrittenField, tried, type Field } from './field.js';
 import { logRatio, negativePotentialSlope } from './flow.js';
 
 /** Operators of one operand that treat every element alike. */
@@ -22,8 +23,9 @@ const elementwise = new Set(['LeakyRelu', 'Relu', 'Elu', 'Sigmoid', 'Tanh', 'Sof
 
 /** The field of FDRL with the gradient of the first layer in phases; undefined for a network that does not begin like this. */
 export function phasedField(estimator: Estimator, pairing: Pairing): Field | undefined {
-  const field: Field = {
-    ...estimatorField(estimator, pairing),
+  const field = rewrittenField({
+    sampleShape: estimator.sampleShape,
+    inputs: [],
     evaluate: (builder, x) => {
       const start = builder.graph.nodes.length;
       const n = applyEstimator(builder, estimator, x);
@@ -39,7 +41,7 @@ export function phasedField(estimator: Estimator, pairing: Pairing): Field | und
       builder.graph.nodes = builder.graph.nodes.filter(({ outputs: [output] }) => !again.includes(output!));
       return { drift: drift!, logRatio: logRatio(builder, pairing, n) };
     },
-  };
+  }, shareAdjoints);
   // Whether the gradient reaches each of the convolutions is seen only when it is tried.
   try {
     tried(field);

@@ -4,6 +4,7 @@
  */
 import type { GraphBuilder } from '../ir/builder.js';
 import type { Node, Value } from '../ir/types.js';
+import { floatOf } from '../ops/operator.js';
 
 /** Factors from here on are those of slopes: all but 0 goes to the bounds of the `Clip` after them. */
 const steep = 1e29;
@@ -25,8 +26,21 @@ export function slopeOf(builder: GraphBuilder, { opType, inputs: [, other], outp
 /** Whether a node takes positive factors through. */
 export const isRectifier = (node: Node | undefined): node is Node => node?.opType === 'Relu' || node?.opType === 'LeakyRelu';
 
+/** What a slope is to be taken of, in place of y: the operand of a rectifier has the same sign, and if only the slope reads y, y itself is not needed. */
+export function signSource(builder: GraphBuilder, y: Value, clip: Node, { makers, onlyReader }: Connections): Value | undefined {
+  const rectifier = makers.get(y);
+  const [low, high] = [1, 2].map((index) => clip.inputs[index] && builder.constantNumbers(clip.inputs[index])?.[0]);
+  const signIsAll = typeof low === 'number' && low >= 0 && typeof high === 'number' && high <= 1;
+  return signIsAll && isRectifier(rectifier) && floatOf(rectifier, 'alpha', 1) > 0 && onlyReader(y) ? rectifier.inputs[0]! : undefined;
+}
+
+interface Connections {
+  readonly makers: ReadonlyMap<Value, Node>;
+  readonly onlyReader: (value: Value) => Node | undefined;
+}
+
 /** Who makes and who reads the values of these nodes. */
-export function connections(nodes: readonly Node[]): { readonly makers: ReadonlyMap<Value, Node>; readonly onlyReader: (value: Value) => Node | undefined } {
+export function connections(nodes: readonly Node[]): Connections {
   const makers = new Map<Value, Node>();
   const readers = new Map<Value, Node[]>();
   for (const node of nodes) {
