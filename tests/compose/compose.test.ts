@@ -68,12 +68,12 @@ describe.skipIf(!python)('guidance', () => {
 });
 
 /** logits [N, 3] of points: known weights, so that everything has a closed form. */
-function linear(outputs: readonly [string, 'logits' | 'softmax'][] = [['l', 'logits']], shape: readonly (string | number)[] = ['batch', 2]): Model {
+function linear(outputs: readonly [string, 'logits' | 'softmax' | 'classes last'][] = [['l', 'logits']], shape: readonly (string | number)[] = ['batch', 2]): Model {
   const builder = new GraphBuilder('linear');
   const x = builder.input('points', 'float32', shape);
   const w = builder.initializer('w', { dtype: 'float32', dims: [2, 3], data: new Uint8Array(Float32Array.of(1, -2, 0.5, 0.25, 1, -1).buffer) });
   const l = builder.op('MatMul', [x, w]);
-  for (const [name, kind] of outputs) builder.output(name, kind === 'logits' ? builder.op('Identity', [l]) : builder.op('Softmax', [l], { axis: 1 }));
+  for (const [name, kind] of outputs) builder.output(name, kind === 'logits' ? builder.op('Identity', [l]) : kind === 'softmax' ? builder.op('Softmax', [l], { axis: 1 }) : builder.op('Softmax', [builder.op('Unsqueeze', [l, builder.ints([1, 2])])], { axis: 3 }));
   return newModel(builder.graph);
 }
 
@@ -165,6 +165,10 @@ describe('a composed bundle', () => {
     ['a wrong number of weights', () => composed({ bundles: [of('grey'), of('grey')], weights: [1] }), /2 finite numbers, one for each bundle/],
     ['a classifier of points for images', () => composed({ bundles: [of('grey')], guide: { model: linear() } }), /points \[batch, 2\] does not take samples of shape \[1, 8, 8\]/],
     ['probabilities called logits', () => composed({ bundles: [of('points')], guide: { model: linear([['p', 'softmax']]) } }), /p comes out of Softmax: these are probabilities/],
+    ['probabilities called logits behind other operators', () => composed({ bundles: [of('points')], guide: { model: classifierOf(['N', 2], (b, x) => b.op('Identity', [b.op('Softmax', [x], { axis: 1 })])) } }), /The classifier gives 0\.\d+, 0\.\d+ for a random sample, and all of a sample add up to 1: these are probabilities/],
+    ['logits called probabilities', () => composed({ bundles: [of('points')], guide: { model: linear(), kind: 'probabilities' } }), /gives .* for a random sample .*: these are no probabilities\. Leave out what says so/],
+    ['log probabilities called probabilities', () => composed({ bundles: [of('points')], guide: { model: classifierOf(['N', 2], (b, x) => b.op('LogSoftmax', [x], { axis: 1 })), kind: 'probabilities' } }), /these are no probabilities/],
+    ['classes along two axes', () => composed({ bundles: [of('grey')], guide: { model: (() => { const b = new GraphBuilder('c'); b.output('l', b.op('Identity', [b.input('x', 'float32', ['N', 1, 8, 8])])); return newModel(b.graph); })() } }), /output l is \[N, 1, 8, 8\]; allowed: \[N, classes\]/],
     ['several outputs without a name', () => composed({ bundles: [of('points')], guide: { model: linear([['l', 'logits'], ['p', 'softmax']]) } }), /several outputs: it has l float32 \[batch, 3\], p/],
     ['an output that it lacks', () => composed({ bundles: [of('points')], guide: { model: linear(), output: 'q' } }), /no output "q": it has l/],
     ['points of another dimension', () => composed({ bundles: [of('points')], guide: { model: (() => { const b = new GraphBuilder('c'); b.output('l', b.op('Identity', [b.input('x', 'float32', ['N', 3])])); return newModel(b.graph); })() } }), /takes samples of \[3\], the bundle makes \[2\]/],
@@ -201,8 +205,8 @@ describe('a composed bundle', () => {
     expect(await drift(undefined)).toBeCloseTo(4 * 0.75 / 2 / (1 + Math.exp(2 * 0.75 ** 2)), 4);
   });
 
-  it('takes one of several outputs, probabilities, and a fixed batch', async () => {
-    const guides = [{ model: linear([['p', 'softmax'], ['l', 'logits']]), output: 'p', kind: 'probabilities' as const }, { model: linear([['l', 'logits']], [1, 2]) }];
+  it('takes one of several outputs, probabilities, classes along any axis, and a fixed batch', async () => {
+    const guides = [{ model: linear([['p', 'softmax'], ['l', 'logits']]), output: 'p', kind: 'probabilities' as const }, { model: linear([['p', 'classes last']]), kind: 'probabilities' as const }, { model: linear([['l', 'logits']], [1, 2]) }];
     for (const guide of guides) {
       const { files } = await composed({ bundles: [of('points')], guide, scale: 0.3 });
       await using model = await openBundle(memorySource(files), reference);

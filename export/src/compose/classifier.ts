@@ -35,6 +35,8 @@ export interface Classifier {
   readonly classNames?: readonly string[] | undefined;
   /** Adds logits (up to a constant of each sample) [N, classes] of samples x to a graph; of a judge its output as it is. */
   readonly logits: (builder: GraphBuilder, x: Value) => Value;
+  /** What these are to be by what was said of the output, where it can be seen in numbers; undefined where anything is right. */
+  readonly values?: 'logits' | 'log probabilities' | undefined;
   /** What was changed, sentences for people. */
   readonly notes: readonly string[];
 }
@@ -72,11 +74,11 @@ export function prepareClassifier(model: Model, { sampleShape, valueRange }: Sub
   refuseTraining(graph);
   const wanted = shapeOf(x).slice(1) as number[];
   const feed = feeding(sampleShape, wanted, valueRange, options);
-  const classes = classesOf(output);
+  const { classes, axis } = classesOf(output);
   if (classNames && classNames.length !== classes) throw new GraphError(`The classifier's metadata name ${classNames.length} classes, its output ${output.name} has ${classes}.`);
-  const read = purpose === 'judge' ? { value: output, logarithm: false } : readOutput(graph, output, options.kind ?? 'logits');
+  const read: Reading = purpose === 'judge' ? { value: output, logarithm: false } : readOutput(graph, output, axis, options.kind ?? 'logits');
   return {
-    classes, classNames, notes,
+    classes, classNames, notes, values: read.values,
     logits: (builder, samples) => {
       const [found] = inline(builder, { ...graph, outputs: [read.value] }, new Map([[x, feed(builder, samples)]]));
       const flat = shapeOf(found!).length === 2 ? found! : builder.op('Reshape', [found!, builder.ints([-1, classes])]);
@@ -159,23 +161,31 @@ function feeding(
 
 const scaleIsOne = (bytes: Uint8Array): boolean => new Float32Array(new Uint8Array(bytes).buffer).every((value) => value === 1);
 
-function classesOf(output: Value): number {
-  const [first, classes, ...rest] = output.shape ?? [];
-  if (first !== batch || typeof classes !== 'number' || classes < 2 || rest.some((extent) => extent !== 1)) {
+/** Their number, and the axis along which they lie: the only one after the batch that is longer than 1. */
+function classesOf(output: Value): { classes: number; axis: number } {
+  const [first, ...rest] = output.shape ?? [];
+  const long = rest.flatMap((extent, at) => (extent === 1 ? [] : [{ classes: extent, axis: at + 1 }]));
+  const [found] = long;
+  if (first !== batch || long.length !== 1 || typeof found?.classes !== 'number') {
     throw new GraphError(`The classifier's output ${output.name} is ${showShape(output.shape)}; allowed: [N, classes] with at least two classes, a number for each.`);
   }
-  return classes;
+  return { ...found, classes: found.classes };
 }
 
+/** The value that logits are made from, how, and what they are to be then. */
+interface Reading extends Pick<Classifier, 'values'> { readonly value: Value; readonly logarithm: boolean }
+
 /** The value to take logits from. What goes into a softmax is better conditioned than the logarithm of what comes out. */
-function readOutput(graph: Graph, output: Value, kind: 'logits' | 'probabilities'): { value: Value; logarithm: boolean } {
+function readOutput(graph: Graph, output: Value, axis: number, kind: 'logits' | 'probabilities'): Reading {
   const maker = graph.nodes.find((node) => node.outputs[0] === output);
-  const axis = maker?.attributes.get('axis');
-  const overClasses = axis?.type !== 'int' || axis.value === 1 || axis.value === -shapeOf(output).length + 1;
-  const softmax = maker?.opType === 'Softmax' && (overClasses && (axis !== undefined || shapeOf(output).length === 2)) ? maker.inputs[0] : undefined;
   if (kind === 'logits') {
-    if (maker?.opType === 'Softmax' || maker?.opType === 'Sigmoid') throw new UnsupportedError(`The classifier's output ${output.name} comes out of ${maker.opType}: these are probabilities, not logits. Say so (kind: 'probabilities', --probabilities).`);
-    return { value: output, logarithm: false };
+    if (maker?.opType === 'Softmax' || maker?.opType === 'Sigmoid') throw new UnsupportedError(`The classifier's output ${output.name} comes out of ${maker.opType}: ${notLogits}`);
+    return { value: output, logarithm: false, values: 'logits' };
   }
-  return softmax ? { value: softmax, logarithm: false } : { value: output, logarithm: true };
+  const rank = shapeOf(output).length;
+  const softmax = maker?.opType === 'Softmax' && (intOf(maker, 'axis', -1) + rank) % rank === axis ? maker.inputs[0] : undefined;
+  return softmax ? { value: softmax, logarithm: false } : { value: output, logarithm: true, values: 'log probabilities' };
 }
+
+/** What to do with an output of probabilities. */
+export const notLogits = 'these are probabilities, not logits. Say so (kind: \'probabilities\', --probabilities).';
