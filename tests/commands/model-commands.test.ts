@@ -269,6 +269,7 @@ describe('ratioflow compose', () => {
     await writeGaussianBundle(images, [1, 4, 4], { K: 2, kappa: 0 });
     await refuses(['compose', points, images, '-o', out()], /images has sampleShape \[1,4,4\], the first bundle \[2\]/);
     await refuses(['compose', points, points, '--weight', '1', '-o', out()], /weight/);
+    await refuses(['compose', points, points, '-o', join(points, '.')], /The bundle cannot be written to .*: it is an input, which would be lost/);
     await refuses(['compose', join(root, 'none'), '-o', out()], /none/);
     await refuses(['compose', points, '--guide', join(folder, 'none.onnx'), '-o', out()], /none\.onnx/);
     await refuses(['compose', points, '--guide', await classifier(3, 5), '-o', out()], /classifier|shape/);

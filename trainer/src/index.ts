@@ -8,7 +8,6 @@ export { exportRun, resumeRun, startRun, type ExportResult, type RunOptions, typ
 export type { ClassifierResult } from './classifier/run-classifier.js';
 export type { Evaluation as ClassifierEvaluation } from './classifier/evaluate.js';
 export { evaluate, type EvaluateOptions, type Evaluation, type Figure, type RangeFigures } from './evaluation/evaluate.js';
-export { checkOutputFile } from './evaluation/output-file.js';
 export { refinementCurve, refinementPicture, type RefinementPoint } from './evaluation/refinement-curve.js';
 export { auc, ratioCalibration, roc, twoSampleTest, type RatioCalibration, type Roc, type TwoSampleTest } from './evaluation/two-sample.js';
 export { chasmDemo } from './demos/chasm.js';

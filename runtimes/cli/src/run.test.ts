@@ -109,6 +109,15 @@ describe('ratioflow sample', () => {
     expect(Array.from((await readNpy(out)).data as Float32Array)).toEqual([1.25, 1.75, 3, 4.125]);
   });
 
+  it('writes over no array that it reads, and takes no option of a film without one', async () => {
+    const x0 = inFolder('kept.npy');
+    await writeNpy(x0, { shape: [1, 2], data: Float32Array.of(1, 2) });
+    for (const [args, message] of [[['--x0', x0, '-o', x0], /Samples cannot be written to .*kept\.npy: it is an input, which would be lost/], [['--frames', '3', '-o', inFolder('no.npy')], /--frames are those of a film: give --film, too/]] as const) {
+      expect(await ratioflow(['sample', points, ...args])).toEqual({ code: 1, out: '', err: expect.stringMatching(message) as string });
+    }
+    expect((await readNpy(x0)).data).toEqual(Float32Array.of(1, 2));
+  });
+
   it('warns of samples that are not finite, and writes nothing where none is', async () => {
     const [x0, out] = [inFolder('gaps.npy'), inFolder('diverged.npy')];
     await writeNpy(x0, { shape: [3, 2], data: Float32Array.of(1, 2, 3, NaN, NaN, 4) });

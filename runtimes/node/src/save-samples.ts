@@ -30,6 +30,9 @@ export async function outputFormat(path: string, sampleShape: readonly number[])
   return format;
 }
 
+/** Where the sample of an index lies in a folder. */
+export const sampleFile = (folder: string, index: number): string => join(folder, `${String(index).padStart(6, '0')}.png`);
+
 /** Options of `saveSamples`. */
 export interface SaveOptions extends PictureOptions {
   /** Index of the first sample: files in a folder are named by index, so that shards can share one. @default 0 */
@@ -53,7 +56,7 @@ export async function saveSamples(path: string, samples: Tensor, { first = 0, in
   const files: string[] = [];
   for (let n = 0; n < count; n++) {
     signal?.throwIfAborted();
-    const file = join(path, `${String(indices?.[n] ?? first + n).padStart(6, '0')}.png`);
+    const file = sampleFile(path, indices?.[n] ?? first + n);
     await savePng(file, { shape: [1, ...sampleShape], data: samples.data.subarray(n * elements, (n + 1) * elements) }, picture);
     files.push(file);
   }

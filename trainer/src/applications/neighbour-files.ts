@@ -1,5 +1,5 @@
 /** Neighbours of samples as a table and as a picture. */
-import { savePng, writeFileAtomic, type PictureOptions } from '@ratioflow/node';
+import { checkOutputFile, savePng, writeFileAtomic, type PictureOptions } from '@ratioflow/node';
 import { ArgumentError, type FloatTensor } from '@ratioflow/sdk';
 import { nearestNeighbours, type NeighbourOptions, type Neighbours } from './neighbours.js';
 import { partsOf, type SampleSource } from '../data/sample-source.js';
@@ -7,21 +7,32 @@ import { partsOf, type SampleSource } from '../data/sample-source.js';
 export interface NeighbourFilesOptions extends NeighbourOptions {
   /** `.png`: a row for every sample, a rule, its neighbours; `.csv`: a line for every neighbour. */
   readonly out: readonly string[];
+  /** Files that the samples come from, none of which an output may be. */
+  readonly inputs?: readonly string[];
   readonly picture?: Omit<PictureOptions, 'valueRange'>;
   /** Names of the samples in the table. @default their numbers */
   readonly nameOf?: (index: number) => string;
 }
 
-/** Searches and writes. @throws {ArgumentError} before the search, for an output of another kind */
-export async function neighbourFiles(queries: FloatTensor, set: SampleSource, { out, picture, nameOf = String, ...options }: NeighbourFilesOptions): Promise<Neighbours> {
-  const [count, ...shape] = queries.shape as [number, ...number[]];
+const isTable = (path: string): boolean => /\.csv$/i.test(path);
+
+/**
+ * Searches and writes.
+ * @param make the samples, called when all that can be known before it is right
+ * @throws {ArgumentError} for an output that cannot be written, or of another kind, or a set of fewer images than neighbours
+ */
+export async function neighbourFiles(make: () => Promise<FloatTensor>, set: SampleSource, { out, inputs = [], picture, nameOf = String, ...options }: NeighbourFilesOptions): Promise<Neighbours> {
+  const shape = set.sampleShape;
   for (const path of out) {
-    if (!/\.(png|csv)$/.test(path)) throw new ArgumentError(`The output ${path} must end in .png or .csv.`);
-    if (path.endsWith('.png') && ![1, 3].includes(shape.length === 3 ? shape[0]! : 0)) throw new ArgumentError(`Samples of [${shape.join(', ')}] are no images: the output ${path} must end in .csv.`);
+    await checkOutputFile(path, 'Neighbours', ['.png', '.csv'], [...inputs, ...set.files]);
+    if (!isTable(path) && ![1, 3].includes(shape.length === 3 ? shape[0]! : 0)) throw new ArgumentError(`Samples of [${shape.join(', ')}] are no images: the output ${path} must end in .csv.`);
   }
+  if (options.k !== undefined && options.k > set.size) throw new ArgumentError(`${options.k} neighbours were asked for in a set of ${set.size}.`);
+  const queries = await make();
+  const [count] = queries.shape as [number];
   const found = await nearestNeighbours(queries, partsOf(set, 1024), options);
   for (const path of out) {
-    if (path.endsWith('.csv')) {
+    if (isTable(path)) {
       const lines = found.indices.flatMap((row, i) => row.map((index, rank) => [cell(nameOf(i)), rank + 1, index, cell(set.nameOf(index)), set.labels?.[index] ?? '', found.distances[i]![rank]!.toPrecision(9)].join(',')));
       await writeFileAtomic(path, `${['sample,rank,index,name,label,distance', ...lines].join('\n')}\n`);
     } else {

@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { writeNpy } from '@ratioflow/node';
@@ -84,7 +84,8 @@ describe('neighbourFiles', () => {
     await writeNpy(file, set);
     const source = await openSampleSource([file], [1, 4, 4]);
     const out = [join(folder, 'n.csv'), join(folder, 'n.png')];
-    await neighbourFiles(queries, source, { k: 3, out, picture: { padding: 1 }, nameOf: (i) => `sample "${i}"` });
+    const drawn = (): Promise<typeof queries> => Promise.resolve(queries);
+    await neighbourFiles(drawn, source, { k: 3, out, picture: { padding: 1 }, nameOf: (i) => `sample "${i}"` });
     const expected = bruteForce(queries, set, 3);
     const lines = (await readFile(out[0]!, 'utf8')).trim().split('\n');
     expect(lines[0]).toBe('sample,rank,index,name,label,distance');
@@ -96,7 +97,12 @@ describe('neighbourFiles', () => {
     const level = (value: number): number => Math.round(255 * (value + 1) / 2);
     const first = expected.indices[0]![0]!;
     expect(data[5 * info.channels]).toBe(level(set.data[16 * first]!));
-    await expect(neighbourFiles(queries, source, { out: ['x.jpg'] })).rejects.toThrow('The output x.jpg must end in .png or .csv.');
+    const never = (): Promise<never> => Promise.reject(new Error('not reached'));
+    await expect(neighbourFiles(never, source, { out: ['x.jpg'] })).rejects.toThrow('Neighbours cannot be written to x.jpg: the name must end in .png or .csv.');
+    await expect(neighbourFiles(never, source, { out: [join(folder, 'x.png')], k: 21 })).rejects.toThrow('21 neighbours were asked for in a set of 20.');
+    await expect(neighbourFiles(never, source, { out: [out[1]!], inputs: [out[1]!] })).rejects.toThrow('it is an input, which would be lost');
+    await mkdir(join(folder, 'taken.PNG'));
+    await expect(neighbourFiles(never, source, { out: [join(folder, 'taken.PNG')] })).rejects.toThrow('it is a folder');
     await source.close();
   });
 });

@@ -1,7 +1,7 @@
 /**
  * Log ratios of samples that a user names: table, ranking, detection of what is no data, and how far the ratio may be believed.
  */
-import { open, savePng, writeFileAtomic, type PictureOptions } from '@ratioflow/node';
+import { checkOutputFile, open, refuseInputs, savePng, writeFileAtomic, type PictureOptions } from '@ratioflow/node';
 import { ArgumentError, type Model, type Seed } from '@ratioflow/sdk';
 import { rank, score } from '@ratioflow/sdk/applications';
 import { auc, ratioCalibration, roc, twoSampleTest, type RatioCalibration, type Roc, type TwoSampleTest } from '../evaluation/two-sample.js';
@@ -66,7 +66,7 @@ const [across, down] = [8, 8];
 /** @throws {ArgumentError} before anything is computed, for outputs that cannot be; as `openSampleSource` and `open` */
 export async function scoreReport(options: ScoreReportOptions): Promise<ScoreReport> {
   const { table, ranking, against, roc: rocFile, calibrate, picture, signal, onProgress } = options;
-  checkOutputs(options);
+  const outputs = await checkOutputs(options);
   const model = await open(options.bundle, options.engine ?? {});
   const sources: SampleSource[] = [];
   try {
@@ -80,6 +80,7 @@ export async function scoreReport(options: ScoreReportOptions): Promise<ScoreRep
     const images = await opened(options.images);
     if (images.size < 2 && (ranking !== undefined || calibrate)) throw new ArgumentError(`${images.name} holds ${images.size} image; ${calibrate ? 'a calibration, whose errors come from the spread of values,' : 'a ranking'} needs at least 2.`);
     const reference = against === undefined ? undefined : await opened([against]);
+    await refuseInputs(outputs, 'Scores', sources.flatMap(({ files: read }) => read));
     const total = images.size + (reference?.size ?? 0) + (calibrate ? images.size : 0);
     let before = 0;
     const scoreAll = async (source: SampleSource): Promise<Float32Array> => {
@@ -98,7 +99,7 @@ export async function scoreReport(options: ScoreReportOptions): Promise<ScoreRep
     }
     const report = { name: images.name, logRatio, ...(detection && { detection }), ...(calibration && { calibration }), provider: model.runtime.name, warnings: [...model.runtime.warnings] };
     if (table !== undefined) {
-      await writeFileAtomic(table, table.endsWith('.csv') ? csvOf(images, logRatio) : jsonOf(model, images, report));
+      await writeFileAtomic(table, /\.csv$/i.test(table) ? csvOf(images, logRatio) : jsonOf(model, images, report));
       files.push(table);
     }
     return { ...report, files };
@@ -108,10 +109,16 @@ export async function scoreReport(options: ScoreReportOptions): Promise<ScoreRep
   }
 }
 
-function checkOutputs({ table, ranking, roc: rocFile, against }: ScoreReportOptions): void {
-  if (table !== undefined && !/\.(csv|json)$/.test(table)) throw new ArgumentError(`The table ${table} must end in .csv or .json.`);
-  for (const [what, path] of [['ranking', ranking], ['ROC curve', rocFile]] as const) if (path !== undefined && !path.endsWith('.png')) throw new ArgumentError(`The picture of the ${what} ${path} must end in .png.`);
+/** The files that are to be written. */
+async function checkOutputs({ table, ranking, roc: rocFile, against }: ScoreReportOptions): Promise<string[]> {
+  const outputs: string[] = [];
+  for (const [what, path, endings] of [['The table', table, ['.csv', '.json']], ['The picture of the ranking', ranking, ['.png']], ['The picture of the ROC curve', rocFile, ['.png']]] as const) {
+    if (path === undefined) continue;
+    await checkOutputFile(path, what, endings, []);
+    outputs.push(path);
+  }
   if (rocFile !== undefined && against === undefined) throw new ArgumentError('A ROC curve needs data to compare with: name them with against.');
+  return outputs;
 }
 
 /** Detection of `strange` among `data`: higher log ratios are called strange. */

@@ -1,5 +1,5 @@
 /** Translation from samples that a user names to files. */
-import { filmFormat, filmStrip, finiteWarnings, notFinite, outputFormat, saveFilm, savePng, saveSamples, writeNpy, type PictureOptions } from '@ratioflow/node';
+import { filmFormat, filmStrip, finiteWarnings, notFinite, outputFormat, refuseInputs, sampleFile, saveFilm, savePng, saveSamples, writeNpy, type PictureOptions } from '@ratioflow/node';
 import { ArgumentError, type FloatTensor, type Model } from '@ratioflow/sdk';
 import { translate, type TranslationOptions } from '@ratioflow/sdk/applications';
 import type { Judge } from './judge.js';
@@ -40,6 +40,7 @@ export async function translateFiles(model: Model, source: SampleSource, { count
   const { sampleShape } = model.manifest;
   const format = await outputFormat(out, sampleShape);
   if (pairs !== undefined && await outputFormat(pairs, sampleShape) !== 'png') throw new ArgumentError(`The picture of pairs ${pairs} must end in .png.`);
+  await refuseInputs([...(format === 'folder' ? Array.from({ length: count }, (_, i) => sampleFile(out, i)) : [out]), ...(pairs === undefined ? [] : [pairs])], 'Translations', source.files);
   // Every image is read once before the work: one that does not fit must not leave a folder half filled.
   for (let first = 0; first < count; first += checkedTogether) await source.read(first, Math.min(checkedTogether, count - first));
   const length = sampleShape.reduce((a, b) => a * b, 1);
@@ -73,10 +74,11 @@ export async function translateFiles(model: Model, source: SampleSource, { count
 }
 
 /** The flow of the first images as a film. @throws as `saveFilm` and `translate` */
-export async function filmTranslation(model: Model, source: SampleSource, { count, out, picture, frames, onProgress, ...settings }: Omit<TranslateFilesOptions, 'pairs' | 'judge' | 'batch' | 'onProgress'> & { readonly frames: number; readonly onProgress?: (step: number, of: number) => void }): Promise<FilesResult> {
+export async function filmTranslation(model: Model, source: SampleSource, { count, out, picture, frames, onProgress, ...settings }: Omit<TranslateFilesOptions, 'pairs' | 'judge' | 'batch' | 'onProgress'> & { readonly frames?: number; readonly onProgress?: (step: number, of: number) => void }): Promise<FilesResult> {
   await filmFormat(out, model.manifest.sampleShape);
+  await refuseInputs([out], 'The film', source.files);
   if (model.manifest.prior.kind !== 'source') throw new ArgumentError(`${model.manifest.name} starts from its prior (${model.manifest.prior.kind}), not from images.`);
-  const film = await filmStrip(model, { ...settings, frames, x0: await source.read(0, count), ...(onProgress && { onFrame: onProgress }) });
+  const film = await filmStrip(model, { ...settings, ...(frames !== undefined && { frames }), x0: await source.read(0, count), ...(onProgress && { onFrame: onProgress }) });
   const warnings = [...film.statistics.warnings, ...finiteWarnings(notFinite(film.strip), count)];
   await saveFilm(out, film, picture);
   return { files: [out], provider: film.statistics.provider, warnings };

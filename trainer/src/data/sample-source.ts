@@ -24,6 +24,8 @@ export interface SampleSource {
   readonly sampleShape: readonly number[];
   /** Class of every sample, where it is known. */
   readonly labels: Uint8Array | null;
+  /** Files of the user that it reads, as far as they are named; none of a set. */
+  readonly files: readonly string[];
   /** What a manifest says of it beside its name. */
   readonly facts: Readonly<Record<string, unknown>>;
   /** File of a sample, or its index. */
@@ -91,7 +93,7 @@ export async function sourceOfSet(set: Dataset, config: DatasetConfig, sampleSha
     return bytes;
   };
   return {
-    name: set.name, size: set.size, sampleShape: set.sampleShape, labels: set.labels, nameOf: String,
+    name: set.name, size: set.size, sampleShape: set.sampleShape, labels: set.labels, files: [], nameOf: String,
     facts: { dataset: set.name, split: 'split' in config ? config.split ?? 'train' : null, mirrored: false },
     read: async (first, count) => imagesOf(await bytesOf(first, count), set.sampleShape, range),
     close: async () => set.close?.(),
@@ -108,7 +110,7 @@ export async function arraySource(path: string, needed: readonly number[] | null
     checkShape(path, sampleShape, needed);
     if (rows.bytes && sampleShape.length !== 3) throw new ArgumentError(`${path} holds bytes, which stand for pixels; points are float32.`);
     return {
-      name: path, size, sampleShape, labels: null, nameOf: String, facts: { shape: rows.shape },
+      name: path, size, sampleShape, labels: null, files: [path], nameOf: String, facts: { shape: rows.shape },
       read: async (first, count) => {
         const data = await rows.read(first, count);
         if (data instanceof Uint8Array) return imagesOf(data, sampleShape, range);
@@ -135,7 +137,7 @@ function fileSource(name: string, files: readonly string[], folder: string, samp
   if (sampleShape.length !== 3) throw new ArgumentError(`${name} holds images; the samples here are points [${sampleShape.join(', ')}]: give an array .npy.`);
   const length = sampleLength(sampleShape);
   return {
-    name, size: files.length, sampleShape, labels: null, nameOf: (index) => files[index]!, facts: {},
+    name, size: files.length, sampleShape, labels: null, files, nameOf: (index) => files[index]!, facts: {},
     read: async (first, count) => {
       const bytes = new Uint8Array(count * length);
       const read = await Promise.allSettled(files.slice(first, first + count).map((file) => readImage(file, folder, sampleShape)));

@@ -1,7 +1,7 @@
 /** Figures of generated samples against a reference, with a manifest of everything that they depend on. */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import type { ProviderName } from '@ratioflow/node';
+import { checkOutputFile, type ProviderName } from '@ratioflow/node';
 import { ArgumentError, type Seed } from '@ratioflow/sdk';
 import { extract, extractCached, extractRefined, statisticsCache, type ExtractionOptions } from './extract.js';
 import { openExtractor, type Extractor } from './extractor.js';
@@ -10,7 +10,6 @@ import { frechetDistance, type FrechetDistance, type Gaussian } from './frechet-
 import { deviationOf, kernelDistance, meanOf, type KernelDistance } from './kernel-distance.js';
 import { manifoldFigures, type ManifoldFigures } from './manifold.js';
 import { createMatrixProducts, type MatrixProducts } from './matrix-products.js';
-import { checkOutputFile } from './output-file.js';
 import { semidefiniteFactor } from './semidefinite-factor.js';
 import { openSubject, type FlowSchedule, type Subject } from './subject.js';
 import { readStatistics, writeStatistics, type FeatureStatistics } from './statistics-file.js';
@@ -165,7 +164,7 @@ async function checkOptions(options: EvaluateOptions): Promise<void> {
   if (fdrlReference !== undefined && fdrlCompat === undefined) throw new ArgumentError(`${fdrlReference} is the reference of the distance fdrl-compat, which is not asked for: give its extractor (fdrlCompat), or leave the reference out.`);
   const references = [reference, fdrlReference].filter((text) => text !== undefined);
   if (options.referenceCount !== undefined && references.every(isStatistics)) throw new ArgumentError(`referenceCount is ${options.referenceCount}, but ${references.join(' and ') || 'no reference'} ${references.length > 0 ? 'holds statistics that are made already' : 'is given'}: leave it out, or name the samples themselves.`);
-  if (save !== undefined) await checkOutputFile(save, 'The statistics', '.npz', [subject, reference, fdrlReference, extractor, fdrlCompat]);
+  if (save !== undefined) await checkOutputFile(save, 'The statistics', ['.npz'], [subject, reference, fdrlReference, extractor, fdrlCompat]);
 }
 
 const isStatistics = (text: string): boolean => /\.npz$/i.test(text);

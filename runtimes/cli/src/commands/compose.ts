@@ -19,7 +19,8 @@ export const composeCommand = (context: Context): Command => withGuideOptions(ne
   .option('--refine <k>', 'refinement steps (default: the first bundle\'s)', integerFrom(0))
   .option('--name <text>', 'name of the new bundle (default: the names of the others)'))
   .action(async (bundles: string[], options: Options) => {
-    const [{ compose, writeBundle }, { bundleSource, createRuntime }] = await Promise.all([import('@ratioflow/export'), import('@ratioflow/node')]);
+    const [{ compose, writeBundle }, { bundleSource, createRuntime, refuseInputs }] = await Promise.all([import('@ratioflow/export'), import('@ratioflow/node')]);
+    await refuseInputs([options.out], 'The bundle', bundles);
     const guide = await guideOf(options);
     const { files, notes, classes } = await compose({
       bundles: await Promise.all(bundles.map((path) => bundleSource(path))), reference: createRuntime(), ...(guide && { guide }), ...(options.weight.length > 0 && { weights: options.weight }),

@@ -56,11 +56,11 @@ export const evaluateCommand = (context: Context): Command => withFlowOptions(ne
   .action((subject: string, options: Options) => run(subject, options, context));
 
 async function run(subject: string, { out, json, cache, plot, refineCurve, provider, threads, steps, refine, eta, nu, ...rest }: Options, context: Context): Promise<void> {
-  const [{ checkOutputFile, evaluate, refinementCurve, refinementPicture }, { writeFileAtomic }, { ArgumentError }] = await Promise.all([import('@ratioflow/trainer'), import('@ratioflow/node'), import('@ratioflow/sdk')]);
+  const [{ evaluate, refinementCurve, refinementPicture }, { checkOutputFile, writeFileAtomic }, { ArgumentError }] = await Promise.all([import('@ratioflow/trainer'), import('@ratioflow/node'), import('@ratioflow/sdk')]);
   if (plot !== undefined && !refineCurve) throw new ArgumentError('A plot is one of a curve: say which, with --refine-curve 0,5,10,20.');
   const inputs = [subject, rest.reference, rest.fdrlReference, rest.extractor, rest.fdrlCompat];
-  if (plot !== undefined) await checkOutputFile(plot, 'The picture of a curve', '.png', inputs);
-  if (out !== undefined) await checkOutputFile(out, 'Figures and manifest', '.json', inputs);
+  if (plot !== undefined) await checkOutputFile(plot, 'The picture of a curve', ['.png'], inputs);
+  if (out !== undefined) await checkOutputFile(out, 'Figures and manifest', ['.json'], inputs);
   const flags: FlowFlags = { provider, ...(threads !== undefined && { threads }), ...(steps !== undefined && { steps }), ...(refine !== undefined && { refine }), ...(eta !== undefined && { eta }), ...(nu !== undefined && { nu }) };
   const bar = await showProgress(context, 0, 'samples');
   const options: EvaluateOptions = {

@@ -1,6 +1,6 @@
 /** `ratioflow neighbours`: the training images nearest to samples. */
 import { Command, Option } from 'commander';
-import type { Seed } from '@ratioflow/sdk';
+import type { FloatTensor, Seed } from '@ratioflow/sdk';
 import type { Context } from '../context.js';
 import { engineOf, withFlowOptions, scheduleOf, zoomOf, type FlowFlags } from '../flow-options.js';
 import { median } from '../median.js';
@@ -27,7 +27,7 @@ export const neighboursCommand = (context: Context): Command => withFlowOptions(
   .option('--count <n>', 'samples to draw from the bundle', integerFrom(1), 8)
   .addOption(new Option('--seed <s>', 'their seed, from 0 to 2^64 - 1').argParser(seed).default(0n, '0'))
   .option('--first <i>', 'index of the first', integerFrom(0), 0)
-  .option('--images <paths...>', 'take these images instead of samples: a folder, image files or an array .npy')
+  .addOption(new Option('--images <paths...>', 'take these images instead of samples: a folder, image files or an array .npy').conflicts(['count', 'seed', 'first', 'steps', 'refine', 'eta', 'nu']))
   .option('-k <n>', 'neighbours of each sample', integerFrom(1), 10)
   .option('--extractor <what>', 'compare features: digits, built in and trained on first use (minutes), or model.onnx with its description model.yaml beside it (default: pixels)')
   .option('--zoom <n>', 'pixels of the picture per pixel of an image, each way (default: images of about 64 pixels)', integerFrom(1)))
@@ -46,12 +46,12 @@ async function run(bundle: string, options: Options, context: Context): Promise<
   const given = images && await trainer.openSampleSource(images, sampleShape, valueRange);
   const bar = await showProgress(context, set.size, 'images');
   try {
-    const queries = given ? await given.read(0, given.size) : (await model.sample({ ...scheduleOf(options, model), count, seed: options.seed, first, signal: context.signal })).samples;
+    const queries = async (): Promise<FloatTensor> => (given ? given.read(0, given.size) : (await model.sample({ ...scheduleOf(options, model), count, seed: options.seed, first, signal: context.signal })).samples);
     const found = await trainer.neighbourFiles(queries, set, {
-      k, out, valueRange, picture: { scale: zoomOf(options.zoom, model) }, nameOf: (i) => (given ? given.nameOf(i) : String(first + i)), ...(space && { space }), signal: context.signal, onProgress: (done) => bar.update(done),
+      k, out, ...(given && { inputs: given.files }), valueRange, picture: { scale: zoomOf(options.zoom, model) }, nameOf: (i) => (given ? given.nameOf(i) : String(first + i)), ...(space && { space }), signal: context.signal, onProgress: (done) => bar.update(done),
     });
     const nearest = found.distances.map(([distance]) => distance!).sort((a, b) => a - b);
-    context.print(`${queries.shape[0]} ${given ? 'images' : `samples (seed ${options.seed})`} and their ${k} nearest of ${found.searched} in ${out.join(' and ')}`);
+    context.print(`${found.indices.length} ${given ? 'images' : `samples (seed ${options.seed})`} and their ${k} nearest of ${found.searched} in ${out.join(' and ')}`);
     context.print(`distance to the nearest, in ${extractor ?? 'pixels from -1 to 1'}: ${nearest[0]!.toPrecision(4)} to ${nearest.at(-1)!.toPrecision(4)}, median ${median(nearest).toPrecision(4)}`);
   } finally {
     bar.stop();

@@ -23,7 +23,7 @@ interface Options extends GuideFlags, FlowFlags {
   readonly film?: boolean;
   readonly keep?: number;
   readonly reject?: number;
-  readonly frames: number;
+  readonly frames?: number;
   readonly columns?: number;
   readonly zoom?: number;
 }
@@ -37,9 +37,9 @@ export const sampleCommand = (context: Context): Command => withGuideOptions(wit
   .option('--first <i>', 'index of the first sample: --first 100 --count 50 makes samples 100 to 149 of the seed, on any machine', integerFrom(0), 0)
   .option('--x0 <file.npy>', 'start from these, float32 [count, C, H, W] or [count, D], instead of the prior')
   .option('--noise <file.npy>', 'use this noise, float32 [steps + refine, count, ...], instead of the seed\'s')
-  .option('--batch <n>', 'samples that go through the network together; changes speed and memory, never a sample (default: about 65,536 values)', integerFrom(1))
+  .addOption(new Option('--batch <n>', 'samples that go through the network together; changes speed and memory, never a sample (default: about 65,536 values)').argParser(integerFrom(1)).conflicts('film'))
   .option('--film', 'a film instead: .png, a row for every sample from the prior to the sample, with a white rule between bridging and refinement; .gif or .webp, a grid that moves; .npy, [count, frames, ...]')
-  .option('--frames <n>', 'frames of the film at most', integerFrom(2), 12)
+  .option('--frames <n>', 'frames of the film at most (default: 12)', integerFrom(2))
   .addOption(new Option('--keep <part>', 'draw count / part samples and keep those with the lowest log q/p: better ones, less variety (0 to 1)').argParser(partOfOne).conflicts('reject'))
   .option('--reject <quantile>', 'rejection sampling by the ratio: accept each sample with probability (p/q) / M, M being this quantile (0 to 1) of p/q among the first 256', partOfOne)
   .option('--columns <n>', 'images side by side in a grid (default: about as many as rows)', integerFrom(1))
@@ -51,6 +51,8 @@ async function run(bundle: string, options: Options, context: Context): Promise<
   const node = await import('@ratioflow/node');
   const by = selectionOf(options);
   if (by && (options.film ?? options.x0 ?? options.noise ?? options.class ?? options.guide) !== undefined) throw new ArgumentError('--keep and --reject choose among plain samples of a seed: leave out --film, --x0, --noise, --class and --guide.');
+  if (options.frames !== undefined && !options.film) throw new ArgumentError('--frames are those of a film: give --film, too.');
+  await node.refuseInputs([options.out], 'Samples', [options.x0, options.noise]);
   const model = await node.open(await guided(bundle, options), engineOf(options));
   try {
     const { sampleShape, valueRange } = model.manifest;
@@ -148,7 +150,7 @@ async function makeFilm(model: Model, settings: SampleOptions, picture: PictureO
   const { filmStrip, saveFilm } = await import('@ratioflow/node');
   const bar = await showProgress(context, settings.K! + settings.kappa!, 'steps');
   try {
-    const film = await filmStrip(model, { ...settings, frames, onFrame: (step) => bar.update(step) });
+    const film = await filmStrip(model, { ...settings, ...(frames !== undefined && { frames }), onFrame: (step) => bar.update(step) });
     const statistics = await withFiniteness(film.statistics, film.strip, (n) => first + n);
     await saveFilm(out, film, picture);
     return { files: [out], statistics };

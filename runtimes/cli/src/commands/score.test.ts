@@ -99,14 +99,33 @@ describe('ratioflow score', () => {
     expect(second).toBeCloseTo(Math.min(between(1), between(2)), 4);
   });
 
+  it('writes over no image that it reads, and into no folder', async () => {
+    const unread = inFolder('own');
+    await mkdir(join(unread, 'taken.csv'), { recursive: true });
+    for (const name of ['a', 'b']) await sharp(Buffer.alloc(16, name), { raw: { width: 4, height: 4, channels: 1 } }).png().toFile(join(unread, `${name}.png`));
+    const before = await readFile(join(unread, 'a.png'));
+    for (const [command, message] of [
+      [['score', bundle, unread, '--ranking', join(unread, 'a.png')], /Scores cannot be written to .*a\.png: it is an input, which would be lost/],
+      [['score', bundle, unread, '-o', join(unread, 'taken.csv')], /The table cannot be written to .*taken\.csv: it is a folder/],
+      [['neighbours', bundle, '--images', unread, '--data', inFolder('data.npy'), '-k', '1', '-o', join(unread, 'a.png')], /Neighbours cannot be written to .*a\.png: it is an input/],
+    ] as const) {
+      const { code, out, err } = await ratioflow(command);
+      expect([code, out, err]).toEqual([1, '', expect.stringMatching(message)]);
+    }
+    expect(await readFile(join(unread, 'a.png'))).toEqual(before);
+    // Endings count in any case.
+    expect((await ratioflow(['score', bundle, unread, '-o', join(unread, 'T.CSV')])).code).toBe(0);
+    expect(await readFile(join(unread, 'T.CSV'), 'utf8')).toMatch(/^index,name/);
+  });
+
   it.each([
     [['absent.npy'], 'absent.npy cannot be read: there is no such file.'],
     [['mnist:test'], 'mnist (test) has samples of [1, 28, 28]; needed: [1, 4, 4].'],
-    [['data.npy', '-o', 'x.txt'], 'The table x.txt must end in .csv or .json.'],
+    [['data.npy', '-o', 'x.txt'], 'The table cannot be written to x.txt: the name must end in .csv or .json.'],
     [['one.npy', '--ranking', 'r.png', '-o', 'one.csv'], 'one.npy holds 1 image; a ranking needs at least 2.'],
     [['one.npy', '--calibrate'], 'one.npy holds 1 image; a calibration, whose errors come from the spread of values, needs at least 2.'],
     [['data.npy', '--roc', 'x.png'], 'A ROC curve needs data to compare with'],
-    [['data.npy', '--ranking', 'x.jpg'], 'The picture of the ranking x.jpg must end in .png.'],
+    [['data.npy', '--ranking', 'x.jpg'], 'The picture of the ranking cannot be written to x.jpg: the name must end in .png.'],
   ])('refuses %j, and writes nothing', async ([images, ...args], message) => {
     const before = await readdir(folder);
     const { code, out, err } = await ratioflow(['score', bundle, /^(data|one)/.test(images!) ? inFolder(images!) : images!, ...args]);
@@ -126,6 +145,6 @@ describe('ratioflow neighbours', () => {
     expect(first.map(([sample, , index, , , distance]) => [sample, index, Number(distance)])).toEqual([['5', '5', 0], ['6', '6', 0], ['7', '7', 0]]);
     expect(await sharp(inFolder('n.png')).metadata()).toMatchObject({ width: 3 * 6 - 2, height: 3 * 6 - 2 });
     const refused = await ratioflow(['neighbours', bundle, '--data', inFolder('set.npy'), '-o', 'x.gif']);
-    expect([refused.code, refused.err]).toEqual([1, 'error: The output x.gif must end in .png or .csv.\n']);
+    expect([refused.code, refused.err]).toEqual([1, 'error: Neighbours cannot be written to x.gif: the name must end in .png or .csv.\n']);
   });
 });

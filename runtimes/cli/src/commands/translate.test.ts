@@ -61,6 +61,25 @@ describe('ratioflow translate', () => {
     await expect(readdir(inFolder('untouched'))).rejects.toThrow('ENOENT');
   });
 
+  it('writes over no image that it reads', async () => {
+    const own = inFolder('own/');
+    expect((await ratioflow(['translate', bundle, images, '--limit', '2', '-o', own])).code).toBe(0);
+    const before = await sharp(join(own, '000001.png')).raw().toBuffer();
+    for (const args of [[own, '-o', own], [join(own, '000001.png'), '-o', join(own, '000001.png')], [own, '--film', '-o', join(own, '000000.png')], [images, '-o', images]]) {
+      const { code, out, err } = await ratioflow(['translate', bundle, ...args]);
+      expect([code, out, err]).toEqual([1, '', expect.stringMatching(/cannot be written to .*: it is an input, which would be lost/)]);
+    }
+    expect(await sharp(join(own, '000001.png')).raw().toBuffer()).toEqual(before);
+  });
+
+  it('takes no option that would do nothing', async () => {
+    for (const [args, message] of [[['--film', '--pairs', 'p.png'], 'pairs'], [['--film', '--batch', '2'], 'batch'], [['--frames', '5'], '--frames are those of a film: give --film, too.']] as const) {
+      const { code, out, err } = await ratioflow(['translate', bundle, images, ...args, '-o', inFolder('ignored.png')]);
+      expect([code > 0, out, err]).toEqual([true, '', expect.stringContaining(message)]);
+    }
+    await expect(readdir(folder)).resolves.not.toContain('ignored.png');
+  });
+
   it('writes no translations of which none is finite', async () => {
     for (const more of [[], ['--film']]) {
       const { code, err } = await ratioflow(['translate', bundle, images, ...more, '--eta', '1e38', '-o', inFolder('diverged.png')]);

@@ -11,7 +11,7 @@ interface Options extends FlowFlags {
   readonly seed: Seed;
   readonly limit?: number;
   readonly film?: boolean;
-  readonly frames: number;
+  readonly frames?: number;
   readonly pairs?: string;
   readonly judge?: string;
   readonly judgeOutput?: string;
@@ -26,17 +26,18 @@ export const translateCommand = (context: Context): Command => withFlowOptions(n
   .requiredOption('-o, --out <path>', 'where to: folder/ for one PNG per image, named by index; array.npy; grid.png; with --film also film.gif or film.webp')
   .addOption(new Option('--seed <s>', 'seed of the noise, from 0 to 2^64 - 1; image i gets that of sample i').argParser(seed).default(0n, '0'))
   .option('--limit <n>', 'the first n images only', integerFrom(1))
-  .option('--pairs <grid.png>', 'also a picture of the first 64 images, each beside its translation')
+  .addOption(new Option('--pairs <grid.png>', 'also a picture of the first 64 images, each beside its translation').conflicts('film'))
   .addOption(new Option('--judge <classifier>', 'print what an independent classifier takes the translations for: classifier.onnx, or digits, the built-in one').conflicts('film'))
   .option('--judge-output <name>', 'output of that classifier, logits or probabilities (default: what its metadata say, or the only one)')
   .option('--film', 'a film of the first images instead (8, or --limit): from each image to its translation')
-  .option('--frames <n>', 'frames of the film at most', integerFrom(2), 12)
-  .option('--batch <n>', 'images that go through the network together (default: 64)', integerFrom(1))
+  .option('--frames <n>', 'frames of the film at most (default: 12)', integerFrom(2))
+  .addOption(new Option('--batch <n>', 'images that go through the network together (default: 64)').argParser(integerFrom(1)).conflicts('film'))
   .option('--zoom <n>', 'pixels of a picture per pixel of an image, each way (default: images of about 64 pixels; 1 in a folder)', integerFrom(1)))
   .action((bundle: string, images: string[], options: Options) => run(bundle, images, options, context));
 
 async function run(bundle: string, images: string[], options: Options, context: Context): Promise<void> {
   if (options.judgeOutput !== undefined && options.judge === undefined) throw new ArgumentError('--judge-output names an output of the judge: give --judge classifier.onnx, too.');
+  if (options.frames !== undefined && !options.film) throw new ArgumentError('--frames are those of a film: give --film, too.');
   const [node, trainer] = await Promise.all([import('@ratioflow/node'), import('@ratioflow/trainer')]);
   const model = await node.open(bundle, engineOf(options));
   try {
@@ -50,7 +51,7 @@ async function run(bundle: string, images: string[], options: Options, context: 
       const bar = await showProgress(context, count, options.film ? 'steps' : 'images');
       try {
         const made = options.film
-          ? await trainer.filmTranslation(model, source, { ...settings, count, out: options.out, picture, frames: options.frames, onProgress: (step, of) => bar.update(step, of) })
+          ? await trainer.filmTranslation(model, source, { ...settings, count, out: options.out, picture, ...(options.frames !== undefined && { frames: options.frames }), onProgress: (step, of) => bar.update(step, of) })
           : await trainer.translateFiles(model, source, { ...settings, ...(options.batch !== undefined && { batch: options.batch }), count, out: options.out, picture: options.zoom === undefined && await node.outputFormat(options.out, sampleShape) === 'folder' ? { ...picture, scale: 1 } : picture, ...(options.pairs !== undefined && { pairs: options.pairs }), ...(judge && { judge }), onProgress: (done) => bar.update(done) });
         for (const warning of made.warnings) context.note(`warning: ${warning}`);
         context.print(`${count} ${count === 1 ? 'image' : 'images'} of ${source.name} in ${made.files.length === 1 ? made.files[0]! : `${options.out} (${made.files.length} files)`}, on ${made.provider}`);
