@@ -108,7 +108,7 @@ export async function runClassifier(config: ClassifierConfig, options: IterateOp
     if (latest) record.figures(iteration, { 'test/accuracy': latest.accuracy, ...(latest.underAttack && { 'test/accuracy_under_attack': latest.underAttack.accuracy }) });
   };
   try {
-    if (!checkpoint) await checkRoom(out, config, parametersOf(network));
+    if (!checkpoint) await checkRoom(out, config, parametersOf(network), 4 * parametersOf(network));
     for (const warning of tensorflow.warnings) onMessage?.(warning);
     onMessage?.(`Learning: ${tensorflow.description}. ${names.length} classes: ${names.join(', ')}.`);
     if (config.features && !featuresOf(network)) onMessage?.(`classifier.onnx will have no output features: the last layer, ${network.outputs[0]!.sourceLayer.name}, merges ${network.outputs[0]!.inputs.length} inputs. A dense layer at the end would have features.`);

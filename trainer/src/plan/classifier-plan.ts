@@ -15,7 +15,7 @@ import { openData } from '../run/assemble.js';
 import { attempt, portableBatch, sizesOf, valuesOf, type Alternative, type NetworkPlan } from './network-plan.js';
 import { multiplyAccumulates } from './operations.js';
 import type { PlanOptions } from './plan.js';
-import { timedWarm, trialBatch } from './trial.js';
+import { peakBytes, timedWarm, trialBatch } from './trial.js';
 
 export interface ClassifierPlan extends NetworkPlan {
   readonly kind: 'classifier';
@@ -33,6 +33,7 @@ export interface MeasuredLearning {
   readonly trialBatch: number;
   /** Of one step, its attack included. */
   readonly millisecondsPerLearningStep: number;
+  /** Largest resident size of the process so far: what training takes without its data. */
   readonly residentBytes: number;
   /** Hours of the whole run; tests and the first pass over the data come on top. */
   readonly hours: number;
@@ -99,7 +100,7 @@ async function tryOut(config: ClassifierConfig, sampleShape: readonly number[], 
   try {
     let t = 0;
     const learningStep = await timedWarm(() => learner.step(x, labels, learningRate, t++), signal);
-    return { learning: description, learningStep, residentBytes: process.memoryUsage().rss };
+    return { learning: description, learningStep, residentBytes: peakBytes() };
   } finally {
     learner.dispose();
     network.dispose();

@@ -2,8 +2,10 @@
 import { expect, it } from 'vitest';
 import { parseConfig } from '../config/load.js';
 import type { TrainingConfig } from '../config/schema.js';
+import { bundleBytes, priorBytes } from './disk.js';
 import { checkpointsKept } from './network-plan.js';
 import { hoursWith, planTraining } from './plan.js';
+import { stepsToTime } from './trial.js';
 
 const config = (...overrides: string[]): TrainingConfig => parseConfig(`
 name: plan
@@ -46,6 +48,30 @@ it.each([
 ] as const)('counts the checkpoints that are kept once each: %j', ([iterations, every, latest, forGood], kept) => {
   const checkpoints = { every, keep: { latest, every: forGood } };
   expect(checkpointsKept({ checkpoints, training: { ...config().training, iterations } })).toBe(kept.length);
+});
+
+it.each([
+  // Bytes of float32 arrays: mean and factor [D, D]; or mean, deviation and basis [D, rank].
+  ['prior=ddp', 3072, 4 * (3072 + 3072 ** 2)],
+  ['prior={ kind: ddp, explained: 0.9 }', 784, 4 * 784 * (2 + 256)],
+  ['prior={ kind: ddp, rank: 300 }', 192, 4 * 192 * (2 + 192)],
+  ['prior=ddp', 49_152, 4 * 49_152 * (2 + 256)],
+  ['prior=uniform', 3072, 0],
+] as const)('counts the prior %s of %d values as it is stored', (prior, elements, bytes) => {
+  expect(priorBytes(config(prior), elements)).toBe(bytes);
+});
+
+it('counts the noise of whole flows in the bundle of images', () => {
+  const of = (...overrides: string[]): number => bundleBytes(config('prior=uniform', ...overrides), { sampleShape: [3, 128, 128], constants: 4 * 5_437_377 });
+  // Two samples of K + κ + 1 draws.
+  expect(of() - of('flow.K=0', 'flow.kappa=0')).toBe(2 * 120 * 4 * 49_152);
+});
+
+it('times whole flows where steps are short, and few steps where they are long', () => {
+  expect(stepsToTime(0.5, 3, 200)).toBe(200);
+  expect(stepsToTime(15, 3, 100)).toBe(66);
+  expect(stepsToTime(4000, 3, 100)).toBe(3);
+  expect(stepsToTime(0.5, 3, 0)).toBe(3);
 });
 
 it('measures, tries other settings, and scales by K and batch', async () => {

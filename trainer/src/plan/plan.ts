@@ -1,5 +1,5 @@
 /** What a run of an estimator will take, before it is spent: counted from the network, and measured by a few trial steps of it. */
-import { convertLayersModel, estimatorOf, gradientGraph, ratioGraph } from '@ratioflow/export';
+import { convertLayersModel, estimatorOf, gradientGraph, ratioGraph, type Model } from '@ratioflow/export';
 import { pairingOf } from '@ratioflow/sdk';
 import { loadTensorFlow } from '../backend/load-tensorflow.js';
 import type { TrainingConfig } from '../config/schema.js';
@@ -8,13 +8,13 @@ import { inputShapesOf } from '../estimators/layout.js';
 import { openEstimator } from '../estimators/open-estimator.js';
 import { parametersOf } from '../estimators/spectral.js';
 import { microBatches } from '../loop/micro-batches.js';
-import { largestFullDdp } from '../priors/ddp.js';
+import { bundleBytes, priorBytes } from './disk.js';
 import { attempt, portableBatch, sizesOf, valuesOf, type Alternative, type NetworkPlan } from './network-plan.js';
 import { multiplyAccumulates } from './operations.js';
 import { trialBatch, tryOut } from './trial.js';
 
 export interface PlanOptions {
-  /** Flow steps that are timed, after one that is not; 0 measures nothing. @default 3 */
+  /** Flow steps that are timed at least, after one that is not; 0 measures nothing. @default 3 */
   readonly trialSteps?: number | undefined;
   /** Whether the other engine of the flow and the other backend are tried, too. @default true */
   readonly compare?: boolean | undefined;
@@ -34,7 +34,7 @@ export interface MeasuredSpeed {
   readonly millisecondsPerRefresh: number;
   /** Of one learning step. */
   readonly millisecondsPerLearningStep: number;
-  /** Resident size of the process in bytes, network and engines loaded, without data. */
+  /** Largest resident size of the process so far in bytes: what training takes without its data. */
   readonly residentBytes: number;
   /** Hours of the whole run; previews, checkpoints and the first pass over the data come on top. */
   readonly hours: number;
@@ -48,7 +48,8 @@ export interface TrainingPlan extends NetworkPlan {
   readonly gradientMacs: number;
   /** Floating-point operations of one generated sample. */
   readonly flopsPerSample: number;
-  /** Bytes of the bundle on disk, with its prior. */
+  /** Bytes of the prior that the run keeps, and of the bundle, which has it as well; of a low rank that the data decide, the largest. */
+  readonly priorBytes: number;
   readonly bundleBytes: number;
   readonly measured: MeasuredSpeed | null;
 }
@@ -64,21 +65,20 @@ export async function planTraining(config: TrainingConfig, { trialSteps = 3, com
   const pairing = pairingOf(config.pairing);
   try {
     const estimator = estimatorOf((await convertLayersModel(network, { converters, inputShapes: inputShapesOf(network, sampleShape) })).model);
-    const forward = ratioGraph(estimator, pairing);
-    const [forwardMacs, gradientMacs] = [multiplyAccumulates(forward), multiplyAccumulates(gradientGraph(estimator, pairing))];
+    const [forward, gradient] = [ratioGraph(estimator, pairing), gradientGraph(estimator, pairing)];
+    const [forwardMacs, gradientMacs] = [multiplyAccumulates(forward), multiplyAccumulates(gradient)];
     const { batch } = config.training;
     const atOnce = Math.max(...microBatches(network, batch, { sampleShape, copies: 2, size: config.training.microBatch }).map(({ count }) => count));
     const { K, kappa } = config.flow;
     const parameters = parametersOf(network);
-    const elements = sampleShape.reduce((a, b) => a * b, 1);
-    const priorBytes = config.prior.kind !== 'ddp' ? 0 : elements <= largestFullDdp && config.prior.rank === undefined ? 4 * elements * elements : 4 * elements * (config.prior.rank ?? 256);
     return {
       kind: config.kind, sampleShape, forwardMacs, gradientMacs,
       ...sizesOf(config, parameters, 4 * 2 * atOnce * valuesOf(forward)),
       // Learning: both batches forward, and backward by input and by kernel, each as much again.
       flopsPerIteration: 2 * batch * (K * gradientMacs + 2 * 3 * forwardMacs),
       flopsPerSample: 2 * (K + kappa) * gradientMacs,
-      bundleBytes: 4 * parameters + priorBytes,
+      priorBytes: priorBytes(config, sampleShape.reduce((a, b) => a * b, 1)),
+      bundleBytes: bundleBytes(config, { sampleShape, constants: constantBytes(gradient), nodes: gradient.graph.nodes.length }),
       measured: trialSteps > 0 ? await measure(gradientMacs) : null,
     };
   } finally {
@@ -118,6 +118,8 @@ export async function planTraining(config: TrainingConfig, { trialSteps = 3, com
     };
   }
 }
+
+const constantBytes = ({ graph }: Model): number => [...graph.initializers.values()].reduce((sum, { data }) => sum + ('byteLength' in data ? data.byteLength : 0), 0);
 
 /** Hours of the run with another number of bridging steps or another batch, by the speeds that were measured. */
 export function hoursWith({ training, flow }: TrainingConfig, measured: MeasuredSpeed, { K = flow.K, batch = training.batch }: { readonly K?: number; readonly batch?: number }): number {

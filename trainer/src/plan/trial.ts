@@ -11,7 +11,7 @@ import { openEstimator } from '../estimators/open-estimator.js';
 import { createLearner } from '../loop/learner.js';
 
 export interface TrialOptions {
-  /** Flow steps that are timed; 0: learning alone. */
+  /** Flow steps that are timed at least; 0: learning alone. */
   readonly steps: number;
   /** Samples. */
   readonly batch: number;
@@ -25,7 +25,7 @@ export interface Trial {
   readonly flowStep: number;
   readonly refresh: number;
   readonly learningStep: number;
-  /** Resident size of the process in bytes at its end. */
+  /** Largest resident size of the process so far in bytes. */
   readonly residentBytes: number;
 }
 
@@ -33,12 +33,23 @@ export interface Trial {
 const longEnough = 3000;
 /** Other work on the machine disturbs single steps. */
 const repetitions = 7;
+/** Short work is repeated for so long, because code is compiled while it runs. */
+const warmAfter = 500;
 
 /** Samples that keep every core busy in a trial: as many as the run's batch, unless steps of it take long. */
 export function trialBatch(batch: number, macsPerSample: number): number {
   const cores = availableParallelism();
   return macsPerSample * batch > cores * 5e10 ? Math.min(batch, 8 * cores) : batch;
 }
+
+/**
+ * Steps of the flow that are timed together: where they are short, as many as fill a second, because what a flow costs to start would count as
+ * theirs. @param milliseconds of a step, roughly @param least steps @param most those of the run
+ */
+export const stepsToTime = (milliseconds: number, least: number, most: number): number => Math.max(least, Math.min(most, Math.floor(1000 / milliseconds)));
+
+/** Largest resident size of this process so far. */
+export const peakBytes = (): number => 1024 * process.resourceUsage().maxRSS;
 
 /** Milliseconds of a piece of work. */
 async function timed(work: () => unknown, signal: AbortSignal | undefined): Promise<number> {
@@ -53,7 +64,11 @@ export async function timedWarm(work: () => unknown, signal: AbortSignal | undef
   const first = await timed(work, signal);
   if (first > longEnough) return first;
   const times: number[] = [];
-  do times.push(await timed(work, signal)); while (times.length < repetitions && times.reduce((a, b) => a + b) < longEnough / 2);
+  let spent = 0;
+  do {
+    times.push(await timed(work, signal));
+    spent += times.at(-1)!;
+  } while (spent < (times.length < repetitions ? longEnough / 2 : warmAfter));
   return times.sort((a, b) => a - b)[times.length >> 1]!;
 }
 
@@ -76,11 +91,19 @@ export async function tryOut(config: TrainingConfig, sampleShape: readonly numbe
       const flow = (count: number): Promise<Float32Array> => bridge.run(x0, { count: batch, steps: count, seed: 1n, signal });
       refresh = await timedWarm(() => bridge.refresh(), signal);
       await flow(1);
-      flowStep = (await timedWarm(() => flow(steps), signal)) / steps;
+      const rough = (await timed(() => flow(steps), signal)) / steps;
+      const count = stepsToTime(rough, steps, config.flow.K);
+      flowStep = (await timedWarm(() => flow(count), signal)) / count;
+      await bridge.rest();
     }
     let t = 0;
     const learningStep = await timedWarm(() => learner.step(data, x0, learningRate, t++), signal);
-    return { learning: description, flow: bridge?.engine === 'tfjs' ? description : createRuntime().name, flowStep, refresh, learningStep, residentBytes: process.memoryUsage().rss };
+    if (bridge) {
+      // The next iteration: engines are loaded beside what learning holds on to.
+      await bridge.refresh();
+      await bridge.run(x0, { count: batch, steps: 1, seed: 1n, signal });
+    }
+    return { learning: description, flow: bridge?.engine === 'tfjs' ? description : createRuntime().name, flowStep, refresh, learningStep, residentBytes: peakBytes() };
   } finally {
     await bridge?.dispose();
     learner.dispose();

@@ -22,6 +22,10 @@ export interface DdpState {
 /** Largest D with a full factor: 3 × 32² makes 38 MB; above it, a low-rank factor is the right tool. */
 export const largestFullDdp = 3072;
 
+/** Whether the prior of samples of so many values is of low rank plus diagonal (low-rank.ts). */
+export const hasLowRank = ({ rank, explained }: { readonly rank?: number | undefined; readonly explained?: number | undefined }, elements: number): boolean =>
+  rank !== undefined || explained !== undefined || elements > largestFullDdp;
+
 /** Added to the diagonal of the covariance, as in the paper's code. */
 export const ddpRidge = 1e-4;
 

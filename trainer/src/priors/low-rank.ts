@@ -22,6 +22,9 @@ export interface LowRankState {
   readonly deviation: Float32Array;
 }
 
+/** Largest rank where none is asked for. */
+export const defaultRank = 256;
+
 export interface LowRankOptions {
   readonly tf: TensorFlow;
   readonly seed: Seed;
@@ -39,7 +42,7 @@ const sharpeningPasses = 2;
 const chunkSize = 256;
 
 /** @returns the state, its rank, and the part of the variance that the low rank explains */
-export async function lowRankStatistics(dataset: ImageDataset, { tf, seed, rank = 256, explained = 0.95, signal }: LowRankOptions): Promise<{ state: LowRankState; rank: number; explained: number }> {
+export async function lowRankStatistics(dataset: ImageDataset, { tf, seed, rank = defaultRank, explained = 0.95, signal }: LowRankOptions): Promise<{ state: LowRankState; rank: number; explained: number }> {
   const [d, n] = [sampleLength(dataset.sampleShape), dataset.size];
   const { mean, variance } = await momentsOf(dataset, signal);
   const columns = Math.min(rank + oversampling, n, d);

@@ -1,6 +1,6 @@
 /** Puts the parts of a run together from its configuration. */
 import { createPrior, type PriorState } from '../priors/prior.js';
-import { ddpStatistics, largestFullDdp } from '../priors/ddp.js';
+import { ddpStatistics, hasLowRank } from '../priors/ddp.js';
 import { lowRankStatistics } from '../priors/low-rank.js';
 import { priorGraph, writeModel, type ConvertOptions } from '@ratioflow/export';
 import { pairingOf, type Pairing, type Runtime } from '@ratioflow/sdk';
@@ -131,8 +131,7 @@ export function openData(data: TrainingConfig['data'], { onMessage, signal }: Da
 async function priorState({ prior, seed }: TrainingConfig, dataset: Dataset, { tf, backend }: LoadedTensorFlow, { onMessage, signal }: DataOptions): Promise<PriorState> {
   if (prior.kind === 'gaussian') return { kind: prior.kind, ...(prior.deviation !== undefined && { deviation: prior.deviation }) };
   if (prior.kind === 'uniform' || prior.kind === 'source') return { kind: prior.kind };
-  const lowRank = prior.rank !== undefined || prior.explained !== undefined || sampleLength(dataset.sampleShape) > largestFullDdp;
-  if (!lowRank || !isImageDataset(dataset)) return { kind: prior.kind, ...(await ddpStatistics(dataset, { ...(backend === 'tensorflow' && { tf }), signal })) };
+  if (!hasLowRank(prior, sampleLength(dataset.sampleShape)) || !isImageDataset(dataset)) return { kind: prior.kind, ...(await ddpStatistics(dataset, { ...(backend === 'tensorflow' && { tf }), signal })) };
   const { state, rank, explained } = await lowRankStatistics(dataset, { tf, seed, rank: prior.rank, explained: prior.explained, signal });
   onMessage?.(`Prior ddp: rank ${rank} explains ${(100 * explained).toFixed(1)} % of the variance; the rest is taken as independent.`);
   return { kind: 'ddp-low-rank', ...state };

@@ -33,16 +33,17 @@ async function make(out: string): Promise<void> {
 }
 
 /**
- * What would fail hours later: checkpoints, and one more while it is written, must find room.
+ * What would fail hours later: checkpoints, and one more while it is written, must find room, and so must what else is written.
  * @param parameters of the network
+ * @param others bytes of the other files
  * @throws {ConfigError} when the disk has less room than a new run takes
  */
-export async function checkRoom(out: string, config: RunConfig, parameters: number): Promise<void> {
+export async function checkRoom(out: string, config: RunConfig, parameters: number, others: number): Promise<void> {
   const { checkpointBytes } = sizesOf(config, parameters, 0);
-  const needed = checkpointBytes * (1 + 1 / checkpointsKept(config));
+  const needed = checkpointBytes * (1 + 1 / checkpointsKept(config)) + others;
   const { bavail, bsize } = await statfs(out);
   const megabytes = (bytes: number): string => `${(bytes / 1e6).toPrecision(3)} MB`;
-  if (bavail * bsize < needed) throw new ConfigError(`${out}: the checkpoints of this run take ${megabytes(needed)}, but the disk has ${megabytes(bavail * bsize)} left. Make room, choose another folder, or keep fewer of them (checkpoints.keep).`);
+  if (bavail * bsize < needed) throw new ConfigError(`${out}: the checkpoints of this run and what comes out of it take ${megabytes(needed)}, but the disk has ${megabytes(bavail * bsize)} left. Make room, choose another folder, or keep fewer of them (checkpoints.keep).`);
 }
 
 /** Without the lock of a run that was killed before it had anything. */

@@ -1,5 +1,5 @@
 /** Runs in a folder: an interrupted one ends as an uninterrupted one, bit for bit; what goes wrong is said and loses nothing. */
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { priorGraph, writeModel } from '@ratioflow/export';
@@ -367,7 +367,7 @@ it('two at once are refused: the second one to start or to go on', async () => {
 
 it('a disk without room for the checkpoints, and a folder that cannot be made, are said before the first iteration', async () => {
   const out = newFolder();
-  await expect(startRun(toy('checkpoints={ every: 1, keep: 1000000000000 }', 'training.iterations=1000000000000'), { out })).rejects.toThrow(/checkpoints of this run take 2\.04e\+11 MB, but the disk has .* MB left\. Make room, choose another folder, or keep fewer/);
+  await expect(startRun(toy('checkpoints={ every: 1, keep: 1000000000000 }', 'training.iterations=1000000000000'), { out })).rejects.toThrow(/checkpoints of this run and what comes out of it take 2\.04e\+11 MB, but the disk has .* MB left\. Make room, choose another folder, or keep fewer/);
   expect(await readdir(out)).toEqual([]);
   await writeFile(join(folder, 'a-file'), '');
   await expect(startRun(toy(), { out: join(folder, 'a-file', 'run') })).rejects.toThrow(/a-file\/run cannot be made: ENOTDIR.* Choose another folder\./);
@@ -395,6 +395,22 @@ it.each([[2, 1], [4, 3]])('images of %d channels are previewed by their first %d
   const [preview] = await readdir(join(out, 'previews'));
   expect((await readPixels(join(out, 'previews', preview!), { channels: shown as 1 | 3, name: 'preview', needed: '' })).shape[0]).toBe(shown);
   expect(await readdir(out)).toContain('bundle');
+});
+
+it.each([['points', toy], ['images', digits]] as const)('takes the disk space that its plan says, of %s', async (_, configOf) => {
+  const config = configOf();
+  const out = newFolder();
+  await startRun(config, { out });
+  const plan = await planTraining(config, { trialSteps: 0 });
+  const sizeOf = async (name: string): Promise<number> => {
+    const found = await readdir(join(out, name), { recursive: true, withFileTypes: true }).catch(() => null);
+    if (!found) return (await stat(join(out, name))).size;
+    return (await Promise.all(found.filter((entry) => entry.isFile()).map((entry) => stat(join(entry.parentPath, entry.name))))).reduce((sum, { size }) => sum + size, 0);
+  };
+  // What graphs hold beside weights is estimated.
+  expect(Math.abs(await sizeOf('bundle') / plan.bundleBytes - 1)).toBeLessThan(0.2);
+  expect(await sizeOf('checkpoints') / plan.checkpointBytes).toBeCloseTo(1, 1);
+  if (plan.priorBytes > 0) expect(await sizeOf('prior.safetensors') / plan.priorBytes).toBeCloseTo(1, 1);
 });
 
 it('only the latest checkpoints are kept', async () => {

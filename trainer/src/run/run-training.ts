@@ -8,10 +8,12 @@ import { classifierOf, runClassifier, type ClassifierResult } from '../classifie
 import type { ClassifierMetrics } from '../classifier/train-classifier.js';
 import { parseRunConfig } from '../config/load.js';
 import type { ClassifierConfig, RunConfig, TrainingConfig } from '../config/schema.js';
+import { sampleLength } from '../data/dataset.js';
 import { ConfigError } from '../errors.js';
 import { parametersOf } from '../estimators/spectral.js';
 import { train, type IterationMetrics } from '../loop/train.js';
 import { diagnoseEstimator } from '../loop/diagnose.js';
+import { bundleBytes, priorBytes } from '../plan/disk.js';
 import { assemble, type Assembly } from './assemble.js';
 import { readCheckpoint, readLatestCheckpoint, type Checkpoint } from './checkpoint.js';
 import { iterate, restore, type IterateOptions } from './iterate.js';
@@ -125,7 +127,7 @@ async function runEstimator(config: TrainingConfig, options: RunOptions, checkpo
   try {
     for (const warning of assembly.tensorflow.warnings) onMessage?.(warning);
     onMessage?.(`Learning: ${assembly.tensorflow.description}. Flow: ${assembly.bridge.engine === 'tfjs' ? 'the same' : runtime.name}.`);
-    if (!checkpoint) await checkRoom(out, config, parametersOf(assembly.network));
+    if (!checkpoint) await checkRoom(out, config, parametersOf(assembly.network), outcomeBytes(assembly));
     if (assembly.prior.state !== prior) await writePrior(out, assembly.prior.state, config);
     const log = await iterate({
       config, learner: assembly.learner, stepSettings: 'training.learningRate or flow.eta',
@@ -152,6 +154,11 @@ async function runEstimator(config: TrainingConfig, options: RunOptions, checkpo
   } finally {
     await assembly.dispose();
   }
+}
+
+/** Of prior and bundle. */
+function outcomeBytes({ config, dataset: { sampleShape }, network }: Assembly): number {
+  return priorBytes(config, sampleLength(sampleShape)) + bundleBytes(config, { sampleShape, constants: 4 * parametersOf(network) });
 }
 
 async function preview({ config, dataset, source }: Assembly, runtime: Runtime, files: ReadonlyMap<string, Uint8Array>, record: RunRecord<IterationMetrics>, iteration: number, signal: AbortSignal | undefined): Promise<void> {

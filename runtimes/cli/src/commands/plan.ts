@@ -16,7 +16,7 @@ interface Options {
 export const planCommand = (context: Context): Command => withSettings(new Command('plan'))
   .description('parameters, operations, memory, disk and hours of a training run, measured by a few trial steps on this machine')
   .argument('<config.yaml>', 'what would be trained')
-  .option('--trial <steps>', 'flow steps that are timed; 0 measures nothing', integerFrom(0), 3)
+  .option('--trial <steps>', 'flow steps that are timed at least; 0 measures nothing', integerFrom(0), 3)
   .option('--no-compare', 'leave out the trials with the other engine of the flow and the other backend')
   .option('--json', 'print the plan as JSON')
   .action(async (path: string, { set, trial, compare, json }: Options) => {
@@ -46,7 +46,7 @@ function describeEstimator(config: TrainingConfig, plan: TrainingPlan, hoursWith
     ['operations', `${power(plan.forwardMacs)}MAC forward, ${power(plan.gradientMacs)}MAC with its input gradient, a sample`],
     ['', `${power(plan.flopsPerIteration)}FLOP an iteration (batch ${training.batch}, K = ${flow.K}), ${power(plan.flopsPerSample)}FLOP a generated sample`],
     memoryOf(plan),
-    ['disk', `${bytes(plan.checkpointBytes)} of checkpoints, ${bytes(plan.bundleBytes)} or less of bundle`],
+    ['disk', `${bytes(plan.checkpointBytes)} of checkpoints, ${bytes(plan.bundleBytes)} of bundle${plan.priorBytes > 0 ? `, ${bytes(plan.priorBytes)} of prior; less where its rank is lower` : ''}`],
     ...(measured ? [
       ['measured', `flow step ${duration(measured.millisecondsPerFlowStep)} (${measured.flow}), learning step ${duration(measured.millisecondsPerLearningStep)} (${measured.learning})`],
       residentOf(measured, training.batch),
@@ -80,6 +80,6 @@ type Measured = Pick<MeasuredSpeed, 'residentBytes' | 'trialBatch' | 'alternativ
 const memoryOf = ({ weightBytes, activationBytes }: Pick<TrainingPlan, 'weightBytes' | 'activationBytes'>): [string, string] =>
   ['memory', `${bytes(weightBytes)} of weights and their moments, ${bytes(activationBytes)} of values in a learning step`];
 const residentOf = ({ residentBytes, trialBatch }: Measured, batch: number): [string, string] =>
-  ['', `resident ${bytes(residentBytes)} without data${trialBatch < batch ? `; trials had ${trialBatch} samples, times are in proportion` : ''}`];
+  ['', `resident ${bytes(residentBytes)}, and more with data, previews and export${trialBatch < batch ? `; trials had ${trialBatch} samples, times are in proportion` : ''}`];
 const alternativesOf = ({ alternatives }: Measured): [string, string][] => alternatives.map((other) =>
   ['', 'hours' in other ? `${time(other.hours)} with ${other.setting}` : `${other.setting} does not work here: ${other.failure}`]);
