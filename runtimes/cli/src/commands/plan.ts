@@ -46,7 +46,7 @@ function describeEstimator(config: TrainingConfig, plan: TrainingPlan, hoursWith
     ['operations', `${power(plan.forwardMacs)}MAC forward, ${power(plan.gradientMacs)}MAC with its input gradient, a sample`],
     ['', `${power(plan.flopsPerIteration)}FLOP an iteration (batch ${training.batch}, K = ${flow.K}), ${power(plan.flopsPerSample)}FLOP a generated sample`],
     memoryOf(plan),
-    ['disk', `${bytes(plan.checkpointBytes)} of checkpoints, ${bytes(plan.bundleBytes)} of bundle${plan.priorBytes > 0 ? `, ${bytes(plan.priorBytes)} of prior; less where its rank is lower` : ''}`],
+    ['disk', `${bytes(plan.checkpointBytes)} of checkpoints, ${bytes(plan.bundleBytes)} of bundle${plan.priorBytes > 0 ? `, whose prior takes ${bytes(plan.priorBytes)} or less` : ''}`],
     ...(measured ? [
       ['measured', `flow step ${duration(measured.millisecondsPerFlowStep)} (${measured.flow}), learning step ${duration(measured.millisecondsPerLearningStep)} (${measured.learning})`],
       residentOf(measured, training.batch),
