@@ -205,6 +205,17 @@ describe.skipIf(noChromium !== undefined)('the page', () => {
     await expect.poll(() => page.textContent('#notice')).toContain('The file is no ZIP archive that can be read: it has no directory.');
   });
 
+  it('plays a flow on WebGPU frame by frame, and changes the provider', async () => {
+    const page = await openPage('bundle=image&count=2&K=4&kappa=1&provider=webgpu');
+    await finished(page);
+    expect(await page.textContent('#provider')).toBe('WebGPU');
+    expect(await page.textContent('#step')).toBe('5/5');
+    await page.check('input[value=wasm]', { force: true });
+    await expect.poll(() => page.textContent('#provider')).toBe('WebAssembly');
+    await finished(page);
+    expect(new URL(page.url()).hash).toBe('#bundle=image&provider=wasm&count=2&K=4&kappa=1');
+  });
+
   it('falls back where a provider is absent, and says so', async () => {
     const plain = await launch({ webgpu: false });
     try {

@@ -400,6 +400,29 @@ describe.skipIf(noChromium !== undefined)('in the browser', () => {
     expect(after).toEqual(before);
   }, 120_000);
 
+  it.each([false, true])('gives frames of a flow on the device that are the caller\'s own (worker: %s)', async (worker) => {
+    await using model = await openInNode(join(folder, 'points'));
+    const settings = { count: 3, seed: 8, K: 4, kappa: 1, logRatio: true };
+    const expected: number[][] = [];
+    for await (const { x, logRatio } of model.flow(settings)) expected.push([...x.data, ...logRatio!]);
+    const { frames, provider } = await (await openPage()).evaluate(async ({ worker, settings }) => {
+      const model = await ratioflow.open('/bundles/points', { providers: ['webgpu'], worker });
+      const flow = model.flow(settings);
+      const frames: number[][] = [];
+      let frame = await flow.next();
+      for (; frame.done !== true; frame = await flow.next()) {
+        frames.push([...frame.value.x.data, ...frame.value.logRatio!]);
+        // What the caller does with it is nothing to the flow.
+        frame.value.x.data.fill(NaN);
+      }
+      await model.dispose();
+      return { frames, provider: frame.value.provider };
+    }, { worker, settings });
+    expect(provider).toBe('webgpu');
+    expect(frames.length).toBe(6);
+    for (const [i, frame] of frames.entries()) expect(largest(frame, expected[i]!)).toBeLessThan(2e-4);
+  });
+
   it.each([false, true])('disposes of a model while a flow rests on the device (worker: %s)', async (worker) => {
     const result = await (await openPage()).evaluate(async (worker) => {
       const open = (): Promise<Sdk.Model> => ratioflow.open('/bundles/points', { providers: ['webgpu'], worker, selfTest: false });

@@ -72,7 +72,8 @@ export function wrapSession(name: string, session: InferenceSession, provider: P
           shape: made.value.dims,
           read: async () => {
             await made.accepted.catch(failed);
-            return attempt(async () => await made.value.getData() as Float32Array);
+            // The engine keeps what it reads, and feeds it to the next run.
+            return attempt(async () => (await made.value.getData() as Float32Array).slice());
           },
           dispose: () => free(made.value),
         };
