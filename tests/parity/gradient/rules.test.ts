@@ -4,9 +4,9 @@
  */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { gradient, type GraphBuilder, type Value } from '@ratioflow/export';
+import { gradient, type GraphBuilder, type Model, type Value } from '@ratioflow/export';
 import { cases, narrow, network, singleCases, wide } from './cases.js';
-import { adjointError, dot, modelOf, randomOf, randomTensor, Session } from './support.js';
+import { adjointError, dot, modelOf, randomOf, randomTensor, Session, type Feeds, type Tensor64 } from './support.js';
 
 const tolerance = 1e-6;
 
@@ -77,6 +77,34 @@ describe('a row of attention that is masked altogether', () => {
       return b.op('Where', [b.op('IsNaN', [y]), b.scalar(0, y), y]);
     });
     expect(await adjointError(item)).toBeLessThan(tolerance);
+  });
+});
+
+describe('half precision', () => {
+  const picked = (b: GraphBuilder, x: Value): Value => b.op('ArgMax', [x], { axis: 2, keepdims: 1 });
+  const items: readonly (readonly [string, (b: GraphBuilder, x: Value) => Value])[] = [
+    ['MaxPool, overlapping', (b, x) => b.op('MaxPool', [x], { kernel_shape: [3, 3], strides: [2, 2], pads: [1, 1, 1, 1] })],
+    ['Gather at run time', (b, x) => b.op('Gather', [x, b.op('Reshape', [picked(b, x), b.ints([-1])])], { axis: 2 })],
+    ['GatherElements', (b, x) => b.op('GatherElements', [x, picked(b, x)], { axis: 2 })],
+    ['GatherND', (b, x) => b.op('GatherND', [x, b.op('Reshape', [picked(b, x), b.ints([0, 2, 5, 1])])], { batch_dims: 2 })],
+    ['TopK', (b, x) => b.ops('TopK', [x, b.ints([3])], { axis: 3 }, 2)[0]!],
+  ];
+
+  it.each(items)('runs where ONNX Runtime has no sums of its own, and agrees with single precision: %s', async (_, make) => {
+    const random = randomOf(11);
+    // Numbers that both precisions have.
+    const drawn = (shape: readonly number[]): Tensor64 => ({ shape, data: randomTensor(random, shape).data.map((value) => Math.round(value * 256) / 256) });
+    const x0 = drawn([2, 2, 6, 5]);
+    const modelIn = (type: number): Model => modelOf(network([['N', 2, 6, 5]], (b, x) => wide(b, make(b, b.op('Cast', [x], { to: type })))));
+    const run = async (model: Model, feeds: Feeds): Promise<Record<string, Tensor64>> => {
+      const session = await Session.open(model);
+      return session.run(feeds).finally(() => session.close());
+    };
+    const { y } = await run(modelIn(1), { x0 });
+    const feeds = { x0, seed_y: drawn(y!.shape) };
+    const single = await run(gradient(modelIn(1), { seed: true }), feeds);
+    const half = await run(gradient(modelIn(10), { seed: true }), feeds);
+    half['grad_x0']!.data.forEach((value, i) => { expect(value).toBeCloseTo(single['grad_x0']!.data[i]!, 2); });
   });
 });
 

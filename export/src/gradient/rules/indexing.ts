@@ -1,6 +1,6 @@
 /** Picking and placing elements by index. */
 import { UnsupportedError } from '../../errors.js';
-import { dtypeOf, shapeOf } from '../../ir/builder.js';
+import { dtypeOf, shapeOf, type GraphBuilder } from '../../ir/builder.js';
 import { float32 } from '../../ir/constant.js';
 import { dataTypeCodes, type Value } from '../../ir/types.js';
 import { intOf, knownInts, normalizeAxis, stringOf } from '../../ops/operator.js';
@@ -13,6 +13,17 @@ import { padTo } from './padding.js';
 const summingOpset = 16;
 /** Elements of the matrix of ones that stands for it before. */
 const oneHotLimit = 2 ** 26;
+
+/**
+ * Scatters with sums or products of what meets. ONNX Runtime's CPU provider does that in half precision with no kernel of its own
+ * and without widening by itself: single precision, which also rounds less.
+ */
+export function scatterReduced(builder: GraphBuilder, scatter: 'ScatterElements' | 'ScatterND', [data, indices, updates]: readonly [Value, Value, Value], attributes: { readonly axis?: number; readonly reduction: 'add' | 'mul' }): Value {
+  const dtype = dtypeOf(data);
+  if (dtype !== 'float16') return builder.op(scatter, [data, indices, updates], attributes);
+  const [wideData, wideUpdates] = [data, updates].map((value) => builder.op('Cast', [value], { to: dataTypeCodes.float32 })) as [Value, Value];
+  return builder.op('Cast', [builder.op(scatter, [wideData, indices, wideUpdates], attributes)], { to: dataTypeCodes[dtype] });
+}
 
 function needSums(context: RuleContext): void {
   if (context.builder.opset < summingOpset) throw new UnsupportedError(`${context.where}: its gradient needs ScatterElements with sums, which came with opset ${summingOpset}; the model is of opset ${context.builder.opset}.`);
@@ -33,7 +44,7 @@ export const indexingRules: Readonly<Record<string, Rule>> = {
     const { builder, node, where, gradient } = context;
     const [x, indices] = [requiredInput(context, 0), requiredInput(context, 1)];
     const axis = normalizeAxis(intOf(node, 'axis', 0), shapeOf(x).length, where);
-    if (builder.opset >= summingOpset) return [builder.op('ScatterElements', [fullLike(context, x, 0), indices, gradient], { axis, reduction: 'add' })];
+    if (builder.opset >= summingOpset) return [scatterReduced(builder, 'ScatterElements', [fullLike(context, x, 0), indices, gradient], { axis, reduction: 'add' })];
     // Before: ones where an output took an element, [.., extent of x, extent of indices, ..], times its gradient, summed.
     if (shapeOf(x).some((extent, at) => at !== axis && extent !== shapeOf(indices)[at])) needSums(context);
     const ones = oneHot(context, indices, axis, axis);
@@ -54,7 +65,7 @@ export const indexingRules: Readonly<Record<string, Rule>> = {
       return builder.op('Expand', [column, extents]);
     });
     const full = batch > 0 ? builder.op('Concat', [...places, indices], { axis: rank - 1 }) : indices;
-    return [builder.op('ScatterND', [fullLike(context, x, 0), full, gradient], { reduction: 'add' })];
+    return [scatterReduced(builder, 'ScatterND', [fullLike(context, x, 0), full, gradient], { reduction: 'add' })];
   },
   Compress: (context) => {
     const { builder, node } = context;
@@ -176,7 +187,7 @@ function gatherAtRunTime(context: RuleContext, axis: number): Value {
   }
   const column = builder.op('Reshape', [flat, builder.ints(Array.from({ length: rank }, (_, i) => (i === axis ? -1 : 1)))]);
   const spread = builder.op('Expand', [column, shapeVector(context, lined)]);
-  return builder.op('ScatterElements', [fullLike(context, x, 0), spread, lined], { axis, reduction: 'add' });
+  return scatterReduced(builder, 'ScatterElements', [fullLike(context, x, 0), spread, lined], { axis, reduction: 'add' });
 }
 
 /** Placing updates: what was overwritten receives nothing, the updates receive what stands in their place. */
@@ -206,7 +217,7 @@ function extremeScatter(context: RuleContext, scatter: 'ScatterElements' | 'Scat
   const axis = scatter === 'ScatterElements' ? { axis: intOf(node, 'axis', 0) } : {};
   const held = (value: Value, result: Value): Value => builder.op('Cast', [builder.op('Equal', [value, result])], { to: dataTypeCodes[dtypeOf(x)] });
   const [before, after] = [held(x, y), held(updates, builder.op(gather, [y, indices], axis))];
-  const share = builder.op('Div', [gradient, builder.op(scatter, [before, indices, after], { ...axis, reduction: 'add' })]);
+  const share = builder.op('Div', [gradient, scatterReduced(builder, scatter, [before, indices, after], { ...axis, reduction: 'add' })]);
   return [builder.op('Mul', [share, before]), null, Object.assign(builder.op('Mul', [builder.op(gather, [share, indices], axis), after]), { shape: updates.shape })];
 }
 
@@ -221,8 +232,8 @@ function productScatter(context: RuleContext, scatter: 'ScatterElements' | 'Scat
     return { safe: builder.op('Where', [isZero, builder.scalar(1, x), factor]), zeros: builder.op('Cast', [isZero], { to: dataTypeCodes[dtypeOf(x)] }) };
   };
   const [own, put] = [split(x), split(updates)];
-  const product = builder.op(scatter, [own.safe, indices, put.safe], { ...axis, reduction: 'mul' });
-  const zeros = builder.op(scatter, [own.zeros, indices, put.zeros], { ...axis, reduction: 'add' });
+  const product = scatterReduced(builder, scatter, [own.safe, indices, put.safe], { ...axis, reduction: 'mul' });
+  const zeros = scatterReduced(builder, scatter, [own.zeros, indices, put.zeros], { ...axis, reduction: 'add' });
   const others = (factor: { safe: Value; zeros: Value }, of: (value: Value) => Value): Value => {
     const noZero = builder.op('Equal', [builder.op('Sub', [of(zeros), factor.zeros]), zero]);
     return builder.op('Mul', [builder.op('Where', [noZero, builder.op('Div', [of(product), factor.safe]), zero]), of(gradient)]);

@@ -9,6 +9,7 @@ import type { Window } from '../../ops/convolution.js';
 import { intOf, intsOf } from '../../ops/operator.js';
 import { poolExtent, poolWindow } from '../../ops/pooling.js';
 import { applyAlong, attributesOf, checkMatrixSize, fullLike, requiredInput, requiredOutput, type Rule, type RuleContext } from '../rule.js';
+import { scatterReduced } from './indexing.js';
 import { backThroughUnits } from './moving.js';
 import { inverseCount, spread } from './reductions.js';
 
@@ -85,7 +86,9 @@ const maxPool: Rule = (context) => {
       const part = (value: Value): Value => builder.op('Slice', [value, builder.ints(phase), builder.ints(phase.map(() => 2 ** 31 - 1)), builder.ints(phase.map((_, axis) => axis + 2)), builder.ints(apart)]);
       return builder.op('ScatterElements', [zeros, flat(part(indices)), flat(part(gradient))], { axis: 0 });
     }).reduce((sum, part) => builder.op('Add', [sum, part]))
-    : builder.op('ScatterElements', [zeros, flat(indices), flat(gradient)], { axis: 0, ...(overlapping && { reduction: 'add' }) });
+    : overlapping
+      ? scatterReduced(builder, 'ScatterElements', [zeros, flat(indices), flat(gradient)], { axis: 0, reduction: 'add' })
+      : builder.op('ScatterElements', [zeros, flat(indices), flat(gradient)], { axis: 0 });
   return [Object.assign(builder.op('Reshape', [scattered, builder.reshapeTarget(x)]), { shape: x.shape })];
 };
 
