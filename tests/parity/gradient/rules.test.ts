@@ -69,6 +69,19 @@ describe('dropout in training mode', () => {
   });
 });
 
+describe('pools whose last window would begin in the padding', () => {
+  // The second axis has windows that hang over, which stay.
+  const window = { kernel_shape: [2, 3], strides: [2, 2], pads: [1, 0, 1, 0], ceil_mode: 1 };
+  it.each([['MaxPool', window], ['MaxPool', { ...window, kernel_shape: [1, 2], strides: [3, 2], pads: [0, 0, 0, 0] }], ['AveragePool', { ...window, count_include_pad: 1 }], ['LpPool', { ...window, p: 3 }]] as const)('%s has its gradient at every opset', async (opType, attributes) => {
+    // Its result meets its gradient, which a count of one more would not fit.
+    const square = (b: GraphBuilder, y: Value): Value => b.op('Mul', [y, y]);
+    const [item, step, tolerated] = opType === 'MaxPool'
+      ? [network([['N', 2, 5, 6]], (b, x) => square(b, b.op(opType, [x], attributes))), 1e-6, tolerance]
+      : [network([['N', 2, 5, 6]], (b, x) => wide(b, square(b, b.op(opType, [narrow(b, x)], attributes)))), 2e-3, 3e-3];
+    for (const opset of [18, 22]) for (const level of ['disabled', 'all'] as const) expect(await adjointError(item, { opset, level, step })).toBeLessThan(tolerated);
+  });
+});
+
 describe('a row of attention that is masked altogether', () => {
   it('has the gradient zero, where Softmax makes no number of it', async () => {
     const item = network([['N', 3, 3]], (b, x) => {

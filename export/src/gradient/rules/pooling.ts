@@ -15,6 +15,30 @@ import { inverseCount, spread } from './reductions.js';
 
 const spatialAxes = (x: Value): number[] => shapeOf(x).map((_, axis) => axis).slice(2);
 
+/**
+ * With ceil_mode, a last window that would begin in the padding is left out (see poolExtent). Before opset 22, the inference of shapes counts it all the
+ * same, and ONNX Runtime refuses a graph in which both extents meet: less padding leaves it out for everyone, and is no other pool.
+ */
+const withoutLostWindow = (rule: Rule): Rule => (context) => {
+  const { node, where } = context;
+  const spatial = shapeOf(requiredInput(context, 0)).slice(2);
+  if (intOf(node, 'ceil_mode', 0) === 1 && spatial.every((extent) => typeof extent === 'number')) {
+    const { kernel, strides, dilations, begin, end } = poolWindow(node, spatial, where);
+    const axes = spatial.map((extent, axis) => {
+      const count = poolExtent(extent, { kernel, strides, dilations, begin, end }, axis, true, where) as number;
+      const room = extent + begin[axis]! - ((kernel[axis]! - 1) * dilations[axis]! + 1);
+      const lost = Math.ceil((room + end[axis]!) / strides[axis]!) + 1 > count;
+      const pad = lost ? Math.max(0, (count - 1) * strides[axis]! - room) : end[axis]!;
+      return { lost, pad, hangsOver: Math.floor((room + pad) / strides[axis]!) + 1 < count };
+    });
+    if (axes.some(({ lost }) => lost)) {
+      node.attributes = new Map(node.attributes).set('pads', { type: 'ints', value: [...begin, ...axes.map(({ pad }) => pad)] }).set('ceil_mode', { type: 'int', value: Number(axes.some(({ hangsOver }) => hangsOver)) });
+      node.attributes.delete('auto_pad');
+    }
+  }
+  return rule(context);
+};
+
 /** How much each input position (column) weighs in each window (row) along one axis. */
 function windowMatrix(window: Window, axis: number, extent: number, windows: number, divisor: 'all' | 'inside' | 'one'): number[][] {
   const [kernel, stride, dilation, begin, end] = [window.kernel[axis]!, window.strides[axis]!, window.dilations[axis]!, window.begin[axis]!, window.end[axis]!];
@@ -111,9 +135,9 @@ function lpGradient(context: RuleContext, spreadOut: (value: Value) => Value): V
 }
 
 export const poolingRules: Readonly<Record<string, Rule>> = {
-  AveragePool: averagePool,
-  MaxPool: maxPool,
-  LpPool: (context) => [lpGradient(context, (value) => spreadWindows(context, value, 'one'))],
+  AveragePool: withoutLostWindow(averagePool),
+  MaxPool: withoutLostWindow(maxPool),
+  LpPool: withoutLostWindow((context) => [lpGradient(context, (value) => spreadWindows(context, value, 'one'))]),
   GlobalAveragePool: (context) => {
     const { builder, gradient } = context;
     const axes = spatialAxes(requiredInput(context, 0));
