@@ -53,7 +53,7 @@ const activations = new Map<string, Activation>(Object.entries({
   },
 } satisfies Record<string, Activation>).map(([name, activation]) => [name.toLowerCase(), activation]));
 
-/** The activation functions of all directions, clipped as `clip` says. */
+/** The activation functions of all directions; `clip` bounds what gates take, as in ONNX Runtime, not an LSTM's cell on its way out. */
 function activationsOf({ builder, node, where }: RuleContext, defaults: readonly string[], directions: number): ((x: Value) => Value)[] {
   const given = node.attributes.get('activations');
   const names = given?.type === 'strings' ? given.value : Array.from({ length: directions }, () => defaults).flat();
@@ -64,12 +64,13 @@ function activationsOf({ builder, node, where }: RuleContext, defaults: readonly
     return attribute?.type === 'floats' ? [...attribute.value] : [];
   };
   const [alphas, betas] = [list('activation_alpha'), list('activation_beta')];
-  return names.map((name) => {
+  return names.map((name, index) => {
     const activation = activations.get(name.toLowerCase());
     if (!activation) throw new UnsupportedError(`${where}: the activation ${JSON.stringify(name)} of a recurrent layer cannot be differentiated.`);
     const alpha = activation.alpha === undefined ? 0 : alphas.shift() ?? activation.alpha;
     const beta = activation.beta === undefined ? 0 : betas.shift() ?? activation.beta;
-    return (x) => activation.apply(builder, clip > 0 ? builder.op('Clip', [x, builder.scalar(-clip, x), builder.scalar(clip, x)]) : x, alpha, beta);
+    const clipped = clip > 0 && index % defaults.length < 2;
+    return (x) => activation.apply(builder, clipped ? builder.op('Clip', [x, builder.scalar(-clip, x), builder.scalar(clip, x)]) : x, alpha, beta);
   });
 }
 
@@ -126,7 +127,7 @@ function unroll(context: RuleContext, cellOf: CellOf, gates: number, defaults: r
   const count = direction === 'bidirectional' ? 2 : 1;
   const hidden = shapeOf(requiredInput(context, 2))[2];
   if (typeof hidden !== 'number') throw new UnsupportedError(`${where}: the number of units must be static.`);
-  const lengths = node.inputs[4] ?? null;
+  const lengths = node.inputs[4] ? builder.op('Cast', [node.inputs[4]], { to: dataTypeCodes.int64 }) : null;
   const functions = activationsOf(context, defaults, count);
   const single = (value: Value | null | undefined, at: number): Value | null => (value ? builder.op('Squeeze', [sliceAt(context, value, 0, at, at + 1), builder.ints([0])]) : null);
   const initial = (index: number, at: number): Value | null => {
@@ -137,8 +138,7 @@ function unroll(context: RuleContext, cellOf: CellOf, gates: number, defaults: r
     ? builder.op('ReverseSequence', [value, lengths], { batch_axis: 1, time_axis: 0 })
     : builder.op('Slice', [value, builder.ints([-1]), builder.ints([-(2 ** 31)]), builder.ints([0]), builder.ints([-1])]));
   /** 1 while a sequence lasts, [N, 1]. */
-  const lasting = (step: number, like: Value): Value | null => lengths && builder.op('Unsqueeze', [builder.op('Cast', [builder.op('Greater', [
-    builder.op('Cast', [lengths], { to: dataTypeCodes.int64 }), builder.constant(int64([step], []))])], { to: dataTypeCodes[like.dtype!] }), builder.ints([1])]);
+  const lasting = (step: number, like: Value): Value | null => lengths && builder.op('Unsqueeze', [builder.op('Cast', [builder.op('Greater', [lengths, builder.constant(int64([step], []))])], { to: dataTypeCodes[like.dtype!] }), builder.ints([1])]);
 
   const run = (at: number): { y: Value; h: Value; c: Value | null } => {
     const reverse = direction === 'reverse' || at === 1;
