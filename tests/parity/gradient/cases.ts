@@ -176,6 +176,7 @@ export const singleCases: readonly (readonly [string, Network])[] = [
     wide(b, b.op('LSTM', [narrow(b, x), narrow(b, w), narrow(b, r), null, null, null, narrow(b, c)], { hidden_size: 3, clip: 0.5 })))],
   ['GRU of sequences of different lengths, backwards', network([[4, 2, 2], [1, 9, 2], [1, 9, 3]], (b, x, w, r) =>
     wide(b, b.op('GRU', [narrow(b, x), narrow(b, w), narrow(b, r), null, b.constant({ dtype: 'int32', dims: [2], data: new Uint8Array(Int32Array.of(2, 4).buffer) })], { hidden_size: 3, direction: 'reverse' })))],
+  ['LpNormalization of rows, one of them zero', network([['N', 3]], (b, x) => b.op('LpNormalization', [b.op('Concat', [x, b.op('Mul', [x, b.scalar(0, x)])], { axis: 0 })]))],
   ['RNN', single('RNN', [[3, 'N', 2], [1, 3, 2], [1, 3, 3]], { hidden_size: 3, direction: 'reverse' })],
   ['ConvTranspose, input and kernel', single('ConvTranspose', [image, [2, 3, 3, 2], [3]], { kernel_shape: [3, 2], strides: [2, 1], pads: [1, 0, 1, 0], output_padding: [1, 0], dilations: [1, 1], group: 1 })],
 ];

@@ -144,7 +144,12 @@ export const normalizationRules: Readonly<Record<string, Rule>> = {
     const norm = intOf(node, 'p', 2) === 1
       ? (): Value => builder.op('ReduceSum', [builder.op('Abs', [x]), builder.ints(axes)], { keepdims: 1 })
       : (): Value => reduceKeeping(context, 'ReduceL2', x, axes);
-    return context.expand(() => builder.op('Div', [x, norm()]), [x]);
+    return context.expand(() => {
+      const length = norm();
+      // What is zero altogether stays zero, and so does its slope.
+      const safe = builder.op('Where', [builder.op('Equal', [length, builder.scalar(0, x)]), builder.scalar(Infinity, x), length]);
+      return builder.op('Div', [x, safe]);
+    }, [x]);
   },
   MeanVarianceNormalization: (context) => {
     // y = (x − mean) / (√(mean x² − (mean x)²) + 1e−9), as the operator's function body has it.
