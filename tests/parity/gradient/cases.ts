@@ -85,6 +85,9 @@ export const cases: readonly (readonly [string, Network])[] = [
   ['Gather at run time', network([['N', 4]], (b, x) => b.op('Gather', [x, b.op('ArgMax', [x], { axis: 1, keepdims: 0 })], { axis: 1 }))],
   ['GatherElements', network([['N', 4]], (b, x) => b.op('GatherElements', [x, b.op('ArgMax', [x], { axis: 1 })], { axis: 1 }))],
   ['TopK', network([['N', 6]], (b, x) => b.ops('TopK', [x, b.ints([3])], { axis: 1 }, 2)[0]!)],
+  ['GatherElements over a part', network([['N', 4, 3]], (b, x) => b.op('GatherElements', [x, b.op('Slice', [b.op('ArgMax', [x], { axis: 1 }), b.ints([1]), b.ints([3]), b.ints([2])])], { axis: 1 }))],
+  // Of places that come twice, some counted from the end.
+  ['GatherND', network([['N', 4, 3]], (b, x) => b.op('GatherND', [x, b.op('Reshape', [b.ints([0, 1, 1, -2, 0, 1, 1, -1]), b.ints([2, 2, 2])])]))],
   ['GatherND, batched', network([['N', 4, 3]], (b, x) => b.op('GatherND', [x, b.op('Unsqueeze', [b.op('ArgMax', [x], { axis: 1, keepdims: 0 }), b.ints([2])])], { batch_dims: 1 }))],
   ['Compress', network([['N', 4, 3]], (b, x) => b.op('Compress', [x, b.op('Cast', [b.ints([1, 0, 1])], { to: 9 })], { axis: 1 }))],
   ['ScatterElements, largest', network([['N', 4], ['N', 2]], (b, x, y) => b.op('ScatterElements', [x, b.op('Cast', [b.op('Greater', [y, b.scalar(0, y)])], { to: 7 }), y], { axis: 1, reduction: 'max' }))],

@@ -46,14 +46,22 @@ export const indexingRules: Readonly<Record<string, Rule>> = {
     const axis = normalizeAxis(intOf(node, 'axis', 0), shapeOf(x).length, where);
     if (builder.opset >= summingOpset) return [scatterReduced(builder, 'ScatterElements', [fullLike(context, x, 0), indices, gradient], { axis, reduction: 'add' })];
     // Before: ones where an output took an element, [.., extent of x, extent of indices, ..], times its gradient, summed.
-    if (shapeOf(x).some((extent, at) => at !== axis && extent !== shapeOf(indices)[at])) needSums(context);
+    const longer = [...shapeOf(x).keys()].filter((at) => at !== axis && shapeOf(x)[at] !== shapeOf(indices)[at]);
+    if (longer.length > 0) {
+      // Indices that reach over a part of x.
+      const zeros = builder.ints(longer.map(() => 0));
+      const ends = builder.op('Concat', longer.map((at) => extentVector(context, indices, at)), { axis: 0 });
+      return context.expand(() => {
+        const part = Object.assign(builder.op('Slice', [x, zeros, ends, builder.ints(longer)]), { shape: shapeOf(indices).with(axis, shapeOf(x)[axis]!) });
+        return builder.op('GatherElements', [part, indices], { axis });
+      }, [x]);
+    }
     const ones = oneHot(context, indices, axis, axis);
     const sum = builder.op('ReduceSum', [builder.op('Mul', [ones, builder.op('Unsqueeze', [gradient, builder.ints([axis])])]), builder.ints([axis + 1])], { keepdims: 0 });
     return [Object.assign(sum, { shape: x.shape })];
   },
   GatherND: (context) => {
     const { builder, node, where, gradient } = context;
-    needSums(context);
     const [x, indices] = [requiredInput(context, 0), requiredInput(context, 1)];
     const batch = intOf(node, 'batch_dims', 0);
     const rank = shapeOf(indices).length;
@@ -65,6 +73,7 @@ export const indexingRules: Readonly<Record<string, Rule>> = {
       return builder.op('Expand', [column, extents]);
     });
     const full = batch > 0 ? builder.op('Concat', [...places, indices], { axis: rank - 1 }) : indices;
+    if (builder.opset < summingOpset) return context.expand(() => gatherFlat(context, x, full), [x]);
     return [scatterReduced(builder, 'ScatterND', [fullLike(context, x, 0), full, gradient], { reduction: 'add' })];
   },
   Compress: (context) => {
@@ -188,6 +197,23 @@ function gatherAtRunTime(context: RuleContext, axis: number): Value {
   const column = builder.op('Reshape', [flat, builder.ints(Array.from({ length: rank }, (_, i) => (i === axis ? -1 : 1)))]);
   const spread = builder.op('Expand', [column, shapeVector(context, lined)]);
   return scatterReduced(builder, 'ScatterElements', [fullLike(context, x, 0), spread, lined], { axis, reduction: 'add' });
+}
+
+/** GatherND as Gather: along all axes that are indexed, made one. */
+function gatherFlat(context: RuleContext, x: Value, indices: Value): Value {
+  const { builder, where } = context;
+  const last = shapeOf(indices).length - 1;
+  const depth = shapeOf(indices)[last];
+  if (typeof depth !== 'number') throw new UnsupportedError(`${where}: how many axes its indices name must be static.`);
+  const place = Array.from({ length: depth }, (_, axis) => {
+    const extent = extentVector(context, x, axis);
+    const column = builder.op('Squeeze', [builder.op('Slice', [indices, builder.ints([axis]), builder.ints([axis + 1]), builder.ints([last])]), builder.ints([last])]);
+    return { extent, at: builder.op('Where', [builder.op('Less', [column, builder.ints([0])]), builder.op('Add', [column, extent]), column]) };
+  }).reduce((outer, { extent, at }) => ({ extent, at: builder.op('Add', [builder.op('Mul', [outer.at, extent]), at]) }));
+  const rest = shapeOf(x).slice(depth);
+  const target = builder.op('Concat', [builder.ints([-1]), ...rest.map((_, axis) => extentVector(context, x, depth + axis))], { axis: 0 });
+  const lined = Object.assign(builder.op('Reshape', [x, target]), { shape: [product(shapeOf(x).slice(0, depth)) ?? `?${x.name}.places`, ...rest] });
+  return builder.op('Gather', [lined, place.at], { axis: 0 });
 }
 
 /** Placing updates: what was overwritten receives nothing, the updates receive what stands in their place. */
