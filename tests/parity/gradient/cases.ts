@@ -78,7 +78,7 @@ export const cases: readonly (readonly [string, Network])[] = [
   ['Tile', network([['N', 3]], (b, x) => b.op('Tile', [x, b.ints([2, 3])]))],
   ['Expand', network([['N', 1, 3]], (b, x) => b.op('Expand', [x, b.ints([1, 4, 1])]))],
   ...['constant', 'reflect', 'edge'].map((mode) => [`Pad ${mode}`, network([['N', 4, 3]], (b, x) => b.op('Pad', [x, b.ints([0, 1, 2, 0, 2, 1])], { mode }))] as const),
-  ['Pad, cropping', network([['N', 4, 3]], (b, x) => b.op('Pad', [x, b.ints([0, -1, 2, 0, 1, -1])]))],
+  ...['constant', 'reflect', 'edge'].map((mode) => [`Pad ${mode}, cropping`, network([['N', 4, 5]], (b, x) => b.op('Pad', [x, b.ints([0, -1, 2, 0, 1, -2])], { mode }))] as const),
   ['Gather, one', network([['N', 4, 3]], (b, x) => b.op('Gather', [x, b.constant({ dtype: 'int64', dims: [], data: new Uint8Array(8) })], { axis: 1 }))],
   ['Gather, repeated', network([['N', 4, 3]], (b, x) => b.op('Gather', [x, b.ints([2, -2, 0, 2])], { axis: 1 }))],
   ['Gather, out of order', network([['N', 4, 3]], (b, x) => b.op('Gather', [x, b.ints([3, 0])], { axis: 1 }))],

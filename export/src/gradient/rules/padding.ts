@@ -44,8 +44,10 @@ export function constantPadGradient(context: RuleContext): Value {
   return Object.assign(cropped(), { shape });
 }
 
-/** For each padded position along an axis, the position that it repeats. */
+/** For each padded position along an axis, the position that it repeats; amounts below zero crop first. */
 function sourcesOf(mode: string, extent: number, before: number, after: number, where: string): number[] {
+  const cropped = [before, after].map((amount) => Math.max(0, -amount)) as [number, number];
+  if (cropped[0] + cropped[1] > 0) return sourcesOf(mode, extent - cropped[0] - cropped[1], before + cropped[0], after + cropped[1], where).map((source) => source + cropped[0]);
   return Array.from({ length: extent + before + after }, (_, i) => {
     const at = i - before;
     switch (mode) {
@@ -70,7 +72,6 @@ export function mirroredPadGradient(context: RuleContext, mode: string): Value {
   for (const [axis, extent] of shape.entries()) {
     const [before, after] = [amounts.before[axis]!, amounts.after[axis]!];
     if (before === 0 && after === 0) continue;
-    if (before < 0 || after < 0) throw new UnsupportedError(`${where}: cropping by ${mode} padding cannot be differentiated.`);
     if (typeof extent !== 'number') {
       result = backThroughUnits(context, result, axis, (units) => context.builder.op('Pad', [units, context.builder.ints([0, 0, before, 0, 0, 0, after, 0])], { mode }));
       continue;
