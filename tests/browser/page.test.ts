@@ -26,13 +26,15 @@ describe.skipIf(noChromium !== undefined)('the page', () => {
     folder = await mkdtemp(join(tmpdir(), 'ratioflow-page-'));
     const [started] = await Promise.all([
       launch(), writePointsBundle(join(folder, 'points')), writeImageBundle(join(folder, 'image')),
+      writeImageBundle(join(folder, 'translating'), { name: 'translating', prior: { kind: 'source' } }), writePointsBundle(join(folder, 'moving'), { name: 'moving', prior: { kind: 'source' } }),
       buildPage(join(import.meta.dirname, '../../runtimes/web/app'), join(folder, 'page')),
     ]);
     browser = started;
     await writeGuidedBundle(join(folder, 'guided'), join(folder, 'image'));
     await writeFile(join(folder, 'index.json'), JSON.stringify([
       { id: 'points', name: 'points', sampleShape: [2], path: 'points' }, { id: 'image', name: 'image', sampleShape: [1, 8, 8], path: 'image' },
-      { id: 'guided', name: 'guided', sampleShape: [1, 8, 8], path: 'guided' },
+      { id: 'guided', name: 'guided', sampleShape: [1, 8, 8], path: 'guided' }, { id: 'translating', name: 'translating', sampleShape: [1, 8, 8], path: 'translating' },
+      { id: 'moving', name: 'moving', sampleShape: [2], path: 'moving' },
     ]));
     server = await serveFiles({ '/bundles/': folder, '/': join(folder, 'page') }, () => ({ ...isolation, 'Content-Security-Policy': policy }));
   });
@@ -54,6 +56,14 @@ describe.skipIf(noChromium !== undefined)('the page', () => {
     await page.goto(`${server.url}/#${fragment}`);
     return page;
   }
+  /** A stroke across the pad. */
+  const draw = async (page: Page): Promise<void> => {
+    const box = (await page.locator('#pad').boundingBox())!;
+    await page.mouse.move(box.x + 0.3 * box.width, box.y + 0.2 * box.height);
+    await page.mouse.down();
+    await page.mouse.move(box.x + 0.7 * box.width, box.y + 0.8 * box.height, { steps: 4 });
+    await page.mouse.up();
+  };
   const step = async (page: Page): Promise<number> => Number((await page.textContent('#step'))!.split('/')[0]);
   /** Waits for the whole flow, and goes to its end. */
   const finished = async (page: Page): Promise<void> => {
@@ -143,15 +153,30 @@ describe.skipIf(noChromium !== undefined)('the page', () => {
     }, { timeout: 30_000 }).not.toBe(path);
     await page.check('input[value=draw]', { force: true });
     expect(await page.textContent('#notice')).toBe('Draw something on the pad.');
-    const box = (await page.locator('#pad').boundingBox())!;
-    await page.mouse.move(box.x + 0.3 * box.width, box.y + 0.2 * box.height);
-    await page.mouse.down();
-    await page.mouse.move(box.x + 0.7 * box.width, box.y + 0.8 * box.height, { steps: 4 });
-    await page.mouse.up();
+    await draw(page);
     // All 20 + 5 steps of a drawing refine it.
     await page.waitForFunction(() => document.getElementById('step')!.textContent.endsWith('/25'));
     await finished(page);
     expect(await page.textContent('#stage')).toBe('refinement');
+  });
+
+  it.each(['translating', 'moving'])('starts %s, a bundle without a prior, from a drawing, with the bridging that it was trained for', async (id) => {
+    const page = await openPage(`bundle=${id}`);
+    await expect.poll(() => page.textContent('#notice'), { timeout: 20_000 }).toBe('Draw something on the pad.');
+    expect([await page.isDisabled('input[value=prior]'), await page.isDisabled('input[value=interpolate]'), await page.isChecked('input[value=draw]')]).toEqual([true, true, true]);
+    await draw(page);
+    const [K, of] = id === 'moving' ? [25, 32] : [20, 25];
+    await page.waitForFunction((end) => document.getElementById('step')!.textContent.endsWith(`/${end}`), of);
+    await finished(page);
+    expect(await page.inputValue('#K')).toBe(String(K));
+    await page.keyboard.press('Home');
+    await expect.poll(() => step(page)).toBe(0);
+    await page.click('#forward');
+    await expect.poll(() => page.textContent('#stage')).toBe('bridging');
+    // Another bundle has its modes, and the one that the address says.
+    await page.selectOption('#bundle', 'image');
+    await expect.poll(() => page.isChecked('input[value=prior]'), { timeout: 20_000 }).toBe(true);
+    expect(await page.isDisabled('input[value=interpolate]')).toBe(false);
   });
 
   it('guides the flow to a class where the bundle has a classifier, and follows an address that is pasted', async () => {
@@ -262,7 +287,7 @@ describe.skipIf(noChromium !== undefined)('the page', () => {
 
   it('reaches every control with the keyboard, and opens the first bundle where the address names none that is there', async () => {
     const page = await openPage('bundle=nothing-such');
-    await page.waitForFunction(() => document.querySelectorAll('#bundle option').length === 3);
+    await page.waitForFunction(() => document.querySelectorAll('#bundle option').length === 5);
     await finished(page);
     const reached = new Set<string>();
     for (let i = 0; i < 40; i++) {

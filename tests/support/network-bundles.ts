@@ -5,7 +5,7 @@ import { normals, purposes } from '@ratioflow/sdk';
 
 type Value = ReturnType<GraphBuilder['input']>;
 /** What a bundle has besides its network; each of the two below has defaults of its own. */
-type Settings = Partial<Pick<Parameters<typeof createBundle>[0], 'pairing' | 'prior' | 'eta' | 'nu' | 'K' | 'kappa' | 'valueRange'>>;
+type Settings = Partial<Pick<Parameters<typeof createBundle>[0], 'name' | 'pairing' | 'prior' | 'eta' | 'nu' | 'K' | 'kappa' | 'valueRange'>>;
 
 /** Weights of variance 1 / fan-in. */
 function weights(builder: GraphBuilder, index: number, dims: readonly number[], fanIn: number): Value {

@@ -1,6 +1,7 @@
 /** The log-ratio field on a grid, its bounds, and its contour lines. */
 import type { Model, Statistics } from '@ratioflow/sdk';
 import { paint, refreshPalette } from './colours.js';
+import { trialStart } from './start.js';
 
 /** Cells along each side. */
 const side = 160;
@@ -18,9 +19,10 @@ export interface Field {
   readonly high: number;
 }
 
-/** How far out the samples of a model and its prior lie, with room around them. */
+/** How far out the samples of a model and what they start from lie, with room around them. */
 export async function boundOf(model: Model): Promise<{ bound: number; statistics: Statistics }> {
-  const [{ data: prior }, { samples, statistics }] = await Promise.all([model.prior({ count: 512 }), model.sample({ count: 256 })]);
+  const start = trialStart(model.manifest, 256);
+  const [{ data: prior }, { samples, statistics }] = await Promise.all([start.x0 ?? model.prior({ count: 512 }), model.sample(start)]);
   const furthest = (data: Float32Array, share: number): number => {
     const sizes = Float32Array.from(data, Math.abs).sort();
     return sizes[Math.floor(share * (sizes.length - 1))]!;

@@ -14,7 +14,7 @@ import type { Run } from './player.js';
 import { showEngine, showFrame } from './readouts.js';
 import { savePng } from './save.js';
 import { isSeed, readSettings, writeSettings } from './settings.js';
-import { completed, flowOptions, trainedOf } from './start.js';
+import { completed, flowOptions, hasBridging, modeOf, trainedOf, trialStart } from './start.js';
 import { drawTrace } from './trace.js';
 import { createImagesView } from './view-images.js';
 import { createPointsView } from './view-points.js';
@@ -61,16 +61,18 @@ const pad = createPad(() => restartSoon());
 
 /** Shows in the controls and in the address what is set. */
 function showSettings(): void {
-  for (const [name, value] of [['mode', settings.mode], ['provider', settings.provider]] as const) {
+  const mode = model === undefined ? settings.mode : modeOf(settings, model.manifest);
+  for (const [name, value] of [['mode', mode], ['provider', settings.provider]] as const) {
     element('controls', HTMLFormElement).querySelector<HTMLInputElement>(`input[name=${name}][value=${value}]`)!.checked = true;
   }
-  document.body.classList.toggle('drawing', settings.mode === 'draw');
-  for (const row of document.querySelectorAll<HTMLElement>('[data-mode]')) row.hidden = !row.dataset.mode!.split(' ').includes(settings.mode);
+  for (const choice of element('controls', HTMLFormElement).querySelectorAll<HTMLInputElement>('input[name=mode]')) choice.disabled = model?.manifest.prior.kind === 'source' && choice.value !== mode;
+  document.body.classList.toggle('drawing', mode === 'draw');
+  for (const row of document.querySelectorAll<HTMLElement>('[data-mode]')) row.hidden = !row.dataset.mode!.split(' ').includes(mode);
   for (const which of ['seed', 'seedB'] as const) if (document.activeElement !== input(which)) input(which).value = settings[which];
-  input('K').disabled = input('K-slider').disabled = settings.mode === 'draw';
   if (model !== undefined) {
+    input('K').disabled = input('K-slider').disabled = !hasBridging(model.manifest, mode);
     const full = completed(settings, model.manifest);
-    dials.show(trainedOf(model.manifest, settings.mode), full);
+    dials.show(trainedOf(model.manifest, mode), full);
     classes.show(full.class);
   }
   const fragment = writeSettings(settings);
@@ -114,7 +116,7 @@ async function prepare(opened: Model, signal: AbortSignal): Promise<typeof view>
     throw new Error(`Samples of this bundle are points of ${sampleShape[0]} dimensions; the page shows images and points of the plane.`);
   }
   if (sampleShape.length > 1) {
-    showEngine((await opened.sample({ K: 1, kappa: 0 })).statistics);
+    showEngine((await opened.sample({ K: 1, kappa: 0, ...trialStart(manifest, 1) })).statistics);
     signal.throwIfAborted();
     pad.fit(manifest, 1);
     return createImagesView(canvas('view'), sampleShape, manifest.valueRange ?? [-1, 1]);

@@ -7,7 +7,7 @@ import { latentBetween } from '@ratioflow/sdk/applications';
 import { dialNames } from './dials.js';
 import type { DialName } from './dials.js';
 import { classOptions, samplesPerClasses } from './guidance.js';
-import type { ClassChoice, Settings } from './settings.js';
+import type { ClassChoice, Mode, Settings } from './settings.js';
 
 /** Settings in which nothing is left open. */
 export interface FullSettings extends Settings, Record<DialName, number> {
@@ -20,6 +20,19 @@ export interface FullSettings extends Settings, Record<DialName, number> {
   scale: number;
 }
 
+/** The mode of a bundle: one that starts from images of another domain has no prior to draw from, only what is drawn. */
+export const modeOf = ({ mode }: Settings, { prior }: Manifest): Mode => (prior.kind === 'source' ? 'draw' : mode);
+
+/** Whether the flow begins with bridging: a drawing is no draw from a prior, so that all steps refine it. */
+export const hasBridging = ({ prior }: Manifest, mode: Mode): boolean => mode !== 'draw' || prior.kind === 'source';
+
+/** Where a flow may start that is only tried: at the prior, or at noise where there is none. */
+export function trialStart({ prior, sampleShape }: Manifest, count: number): { readonly count?: number; readonly x0?: FloatTensor } {
+  if (prior.kind !== 'source') return { count };
+  const elements = sampleShape.reduce((a, b) => a * b, 1);
+  return { x0: { shape: [count, ...sampleShape], data: normals({ seed: 0, purpose: purposes.prior, step: 0, count, elements }) } };
+}
+
 /** What the dials show where nobody turned them. */
 export function trainedOf(manifest: Manifest, mode: Settings['mode']): Record<DialName, number> {
   const { sampleShape, K, kappa, eta, nu, guidance } = manifest;
@@ -27,19 +40,19 @@ export function trainedOf(manifest: Manifest, mode: Settings['mode']): Record<Di
   const images = sampleShape[1]! > 40 ? 4 : samplesPerClasses(manifest) ?? 16;
   return {
     count: !isPoints ? images : mode === 'interpolate' ? 256 : 1024, eta, nu, scale: guidance?.scale ?? 0,
-    // A drawing is no draw from the prior: all steps refine it.
-    ...(mode === 'draw' ? { K: 0, kappa: K + kappa } : { K, kappa }),
+    ...(hasBridging(manifest, mode) ? { K, kappa } : { K: 0, kappa: K + kappa }),
   };
 }
 
 /** Completes settings for a bundle. */
 export function completed(settings: Settings, manifest: Manifest): FullSettings {
-  const trained = trainedOf(manifest, settings.mode);
+  const mode = modeOf(settings, manifest);
+  const trained = trainedOf(manifest, mode);
   const full = Object.fromEntries(dialNames.map((name) => [name, settings[name] ?? trained[name]])) as Record<DialName, number>;
-  if (settings.mode === 'draw') full.K = 0;
+  if (!hasBridging(manifest, mode)) full.K = 0;
   // A path between two seeds needs both ends.
-  if (settings.mode === 'interpolate') full.count = Math.max(2, full.count);
-  return { ...settings, ...full, class: settings.class ?? (settings.mode === 'prior' ? 'each' : 'none') };
+  if (mode === 'interpolate') full.count = Math.max(2, full.count);
+  return { ...settings, mode, ...full, class: settings.class ?? (mode === 'prior' ? 'each' : 'none') };
 }
 
 /**
