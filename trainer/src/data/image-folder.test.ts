@@ -51,6 +51,19 @@ async function openAndClose(options: ImageFolderOptions): Promise<ImageDataset> 
   return set;
 }
 
+it('names classes without the folders that all images lie in', async () => {
+  execFileSync('tar', ['-cf', join(folder, 'inside.tar'), '-C', folder, ...names.map((name) => `set/${name}`)]);
+  const set = await openAndClose({ path: join(folder, 'inside.tar'), size: 10, cache });
+  expect(set.classNames).toEqual(['a', 'b']);
+  expect([...set.labels!]).toEqual([0, 0, 1, 1, 1]);
+  // One folder alone, or images beside folders, are no classes, wherever they lie.
+  execFileSync('tar', ['-cf', join(folder, 'one.tar'), '-C', folder, 'set/a/0.png', 'set/a/1.jpg']);
+  expect((await openAndClose({ path: join(folder, 'one.tar'), size: 10, cache })).labels).toBeNull();
+  await writeFile(join(folder, 'beside.png'), await picture(0));
+  execFileSync('tar', ['-cf', join(folder, 'beside.tar'), '--transform', 's,^beside,set/beside,', '-C', folder, 'beside.png', 'set/a/0.png']);
+  expect((await openAndClose({ path: join(folder, 'beside.tar'), size: 10, cache })).labels).toBeNull();
+});
+
 describe.each(['set', 'set.zip', 'set.tar', 'set.tgz'])('%s', (what) => {
   it('holds the images in order, cut out of the middle, with folders as classes', async () => {
     const set = await openImageFolder({ path: join(folder, what), size: 10, centreCrop: 10, cache });

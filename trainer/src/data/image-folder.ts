@@ -15,7 +15,7 @@ export interface ImageFolderOptions extends PrepareOptions {
 }
 
 /**
- * Opens a folder or archive of images. Where every image lies in a subfolder, these are its classes, by name.
+ * Opens a folder or archive of images. Where every image lies in a subfolder, these are its classes, by name, without folders that all share.
  * @throws {ArgumentError | FormatError} as `prepareImages`
  */
 export async function openImageFolder(options: ImageFolderOptions): Promise<ImageDataset> {
@@ -93,7 +93,13 @@ function drawPlaces({ seed, iteration, count }: Parameters<typeof drawOrder>[0],
 }
 
 function classesOf({ names }: PreparedImages): { labels: Uint8Array; names: string[] } | null {
-  const parents = names.map((name) => name.split('/').slice(0, -1).join('/'));
+  const folders = names.map((name) => name.split('/').slice(0, -1));
+  // An archive usually holds a single folder, in which all the others lie: it names no class.
+  const shared = folders.reduce((depth, parts) => {
+    const differs = parts.slice(0, depth).findIndex((part, i) => part !== folders[0]![i]);
+    return differs >= 0 ? differs : Math.min(depth, parts.length);
+  }, folders[0]!.length);
+  const parents = folders.map((parts) => parts.slice(shared).join('/'));
   const unique = [...new Set(parents)].sort();
   if (unique.includes('') || unique.length < 2 || unique.length > 256) return null;
   return { labels: Uint8Array.from(parents, (parent) => unique.indexOf(parent)), names: unique };
