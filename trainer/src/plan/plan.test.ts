@@ -1,9 +1,12 @@
 /** Plans: parameters and operations against the sums of METHOD's table by hand; the measured part runs and adds up. */
+import { convertLayersModel, GraphBuilder, newModel } from '@ratioflow/export';
 import { expect, it } from 'vitest';
+import { loadTensorFlow } from '../backend/load-tensorflow.js';
 import { parseConfig } from '../config/load.js';
 import type { TrainingConfig } from '../config/schema.js';
 import { bundleBytes, priorBytes } from './disk.js';
 import { checkpointsKept } from './network-plan.js';
+import { multiplyAccumulates } from './operations.js';
 import { hoursWith, planTraining } from './plan.js';
 import { stepsToTime } from './trial.js';
 
@@ -32,6 +35,22 @@ it('counts resnet32 as the paper does, without reading data', async () => {
   // Weights, average and two moments, after iterations 500 and 1000.
   expect(plan.checkpointBytes).toBe(2 * 4 * 4 * 11_374_209);
   expect(plan.measured).toBeNull();
+});
+
+it('counts recurrent layers: in each step a product with the input and one with the state', async () => {
+  const { tf } = await loadTensorFlow();
+  const network = tf.sequential({ layers: [tf.layers.lstm({ inputShape: [8, 24], units: 16 }), tf.layers.dense({ units: 1 })] });
+  const { model } = await convertLayersModel(network);
+  expect(multiplyAccumulates(model)).toBe(8 * 4 * 16 * (24 + 16) + 16);
+  network.dispose();
+});
+
+it('counts products that are written as sums over indices', () => {
+  const builder = new GraphBuilder('products');
+  const [x, y, w] = [builder.input('x', 'float32', [1, 6, 2, 3]), builder.input('y', 'float32', [1, 5, 2, 3]), builder.input('w', 'float32', [3, 4])];
+  builder.output('scores', builder.op('Einsum', [x, y], { equation: 'nqhd, nkhd -> nhqk' }));
+  builder.output('dense', builder.op('Einsum', [y, w], { equation: '...d,de->...e' }));
+  expect(multiplyAccumulates(newModel(builder.graph))).toBe(2 * 6 * 5 * 3 + 5 * 2 * 4 * 3);
 });
 
 it('does not count vectors of spectral normalisation', async () => {
