@@ -23,8 +23,8 @@ export interface ConvertOptions {
   readonly name?: string;
   /**
    * Which inputs and outputs become channels first: those of rank 4 and 5 (`images`), of rank 3 as well (`all`), or
-   * `none`, which costs a Transpose where a convolution follows. A network whose layers have `dataFormat: channelsFirst`
-   * keeps its axes. @default 'images'
+   * `none`, which costs a Transpose where a convolution follows. @default 'images', but 'none' for a network with a layer of
+   * `dataFormat: channelsFirst`
    */
   readonly channelsFirst?: 'images' | 'all' | 'none';
   /** Extents after the batch axis, as tfjs orders them, for inputs that leave some open; by input name. */

@@ -3,8 +3,8 @@ import { UnsupportedError } from '../errors.js';
 import type { DataType, Dim } from '../ir/types.js';
 
 /** Which tensors of the model's interface become channels first, by rank. */
-export function imageRule(wanted: 'images' | 'all' | 'none' = 'images', alreadyChannelsFirst: boolean): (rank: number) => boolean {
-  if (wanted === 'none' || alreadyChannelsFirst) return () => false;
+export function imageRule(wanted: 'images' | 'all' | 'none' | undefined, alreadyChannelsFirst: boolean): (rank: number) => boolean {
+  if (wanted === 'none' || (wanted === undefined && alreadyChannelsFirst)) return () => false;
   const smallest = wanted === 'all' ? 3 : 4;
   return (rank) => rank >= smallest;
 }

@@ -6,7 +6,7 @@
 import { convertLayersModel, estimatorOf, initializerElements, liveSamplerGraph, loweredSamplerGraph, samplerGraph, writeModel, type ConvertOptions, type Model, type Parameter } from '@ratioflow/export';
 import { fillFlowNormals, type Pairing, type Runtime, type Session, type Tensor } from '@ratioflow/sdk';
 import type { LayersModel } from '@tensorflow/tfjs';
-import { inputShapesOf } from '../estimators/layout.js';
+import { graphOptions } from '../estimators/layout.js';
 import { microBatches, valuesOfSample } from '../loop/micro-batches.js';
 import type { Bridge, FlowRequest, FlowSettings } from './bridge.js';
 
@@ -38,7 +38,7 @@ export async function onnxBridge(
   { converters = {}, provider }: BridgeOptions = {},
 ): Promise<Bridge> {
   const elements = sampleShape.reduce((a, b) => a * b, 1);
-  const { model, parameters } = await convertLayersModel(network, { converters, inputShapes: inputShapesOf(network, sampleShape) });
+  const { model, parameters } = await convertLayersModel(network, { converters, ...graphOptions(network, sampleShape) });
   const read = (): Float32Array[] => readParameters(network, parameters);
   const live = model.graph.nodes.some((node) => node.opType === 'Conv')
     ? weightsAsConstants(model, parameters, pairing, runtime, provider, read)

@@ -5,7 +5,7 @@ import type { LayersModel, SymbolicTensor, Tensor } from '@tensorflow/tfjs';
 import type { TensorFlow } from '../backend/tensorflow.js';
 import { sampleLength } from '../data/dataset.js';
 import { TrainingError } from '../errors.js';
-import { inputShapesOf, toNetwork } from '../estimators/layout.js';
+import { graphOptions, toNetwork } from '../estimators/layout.js';
 
 export interface ExportClassifierOptions {
   readonly sampleShape: readonly number[];
@@ -31,7 +31,7 @@ export async function exportClassifier(tf: TensorFlow, network: LayersModel, opt
   const features = options.features ? featuresOf(network) : null;
   const outputs = features ? [...network.outputs, features] : network.outputs;
   const whole = tf.model({ inputs: network.inputs, outputs, name: 'classifier' });
-  const { model } = await convertLayersModel(whole, { converters, inputShapes: inputShapesOf(whole, sampleShape) });
+  const { model } = await convertLayersModel(whole, { converters, ...graphOptions(whole, sampleShape) });
   const classifier = classifierModel(model, { classNames, inputRange });
   assertEmissionProfile('classifier.onnx', classifier);
   const bytes = writeModel(classifier);

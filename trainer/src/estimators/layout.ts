@@ -1,13 +1,17 @@
 /** Samples are channels first at every boundary; tfjs computes channels last. */
+import type { ConvertOptions } from '@ratioflow/export';
 import type { LayersModel, Tensor } from '@tensorflow/tfjs';
 import type { TensorFlow } from '../backend/tensorflow.js';
 
 /** Extents of a sample as a network takes it. */
 export const channelsLast = (sampleShape: readonly number[]): readonly number[] => (sampleShape.length === 3 ? [sampleShape[1]!, sampleShape[2]!, sampleShape[0]!] : sampleShape);
 
-/** The same by the name of the network's input, for `convertLayersModel`: networks may leave extents of their input open, graphs may not. */
-export const inputShapesOf = ({ inputNames, inputs }: LayersModel, sampleShape: readonly number[]): Record<string, readonly number[]> =>
-  ({ [inputNames[0] ?? inputs[0]!.sourceLayer.name]: channelsLast(sampleShape) });
+/**
+ * Options of `convertLayersModel` by which a network's graph takes samples, whatever its layers compute in. Networks may leave extents of
+ * their input open, graphs may not.
+ */
+export const graphOptions = ({ inputNames, inputs }: LayersModel, sampleShape: readonly number[]): Pick<ConvertOptions, 'channelsFirst' | 'inputShapes'> =>
+  ({ channelsFirst: 'images', inputShapes: { [inputNames[0] ?? inputs[0]!.sourceLayer.name]: channelsLast(sampleShape) } });
 
 /** A batch of samples in C order ([N, C, H, W] or [N, D]) as the tensor that the network takes. Inside a tidy. */
 export function toNetwork(tf: TensorFlow, samples: Float32Array, sampleShape: readonly number[]): Tensor {

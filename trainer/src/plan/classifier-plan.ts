@@ -7,7 +7,7 @@ import { createClassifierLearner } from '../classifier/train-classifier.js';
 import type { ClassifierConfig } from '../config/schema.js';
 import { classesOf } from '../data/classes.js';
 import { ConfigError } from '../errors.js';
-import { inputShapesOf } from '../estimators/layout.js';
+import { graphOptions } from '../estimators/layout.js';
 import { openEstimator } from '../estimators/open-estimator.js';
 import { parametersOf } from '../estimators/spectral.js';
 import { microBatches } from '../loop/micro-batches.js';
@@ -46,7 +46,7 @@ export async function planClassifier(config: ClassifierConfig, { trialSteps = 3,
   const { tf, backend } = await loadTensorFlow({ backend: config.backend });
   const { batch, iterations } = config.training;
   const { network, converters } = await openEstimator(tf, { ...config.network, outputs: classes }, sampleShape, config.seed);
-  const { model } = await convertLayersModel(network, { converters, inputShapes: inputShapesOf(network, sampleShape) });
+  const { model } = await convertLayersModel(network, { converters, ...graphOptions(network, sampleShape) });
   const parameters = parametersOf(network);
   const atOnce = Math.max(...microBatches(network, batch, { sampleShape, size: config.training.microBatch }).map(({ count }) => count));
   network.dispose();

@@ -4,7 +4,7 @@ import { pairingOf } from '@ratioflow/sdk';
 import { loadTensorFlow } from '../backend/load-tensorflow.js';
 import type { TrainingConfig } from '../config/schema.js';
 import { openDataset, type DatasetConfig } from '../data/open.js';
-import { inputShapesOf } from '../estimators/layout.js';
+import { graphOptions } from '../estimators/layout.js';
 import { openEstimator } from '../estimators/open-estimator.js';
 import { parametersOf } from '../estimators/spectral.js';
 import { microBatches } from '../loop/micro-batches.js';
@@ -64,7 +64,7 @@ export async function planTraining(config: TrainingConfig, { trialSteps = 3, com
   const { network, converters } = await openEstimator(tf, config.estimator, sampleShape, config.seed);
   const pairing = pairingOf(config.pairing);
   try {
-    const estimator = estimatorOf((await convertLayersModel(network, { converters, inputShapes: inputShapesOf(network, sampleShape) })).model);
+    const estimator = estimatorOf((await convertLayersModel(network, { converters, ...graphOptions(network, sampleShape) })).model);
     const [forward, gradient] = [ratioGraph(estimator, pairing), gradientGraph(estimator, pairing)];
     const [forwardMacs, gradientMacs] = [multiplyAccumulates(forward), multiplyAccumulates(gradient)];
     const { batch } = config.training;

@@ -6,7 +6,7 @@ import type { Tensor } from '@tensorflow/tfjs';
 import { classesOf } from '../data/classes.js';
 import { sampleLength } from '../data/dataset.js';
 import { TrainingError } from '../errors.js';
-import { inputShapesOf, toNetwork } from '../estimators/layout.js';
+import { graphOptions, toNetwork } from '../estimators/layout.js';
 import { potential } from '../objective/objective.js';
 import { versions } from './versions.js';
 import type { Assembly } from './assemble.js';
@@ -15,7 +15,7 @@ import type { Assembly } from './assemble.js';
 export async function bundleOf(run: Assembly, iterations: number, runtime: Runtime, products: ProductOptions = {}): Promise<Map<string, Uint8Array>> {
   const { config, dataset, learner, network, pairing, prior, tensorflow } = run;
   return learner.withAveragedWeights(async () => {
-    const { model } = await convertLayersModel(network, { converters: run.converters, inputShapes: inputShapesOf(network, dataset.sampleShape) });
+    const { model } = await convertLayersModel(network, { converters: run.converters, ...graphOptions(network, dataset.sampleShape) });
     const options: BundleOptions = {
       name: config.name,
       estimator: model,
