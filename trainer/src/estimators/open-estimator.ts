@@ -41,6 +41,7 @@ export async function openEstimator(tf: TensorFlow, config: EstimatorConfig, sam
   const isModule = found.isFile() && /\.m?js$/.test(path);
   const { network, converters } = isModule ? await fromModule(tf, path, where, sampleShape, seed) : { network: await fromFile(tf, path, where), converters: {} };
   check(network, where, sampleShape, options.outputs);
+  if (network.trainableWeights.length === 0) throw new ConfigError(`${where}: none of the network's weights is trainable. Set trainable of the layers that should learn.`);
   if (!(keepWeights ?? !isModule)) initialize(tf, network, seed);
   return { network, converters: { ...estimatorConverters, ...converters } };
 }

@@ -126,15 +126,23 @@ export function trainWeights(tf: TensorFlow, network: LayersModel, options: Weig
 }
 
 /**
- * Names of weights in a checkpoint: as their layers call them, which is the same in every process, with a number where sub-models have
- * layers of one name.
+ * Names of weights in a checkpoint: as their layers call them, with a number where sub-models have layers of one name. Layers that were
+ * given no name are counted by tfjs through the whole process (dense_Dense7): here from the first one of the network.
  */
 function uniqueNames(weights: readonly { readonly originalName: string }[]): string[] {
+  const first = new Map<string, number>();
+  for (const { originalName } of weights) {
+    for (const [, kind, number] of originalName.matchAll(counted)) first.set(kind!, Math.min(first.get(kind!) ?? Infinity, Number(number)));
+  }
   const taken = new Set<string>();
   for (const { originalName } of weights) {
-    let name = originalName;
-    for (let number = 2; taken.has(name); number++) name = `${originalName}~${number}`;
+    const own = originalName.replace(counted, (_, kind: string, number: string) => `${kind}${Number(number) - first.get(kind)! + 1}`);
+    let name = own;
+    for (let number = 2; taken.has(name); number++) name = `${own}~${number}`;
     taken.add(name);
   }
   return [...taken];
 }
+
+/** Name and number that tfjs gives a layer of a class, as a part of a path. */
+const counted = /(?<=^|\/)([a-z0-9_]+_[A-Z]\w*?)(\d+)(?=\/)/g;

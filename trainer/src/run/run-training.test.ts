@@ -433,12 +433,31 @@ describe('a network of the user\'s own', () => {
     ['uses a layer at two resolutions', `const x = tf.input({ shape: [h, w, c] }), conv = tf.layers.conv2d({ filters: c, kernelSize: 3, padding: 'same', name: 'conv' });
       const large = conv.apply(x), small = conv.apply(tf.layers.averagePooling2d({ poolSize: 2 }).apply(large));
       return tf.model({ inputs: x, outputs: one(tf.layers.concatenate().apply([mean(large), mean(small)])) });`],
+    ['computes channels first inside', `const x = tf.input({ shape: [h, w, c] }), dataFormat = 'channelsFirst';
+      const y = tf.layers.conv2d({ filters: 4, kernelSize: 3, dataFormat, name: 'conv' }).apply(tf.layers.permute({ dims: [3, 1, 2] }).apply(x));
+      return tf.model({ inputs: x, outputs: one(tf.layers.flatten({ dataFormat }).apply(y)) });`],
   ])('that %s is trained and exported', async (name, body) => {
     const config = await custom(name.replaceAll(' ', '-'), head + body);
     const out = newFolder();
     await startRun(config, { out });
     expect(await readdir(join(out, 'bundle'))).toContain('sampler.onnx');
     expect((await planTraining(config, { trialSteps: 0 })).forwardMacs).toBeGreaterThan(0);
+  });
+
+  it('whose layers have no names is resumed in the process that has made it before', async () => {
+    const config = await custom('nameless', `return tf.sequential({ layers: [tf.layers.conv2d({ inputShape: [h, w, c], filters: 4, kernelSize: 3 }), tf.layers.batchNormalization(),
+      tf.layers.flatten(), tf.layers.dense({ units: 4 }), tf.layers.dense({ units: 1 })] });`);
+    const [out, part] = [newFolder(), newFolder()];
+    await startRun(config, { out });
+    await interrupted(config, part, 2);
+    await resumeRun([], { out: part });
+    expect(await checkpoint(part, 3)).toEqual(await checkpoint(out, 3));
+    expect([...decodeSafetensors(await checkpoint(out, 3), 'it').arrays.keys()]).toContain('weights/dense_Dense2/kernel');
+  });
+
+  it('of which nothing can be trained is refused', async () => {
+    const config = await custom('frozen', `return tf.sequential({ layers: [tf.layers.flatten({ inputShape: [h, w, c] }), tf.layers.dense({ units: 1, trainable: false })] });`);
+    await expect(startRun(config, { out: newFolder() })).rejects.toThrow(/frozen\.mjs": none of the network's weights is trainable/);
   });
 });
 
