@@ -74,8 +74,9 @@ describe('a refusal names field, value and what is allowed', () => {
     ['flow.K=2.5', ['flow.K', '2.5', 'int']],
     ['flow.K=many', ['flow.K', '"many"', 'number']],
     ['flow.eta=0', ['flow.eta', '0']],
-    ['flow.eta=.inf', ['flow.eta']],
-    ['flow.eta=.nan', ['flow.eta']],
+    ['flow.eta=.inf', ['flow.eta = Infinity']],
+    ['flow.eta=.nan', ['flow.eta = NaN']],
+    ['data={ name: images, path: x, size: 32, channels: 2 }', ['data.channels = 2', 'allowed: 1, 3']],
     ['flow.nu=-0.1', ['flow.nu', '-0.1', '0']],
     ['training.iterations=0', ['training.iterations', '0', '1']],
     ['training.batch=100000', ['training.batch', '100000', '65536']],
@@ -97,6 +98,11 @@ describe('a refusal names field, value and what is allowed', () => {
   ])('%s', (override, words) => {
     const message = set(override);
     for (const word of ['toy.yaml', ...words]) expect(message).toContain(word);
+  });
+
+  it('for classes of one name', () => {
+    const classifier = 'kind: classifier\nname: c\ndata: { name: mnist }\nnetwork: { name: resnet28 }\ntraining: { iterations: 1 }\n';
+    expect(refusal(`${classifier}classNames: [cat, dog, cat]`)).toContain('classNames = ["cat","dog","cat"] (every class has a name of its own)');
   });
 
   it('for a missing field', () => {
@@ -174,7 +180,7 @@ describe('files', () => {
   it('that are no mapping, no YAML, or not there', async () => {
     expect(refusal('- a\n- b')).toMatch(/toy\.yaml must hold fields.*\["a","b"\]/);
     expect(refusal('just text')).toMatch(/toy\.yaml must hold fields.*"just text"/);
-    expect(refusal('name: [1, 2')).toMatch(/toy\.yaml is not valid YAML/);
+    expect(refusal('name: [1, 2')).toMatch(/toy\.yaml is not valid YAML.*\.$/);
     expect(refusal('a: 1\na: 2')).toMatch(/toy\.yaml is not valid YAML.*unique/);
     expect(refusal('')).toMatch(/name is missing/);
     await expect(loadConfig('/nowhere/toy.yaml')).rejects.toThrow(/The configuration \/nowhere\/toy\.yaml cannot be read: ENOENT/);

@@ -145,12 +145,12 @@ function parseYaml(text: string, where: string): unknown {
   try {
     return parse(text) as unknown;
   } catch (cause) {
-    if (cause instanceof YAMLParseError) throw new ConfigError(`${where} is not valid YAML: ${cause.message.split('\n')[0]!}`, { cause });
+    if (cause instanceof YAMLParseError) throw new ConfigError(`${where} is not valid YAML: ${cause.message.split('\n')[0]!.replace(/:$/, '.')}`, { cause });
     throw cause;
   }
 }
 
-const show = (value: unknown): string => value === undefined ? 'nothing' : JSON.stringify(value);
+const show = (value: unknown): string => value === undefined ? 'nothing' : typeof value === 'number' ? String(value) : JSON.stringify(value);
 
 function describe(issue: z.core.$ZodIssue, root: unknown): string {
   // A value that stands where fields could (prior: name) is reported as what was written.

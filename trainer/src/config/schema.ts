@@ -38,7 +38,7 @@ const dataSchema = z.strictObject({
   /** Of `images`: side to which images are resized before samples are cut out at random places; `size` when left out. */
   resize: z.int().min(8).max(2048).optional(),
   /** Of `images`: 1 for grey, 3 for colours; 3 when left out. */
-  channels: z.union([z.literal(1), z.literal(3)]).optional(),
+  channels: z.literal([1, 3]).optional(),
   /** Of sets of images: whether half of a batch is mirrored; when left out true for `images` and `cifar10`, false for `npy`. */
   flip: z.boolean().optional(),
   /** Of `images`: leave files out that are no readable images, or stop. */
@@ -168,7 +168,7 @@ export const classifierConfigSchema = z.strictObject({
   /** Set for testing, with the fields of `data`; the test split of `mnist` and `cifar10` when left out. */
   test: dataSchema.optional(),
   /** Names of the classes 0, 1, …; when left out those of the set, or the labels themselves. */
-  classNames: z.array(z.string().min(1).max(200)).min(2).max(256).optional(),
+  classNames: z.array(z.string().min(1).max(200)).min(2).max(256).refine((names) => new Set(names).size === names.length, 'every class has a name of its own').optional(),
   network: networkSchema,
   training: z.strictObject({ ...trainingFields, learningRate: positive.default(1e-3), ema: trainingFields.ema.default(0.99) }),
   /** Adversarially robust training: every batch is moved by projected gradient ascent of the loss first. */
