@@ -102,6 +102,11 @@ describe.skipIf(noChromium !== undefined)('in the browser', () => {
       const seen: number[] = [];
       const steps: number[] = [];
       const { samples } = await model.sample({ count: 2, seed: 5, onStep: ({ step }) => steps.push(step) });
+      const waited: number[] = [];
+      await model.sample({ K: 3, kappa: 0, onStep: async ({ step }) => {
+        await new Promise((resolve) => setTimeout(resolve, 30 - 10 * step));
+        waited.push(step);
+      } });
       const frames: number[] = [];
       let last = new Float32Array(0);
       for await (const { step, x } of model.flow({ count: 2, seed: 5, every: 10 })) {
@@ -119,6 +124,7 @@ describe.skipIf(noChromium !== undefined)('in the browser', () => {
         model.sample({ count: 0 }).catch(message), model.sample({ signal: AbortSignal.abort(new Error('before')) }).catch(message),
         model.sample({ count: 64, K: 100_000, signal: controller.signal, onStep: ({ step }) => step === 5 && controller.abort(new Error('during')) }).catch(message),
         model.sample({ onStep: () => { throw new TypeError('from onStep'); } }).catch(message),
+        model.sample({ onStep: async ({ step }) => { await Promise.resolve(); if (step > 1) throw new TypeError(`from onStep ${step}`); } }).catch(message),
         model.score({ shape: [1, 3], data: new Float32Array(3) }).catch(message), model.runtime.load({ name: '', model: new Uint8Array() }).catch(message),
       ]);
       // While it samples, the page goes on: the longest time that a timer of 5 ms took.
@@ -135,15 +141,15 @@ describe.skipIf(noChromium !== undefined)('in the browser', () => {
       await model.dispose();
       await model.dispose();
       const afterwards = await model.sample().catch(message);
-      return { steps, frames, same: [...last].every((value, i) => value === samples.data[i]), seen, concurrent: together[1]!.every((value, i) => value === alone[i]),
+      return { steps, waited, frames, same: [...last].every((value, i) => value === samples.data[i]), seen, concurrent: together[1]!.every((value, i) => value === alone[i]),
         errors, longest, milliseconds: statistics.milliseconds, warnings: statistics.warnings, score: [...score], passed: verification.passed, afterwards };
     });
     expect(result).toMatchObject({
-      steps: Array.from({ length: 25 }, (_, i) => i + 1), frames: [0, 10, 20, 25], same: true, seen: [0, 1, 2, 3], concurrent: true, passed: true,
+      steps: Array.from({ length: 25 }, (_, i) => i + 1), waited: [1, 2, 3], frames: [0, 10, 20, 25], same: true, seen: [0, 1, 2, 3], concurrent: true, passed: true,
       afterwards: 'ArgumentError: The model has been disposed of: open it again.',
     });
     expect(result.errors).toEqual([
-      expect.stringContaining('ArgumentError: count is 0'), 'Error: before', 'Error: during', 'TypeError: from onStep',
+      expect.stringContaining('ArgumentError: count is 0'), 'Error: before', 'Error: during', 'TypeError: from onStep', 'TypeError: from onStep 2',
       expect.stringContaining('ArgumentError: x has shape [1, 3]'), expect.stringContaining('ArgumentError: This runtime is in a worker'),
     ]);
     expect(result.warnings).toEqual([expect.stringContaining('WebAssembly runs on one thread: the page is not cross-origin isolated.')]);

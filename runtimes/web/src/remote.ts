@@ -65,7 +65,7 @@ export async function openRemote(worker: Worker, request: OpenRequest, { onProgr
   };
   worker.onerror = (event) => {
     event.preventDefault();
-    end(new RuntimeError(`The worker of the model failed: ${event.message || 'it cannot be loaded (does a content security policy forbid it in worker-src, or another origin keep this one from reading it?)'}.`));
+    end(new RuntimeError(`The worker of the model failed: ${event.message || 'it cannot be loaded (is the network there, does a content security policy forbid it in worker-src, or another origin keep this one from reading it?)'}.`));
   };
   worker.onmessageerror = () => end(new RuntimeError('A message of the worker of the model cannot be read.'));
 
@@ -90,24 +90,19 @@ export async function openRemote(worker: Worker, request: OpenRequest, { onProgr
   const sample = async (options: SampleOptions = {}): Promise<Awaited<ReturnType<Model['sample']>>> => {
     const { signal: given, onStep, ...rest } = options;
     const id = ++lastId;
-    let thrown: { readonly error: unknown } | undefined;
+    let reported: Promise<unknown> = Promise.resolve();
     const watch = onStep && ((progress: Progress): void => {
-      if (thrown !== undefined) return;
-      try {
-        onStep(progress);
-      } catch (error) {
-        thrown = { error };
-        post({ type: 'abort', id });
-      }
+      // One after the other, while the engine goes on; after one that failed there are no more.
+      reported = reported.then(() => onStep(progress));
+      reported.catch(() => post({ type: 'abort', id }));
     });
     return abortable(id, given, async () => {
-      const outcome = await send({ type: 'call', id, method: 'sample', args: [rest], watched: watch !== undefined }, watch)
-        .catch((error: unknown) => {
-          throw thrown === undefined ? error : thrown.error;
-        });
-      if (thrown !== undefined) throw thrown.error;
+      const outcome = send({ type: 'call', id, method: 'sample', args: [rest], watched: watch !== undefined }, watch);
+      await outcome.catch(() => undefined);
+      await reported;
+      const { value } = await outcome;
       if (given?.aborted === true) throw given.reason;
-      return outcome.value as Awaited<ReturnType<Model['sample']>>;
+      return value as Awaited<ReturnType<Model['sample']>>;
     });
   };
 
