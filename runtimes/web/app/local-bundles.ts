@@ -6,6 +6,7 @@ import { createReadStream } from 'node:fs';
 import { readFile, readdir, stat } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { basename, delimiter, join, relative, resolve } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import { parseManifest } from '@ratioflow/sdk';
 import type { Manifest } from '@ratioflow/sdk';
 import type { Plugin } from 'vite';
@@ -72,8 +73,10 @@ export function localBundles(): Plugin {
       return;
     }
     const path = join(bundle.folder, file);
-    response.setHeader('Content-Type', file.endsWith('.json') ? 'application/json' : 'application/octet-stream').setHeader('Content-Length', (await stat(path)).size);
-    createReadStream(path).pipe(response);
+    const status = await stat(path);
+    if (!status.isFile()) throw new Error(`${file} is no file`);
+    response.setHeader('Content-Type', file.endsWith('.json') ? 'application/json' : 'application/octet-stream').setHeader('Content-Length', status.size);
+    await pipeline(createReadStream(path), response);
   };
   const use = ({ middlewares }: { middlewares: { use: (path: string, handler: (request: IncomingMessage, response: ServerResponse, next: () => void) => void) => unknown } }): void => {
     middlewares.use('/bundles', (request, response, next) => {
