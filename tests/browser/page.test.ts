@@ -140,6 +140,26 @@ describe.skipIf(noChromium !== undefined)('the page', () => {
     expect(new URL(other.url()).hash).toBe('#bundle=image&seed=77');
   });
 
+  it('keeps to the latest of two wishes, whichever takes longer to prepare', async () => {
+    const page = await openPage('bundle=image&count=4');
+    await finished(page);
+    const prior = await screen(page);
+    await page.evaluate(() => {
+      for (const mode of ['interpolate', 'prior']) document.querySelector<HTMLInputElement>(`input[value=${mode}]`)!.click();
+    });
+    await settled(page);
+    expect(new URL(page.url()).hash).toBe('#bundle=image&count=4');
+    expect(await screen(page)).toBe(prior);
+  });
+
+  it('plays nothing by itself where less motion is wanted, and shows the samples', async () => {
+    const page = await openPage('bundle=image&count=4', { reducedMotion: 'reduce' });
+    await page.waitForFunction(() => document.getElementById('step')!.textContent === '25/25');
+    expect(await page.getAttribute('#play', 'aria-label')).toBe('Play');
+    await page.click('#play');
+    expect(await page.getAttribute('#play', 'aria-label')).toBe('Pause');
+  });
+
   it('goes from one seed to another, and from a drawing', async () => {
     const page = await openPage('bundle=image&mode=interpolate&seed=3&seedB=4&count=5');
     await finished(page);
@@ -228,6 +248,33 @@ describe.skipIf(noChromium !== undefined)('the page', () => {
     await page.click('#open');
     await page.setInputFiles('#archive', { name: 'x.zip', mimeType: 'application/zip', buffer: Buffer.from('PK nonsense') });
     await expect.poll(() => page.textContent('#notice')).toContain('The file is no ZIP archive that can be read: it has no directory.');
+  });
+
+  it('says nothing of the bundle before where one does not open, and saves no picture of it', async () => {
+    const page = await openPage('bundle=image');
+    await finished(page);
+    await page.evaluate(() => { location.hash = 'bundle=http://127.0.0.1:9/none'; });
+    await expect.poll(() => page.textContent('#notice')).toContain('cannot be read');
+    expect([await page.textContent('#facts'), await page.textContent('#provider'), await page.textContent('#step')]).toEqual(['', '–', '–']);
+    await page.click('#save');
+    expect(await page.textContent('#said')).toBe('There is no picture to save yet.');
+    // The address is that of the bundle that is chosen, whether it opens or not.
+    expect(await page.inputValue('#bundle')).toBe('http://127.0.0.1:9/none');
+    await page.selectOption('#bundle', 'points');
+    expect(new URL(page.url()).hash).toBe('#bundle=points');
+    await finished(page);
+    // What the browser itself reports of it.
+    errors.splice(0);
+  });
+
+  it('tells bundles of one name apart', async () => {
+    const page = await (await browser.newContext()).newPage();
+    pages.push(page);
+    const entry = (id: string, name: string): object => ({ id, name, sampleShape: [2], path: id });
+    await page.route('**/bundles/index.json', (route) => route.fulfill({ json: [entry('points', 'roll'), entry('guided', 'roll'), entry('image', 'other')] }));
+    await page.goto(server.url);
+    await page.waitForFunction(() => document.querySelectorAll('#bundle option').length === 3);
+    expect(await page.locator('#bundle option').allTextContents()).toEqual(['roll (points)', 'roll (guided)', 'other']);
   });
 
   it('plays a flow on WebGPU frame by frame, and changes the provider', async () => {

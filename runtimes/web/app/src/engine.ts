@@ -18,8 +18,12 @@ export async function providersFor(choice: ProviderChoice, { bundle }: Entry): P
 /** Elements of a sample by the manifest, before anybody has checked it; 0 when it cannot be read: opening will say why. */
 async function elementsOf(bundle: Entry['bundle']): Promise<number> {
   try {
-    const manifest: unknown = typeof bundle === 'string'
-      ? await (await fetch(`${bundle.replace(/\/*$/, '')}/manifest.json`)).json() : JSON.parse(await bundle.get('manifest.json')!.text());
+    const read = async (address: string): Promise<Response> => {
+      const file = new URL(address, location.href);
+      file.pathname = file.pathname.replace(/\/*$/, '/manifest.json');
+      return fetch(file);
+    };
+    const manifest: unknown = await (typeof bundle === 'string' ? await read(bundle) : new Response(bundle.get('manifest.json'))).json();
     return (manifest as { sampleShape: number[] }).sampleShape.reduce((a, b) => a * b, 1);
   } catch {
     return 0;

@@ -27,7 +27,9 @@ async function list(): Promise<Entry[]> {
   try {
     const value: unknown = await (await fetch('./bundles/index.json')).json();
     if (!isListed(value)) return [];
-    return value.map(({ id, name, sampleShape, path }) => ({ id, label: name, detail: `${path} · ${sampleShape.join(' × ')}`, bundle: `./bundles/${encodeURIComponent(id)}` }));
+    const seen = new Set<string>();
+    const shared = new Set(value.map(({ name }) => name).filter((name) => seen.has(name) || !seen.add(name)));
+    return value.map(({ id, name, sampleShape, path }) => ({ id, label: shared.has(name) ? `${name} (${id})` : name, detail: `${path} · ${sampleShape.join(' × ')}`, bundle: `./bundles/${encodeURIComponent(id)}` }));
   } catch {
     return [];
   }

@@ -24,6 +24,8 @@ let entry: Entry | undefined;
 let model: Model | undefined;
 let view: ((frames: Run['frames'], place: number) => void) | undefined;
 let opening = new AbortController();
+/** How often a flow has been asked for: what an earlier one still prepares is of no interest to the latest. */
+let asked = 0;
 
 const say = (message: string): void => {
   text('said').textContent = message;
@@ -72,6 +74,8 @@ function showSettings(): void {
   if (model !== undefined) {
     input('K').disabled = input('K-slider').disabled = !hasBridging(model.manifest, mode);
     const full = completed(settings, model.manifest);
+    // As many points as have been drawn.
+    input('count').disabled = input('count-slider').disabled = mode === 'draw' && model.manifest.sampleShape.length === 1;
     dials.show(trainedOf(model.manifest, mode), full);
     classes.show(full.class);
   }
@@ -87,6 +91,7 @@ function restartSoon(): void {
 
 async function restart(): Promise<void> {
   const current = model;
+  const mine = ++asked;
   showSettings();
   if (current === undefined) return;
   const full = completed(settings, current.manifest);
@@ -99,11 +104,12 @@ async function restart(): Promise<void> {
   notice('');
   try {
     const options = await flowOptions(current, full, drawing);
-    if (model !== current) return;
-    player.start(current, options, full.K, full.K + full.kappa);
-    player.play();
+    if (mine !== asked) return;
+    const still = matchMedia('(prefers-reduced-motion: reduce)').matches;
+    player.start(current, options, full.K, full.K + full.kappa, still);
+    if (!still) player.play();
   } catch (error) {
-    if (model === current) notice(messageOf(error), true);
+    if (mine === asked) notice(messageOf(error), true);
   }
 }
 
@@ -132,6 +138,7 @@ async function prepare(opened: Model, signal: AbortSignal): Promise<typeof view>
 async function openBundle(chosen: Entry): Promise<void> {
   opening.abort();
   const { signal } = opening = new AbortController();
+  asked++;
   player.clear();
   const before = model;
   [model, view] = [undefined, undefined];
@@ -139,6 +146,9 @@ async function openBundle(chosen: Entry): Promise<void> {
   entry = chosen;
   settings.bundle = chosen.id;
   showBundles(chosen);
+  showSettings();
+  text('facts').textContent = '';
+  showEngine({ provider: '–', runtime: '', warnings: [] });
   notice(`Opening ${chosen.label}…`);
   let opened: Model | undefined;
   try {
@@ -172,8 +182,9 @@ const anotherSeed = (which: 'seed' | 'seedB'): void => {
 };
 const toggle = (): void => (player.playing ? player.pause() : player.play());
 const save = (): void => {
-  const step = player.run.frames[Math.round(player.place)]?.step ?? 0;
-  savePng(`${model?.manifest.name ?? 'ratioflow'}-seed${settings.seed}-step${step}`, (name) => say(`Saved ${name}.`));
+  const frame = player.run.frames[Math.round(player.place)];
+  if (model === undefined || frame === undefined) say('There is no picture to save yet.');
+  else savePng(`${model.manifest.name}-seed${settings.seed}-step${frame.step}`, (name) => say(`Saved ${name}.`));
 };
 const actions = { rewind: () => player.seek(0), back: () => player.move(-1), play: toggle, forward: () => player.move(1), save, dice: () => anotherSeed('seed'), diceB: () => anotherSeed('seedB') };
 for (const [id, action] of Object.entries(actions)) button(id).addEventListener('click', action);

@@ -27,8 +27,8 @@ export interface PlayerEvents {
 }
 
 export interface Player {
-  /** Begins a flow, after the one under way has been given up. */
-  start(model: Model, options: FlowOptions, K: number, of: number): void;
+  /** Begins a flow, after the one under way has been given up. @param still it is not played: its end is shown once it is there */
+  start(model: Model, options: FlowOptions, K: number, of: number, still: boolean): void;
   /** Gives the flow up and forgets it. */
   clear(): void;
   play(): void;
@@ -78,7 +78,7 @@ export function createPlayer({ onShow, onPlaying, onError }: PlayerEvents): Play
     if (playing) redraw();
   };
 
-  const produce = async (model: Model, options: FlowOptions, K: number, of: number): Promise<void> => {
+  const produce = async (model: Model, options: FlowOptions, K: number, of: number, still: boolean): Promise<void> => {
     const { signal } = abort = new AbortController();
     const frames: Frame[] = [];
     run = { ...nothing, frames, K, of };
@@ -104,6 +104,7 @@ export function createPlayer({ onShow, onPlaying, onError }: PlayerEvents): Play
         run = { ...run, stepMilliseconds: speed };
         redraw();
       }
+      if (still && place === 0 && !playing) place = last();
       redraw();
     } catch (error) {
       if (!signal.aborted) onError(error);
@@ -116,9 +117,10 @@ export function createPlayer({ onShow, onPlaying, onError }: PlayerEvents): Play
     redraw();
   };
   return {
-    start: (model, options, K, of) => {
+    start: (model, options, K, of, still) => {
       abort.abort();
-      void produce(model, options, K, of);
+      if (still) setPlaying(false);
+      void produce(model, options, K, of, still);
       lastTick = 0;
       redraw();
     },
