@@ -28,7 +28,7 @@ describe('options of sample', () => {
     [{ count: 1.5 }, 'count is 1.5'],
     [{ count: '8' }, 'count is "8"'],
     [{ count: NaN }, 'count is NaN'],
-    [{ count: 2 ** 31 }, 'count is 2147483648; allowed: at most 1073741824 samples at a time; make the others with first: 1073741824, ….'],
+    [{ count: 2 ** 31 }, 'count is 2147483648; allowed: at most 1073741824 at a time; make the others with first: 1073741824.'],
     [{ seed: -1 }, 'seed is -1; allowed: an integer from 0 to 2^64 − 1, as a bigint,'],
     [{ seed: 2n ** 64n }, 'seed is 18446744073709551616n; allowed'],
     [{ seed: 1.5 }, 'seed is 1.5; allowed'],
@@ -53,10 +53,17 @@ describe('options of sample', () => {
     [{ weights: 0 }, 'weights is 0; allowed: an array of at most 1000 entries.'],
     [{ weights: null }, 'weights is null'],
     [{ class: null }, 'class and scale need a guided bundle'],
+    [16, 'options is 16; allowed: an object.'],
+    ['16', 'options is "16"; allowed: an object.'],
+    [null, 'options is null; allowed: an object.'],
     [{ steps: 100 }, 'Unknown option "steps"; allowed: count, seed, first, K, kappa, eta, nu, x0, noise, signal, class, scale, weights, batch, onStep.'],
   ] satisfies [unknown, string][]).map(([options, message]) => [message, options] as const))('are refused: %s', async (message, options) => {
     await expect(model.sample(options as SampleOptions)).rejects.toThrow(ArgumentError);
     await expect(model.sample(options as SampleOptions)).rejects.toThrow(message);
+  });
+
+  it('are refused by flow, too, where they are none', async () => {
+    await expect(model.flow(16 as FlowOptions).next()).rejects.toThrow(new ArgumentError('options is 16; allowed: an object.'));
   });
 
   it.each<[unknown, string]>([

@@ -1,7 +1,7 @@
 /**
  * Options of sampling, as callers give them and as the sampler wants them: checked and completed once, here.
  */
-import { accept, argument, failArgument, finite, integer, list, optional, show } from './check.js';
+import { accept, argument, failArgument, finite, integer, list, optional, record, show } from './check.js';
 import type { Check } from './check.js';
 import { ArgumentError } from './errors.js';
 import type { AbortSignalLike } from './globals.js';
@@ -137,13 +137,13 @@ function extrasOf({ guidance, mixture }: Manifest, { class: classes, scale, weig
 export function rangeOf(manifest: Manifest, options: PriorOptions, known?: number): { count: number; seed: bigint; first: number } {
   const count = argument('count', options.count ?? known ?? 1, integer(1, 2 ** 32));
   const most = Math.floor(maxElements / sizeOf(manifest.sampleShape));
-  if (count > most) failArgument('count', count, `at most ${most} samples at a time; make the others with first: ${most}, …`);
+  if (count > most) failArgument('count', count, `at most ${most} at a time; make the others with first: ${most}`);
   return { count, seed: parseSeed(options.seed ?? 0), first: argument('first', options.first ?? 0, integer(0, 2 ** 32 - count)) };
 }
 
-/** A misspelt option must not be ignored. @throws {ArgumentError} naming it and the options there are */
+/** Neither a misspelt option must be ignored, nor what is no options at all. @throws {ArgumentError} naming it and the options there are */
 export function rejectUnknown(options: object, known: readonly string[]): void {
-  const unknown = Object.keys(options).find((name) => !known.includes(name));
+  const unknown = Object.keys(argument('options', options, record)).find((name) => !known.includes(name));
   if (unknown !== undefined) throw new ArgumentError(`Unknown option ${show(unknown)}; allowed: ${known.join(', ')}.`);
 }
 

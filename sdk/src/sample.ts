@@ -116,15 +116,14 @@ export async function sample(engine: Engine, options: SampleOptions): Promise<Sa
 /** `Model.flow`. */
 export async function* flow(engine: Engine, options: FlowOptions): AsyncGenerator<Frame, Statistics, void> {
   const start = now();
-  const { every, logRatio, ...rest } = options;
-  const stride = argument('every', every ?? 1, integer(1));
-  const [settings, plan] = await begin(engine, rest, ['every', 'logRatio']);
+  const stride = argument('every', options.every ?? 1, integer(1));
+  const [settings, plan] = await begin(engine, options, ['every', 'logRatio']);
   const of = settings.K + settings.kappa;
   const frame = async ({ step, x }: State): Promise<Frame> => {
     const copy = 'data' in x ? floatTensor(x.data.slice(), x.shape) : await hostOf(x);
     if (step === of) clampInPlace(copy.data, engine.manifest.valueRange);
     const stage = step === 0 ? 'prior' : step <= settings.K ? 'bridging' : 'refinement';
-    return { step, of, stage, x: copy, ...(logRatio === true && { logRatio: await scoreOf(engine, copy, settings.extras(0, 1)['weights']) }) };
+    return { step, of, stage, x: copy, ...(options.logRatio && { logRatio: await scoreOf(engine, copy, settings.extras(0, 1)['weights']) }) };
   };
   const x0 = await startOf(engine, settings, 0, settings.count);
   const nextStop = (k: number): number => Math.min(of, (Math.floor(k / stride) + 1) * stride);

@@ -283,8 +283,8 @@ describe.skipIf(noChromium !== undefined)('the page', () => {
     expect(await page.textContent('#provider')).toBe('WebGPU');
     expect(await page.textContent('#step')).toBe('5/5');
     await page.check('input[value=wasm]', { force: true });
-    await expect.poll(() => page.textContent('#provider')).toBe('WebAssembly');
     await finished(page);
+    expect(await page.textContent('#provider')).toBe('WebAssembly');
     expect(new URL(page.url()).hash).toBe('#bundle=image&provider=wasm&count=2&K=4&kappa=1');
   });
 

@@ -1,7 +1,7 @@
 /**
  * The shortest way from a bundle to a model.
  */
-import { openBundle } from '@ratioflow/sdk';
+import { ArgumentError, openBundle } from '@ratioflow/sdk';
 import type { Model, OpenOptions } from '@ratioflow/sdk';
 import { bundleSource } from './bundle-source.js';
 import type { BundleLocation } from './bundle-source.js';
@@ -26,6 +26,7 @@ export async function open(where: BundleLocation, options: RuntimeOptions & Open
   rejectUnknown(options, optionNames);
   const { providers, threads, split, worker, timeout, memoryLimit, cuda, cache, maxBytes, headers, signal, onProgress, ...rest } = options;
   const runtime = createRuntime(given({ providers, threads, split, worker, timeout, memoryLimit, cuda }));
+  if (signal !== undefined && !((signal as unknown) instanceof AbortSignal)) throw new ArgumentError(`signal is ${JSON.stringify(signal)}; allowed: an AbortSignal.`);
   signal?.throwIfAborted();
   // Graphs are read when they are needed, which may be long after the opening that this signal is for.
   const opening = new AbortController();

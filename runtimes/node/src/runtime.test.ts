@@ -114,6 +114,7 @@ describe('createRuntime', () => {
     expect(() => createRuntime({ providers: [] })).toThrow('providers has no entry');
     expect(() => createRuntime({ providers: 'cpu' as never })).toThrow(new ArgumentError('providers is "cpu"; allowed: an array of cuda, webgpu, cpu.'));
     expect(() => createRuntime({ provider: ['cuda'], wrker: true } as never)).toThrow(new ArgumentError('Unknown option "provider"; allowed: providers, threads, split, worker, timeout, memoryLimit, cuda.'));
+    expect(() => createRuntime({ cuda: null as never })).toThrow(new ArgumentError('cuda is null; allowed: an object of deviceId.'));
     expect(() => createRuntime({ cuda: { device: 3 } as never })).toThrow(new ArgumentError('Unknown option "device" of cuda; allowed: deviceId.'));
     expect(() => createRuntime({ cuda: 3 as never })).toThrow(new ArgumentError('cuda is 3; allowed: an object of deviceId.'));
     expect(() => createRuntime({ threads: 0 })).toThrow('threads is 0; allowed: an integer from 1 to 1024.');

@@ -132,7 +132,7 @@ async function create(
 
 /** A misspelt option must not be ignored. @param of the option whose own options these are */
 export function rejectUnknown(options: object, known: readonly string[], of?: string): void {
-  if (typeof options !== 'object') throw new ArgumentError(`${of ?? 'options'} is ${JSON.stringify(options)}; allowed: an object of ${known.join(', ')}.`);
+  if (typeof options !== 'object' || (options as object | null) === null) throw new ArgumentError(`${of ?? 'options'} is ${JSON.stringify(options)}; allowed: an object of ${known.join(', ')}.`);
   const unknown = Object.keys(options).find((name) => !known.includes(name));
   if (unknown !== undefined) throw new ArgumentError(`Unknown option ${JSON.stringify(unknown)}${of === undefined ? '' : ` of ${of}`}; allowed: ${known.join(', ')}.`);
 }

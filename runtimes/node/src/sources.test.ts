@@ -243,6 +243,8 @@ describe('zipSource', () => {
 
 describe('open', () => {
   it('names every option that it takes', async () => {
+    await expect(open(base, null as never)).rejects.toThrow(/^options is null; allowed: an object of providers/);
+    await expect(open(base, { signal: new AbortController() as never })).rejects.toThrow(new ArgumentError('signal is {}; allowed: an AbortSignal.'));
     await expect(open(base, { provider: 'cuda' } as never)).rejects.toThrow(new ArgumentError('Unknown option "provider"; allowed: providers, threads, split, worker, timeout, memoryLimit, cuda, '
       + 'optimization, selfTest, cache, maxBytes, headers, signal, onProgress.'));
     await expect(open(base, { cache: true as never })).rejects.toThrow(new ArgumentError('cache is true; allowed: the path of a folder, or false.'));

@@ -1,5 +1,5 @@
 /** Samples from callers, in batches that a network takes: one tensor, or a stream of tensors. */
-import { argument, failArgument, integer, record } from '../check.js';
+import { argument, failArgument, integer } from '../check.js';
 import { throwIfAborted } from '../globals.js';
 import type { AbortSignalLike } from '../globals.js';
 import { rejectUnknown } from '../options.js';
@@ -20,7 +20,7 @@ export interface BatchOptions {
 
 /** An application's options, an object of nothing but these. @throws {ArgumentError} for anything else: a misspelt option must not be ignored */
 export const known = <Options extends object>(options: Options, names: readonly (keyof Options & string)[]): Options => {
-  rejectUnknown(argument('options', options, record), names);
+  rejectUnknown(options, names);
   return options;
 };
 
