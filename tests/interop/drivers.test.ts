@@ -6,12 +6,14 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { convertLayersModel, createBundle, writeBundle } from '@ratioflow/export';
 import { createRuntime, open, readNpy } from '@ratioflow/node';
+import type { Model } from '@ratioflow/sdk';
 import { normals, purposes } from '@ratioflow/sdk';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadTensorFlow } from '../../trainer/src/backend/load-tensorflow.js';
 import { createEstimator } from '../../trainer/src/estimators/create-estimator.js';
 import { buildJava } from '../support/java.js';
+import { writeGuidedBundle, writeImageBundle } from '../support/network-bundles.js';
 
 const path = (name: string): string => fileURLToPath(new URL(`../../${name}`, import.meta.url));
 const environment = { ...process.env, PYTHONPATH: path('runtimes/python') };
@@ -50,10 +52,12 @@ const drivers: readonly Driver[] = [
 
 const digitsShape = [1, 28, 28];
 let folder: string;
-let bundles: { readonly points: string; readonly images: string };
+let bundles: { readonly points: string; readonly images: string; readonly guided: string };
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'ratioflow-drivers-'));
-  bundles = { points: join(folder, 'points'), images: join(folder, 'images') };
+  bundles = { points: join(folder, 'points'), images: join(folder, 'images'), guided: join(folder, 'guided') };
+  await writeImageBundle(join(folder, 'small'));
+  await writeGuidedBundle(bundles.guided, join(folder, 'small'));
   const { tf } = await loadTensorFlow();
   const factor = normals({ seed: 5, purpose: purposes.testVectors, step: 0, count: 784, elements: 784 }).map((value, i) => (i % 784 <= Math.floor(i / 784) ? value / 784 : 0));
   const make = async (to: string, estimator: 'mlp' | 'resnet28', sampleShape: readonly number[], options: Pick<Parameters<typeof createBundle>[0], 'pairing' | 'prior' | 'valueRange'>): Promise<void> => {
@@ -68,19 +72,16 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true }));
 
 describe.each(drivers)('the $name driver', ({ name, present, sample, verify }) => {
-  it.skipIf(!present).each([['points', 7, '18446744073709551615', 4294967289], ['images', 4, '42', 3]] as const)('samples %s as Node does', async (kind, count, seed, first) => {
+  it.skipIf(!present).each([['points', 7, '18446744073709551615', 4294967289], ['images', 4, '42', 3], ['guided', 5, '6', 0]] as const)('samples %s as Node does', async (kind, count, seed, first) => {
     const out = join(folder, `${name}-${kind}.npy`);
     const run = await sample(bundles[kind], out, count, seed, first);
     expect([run.status, run.stderr]).toEqual([0, '']);
-    const model = await open(bundles[kind]);
-    const { samples } = await model.sample({ count, seed, first });
-    const { absolute, relative } = model.manifest.tolerances['cpu']!;
-    await model.dispose();
-    const drawn = await readNpy(out);
-    expect(drawn.shape).toEqual(samples.shape);
-    const largest = Math.max(...samples.data.map(Math.abs));
-    const error = Math.max(...Array.from(samples.data, (value, i) => Math.abs(value - Number(drawn.data[i]))));
-    expect(error).toBeLessThanOrEqual(absolute + relative * largest);
+    await isSampleOf(out, bundles[kind], { count, seed, first });
+  });
+
+  it.skipIf(!present)('makes no samples of no number', async () => {
+    const run = await sample(bundles.points, join(folder, 'none.npy'), 0, '0', 0);
+    expect([run.status, run.stderr]).toEqual([1, 'error: count is 0; allowed: from 1\n']);
   });
 
   it.skipIf(!present)('passes the verification vectors, and fails a bundle that computes something else', async () => {
@@ -116,6 +117,19 @@ describe.each(drivers)('the $name driver', ({ name, present, sample, verify }) =
     expect((await readdir(folder)).filter((file) => file.startsWith('none') || file.startsWith('.none'))).toEqual([]);
   });
 });
+
+/** The samples in a file are those that Node makes, within the bundle's tolerance. */
+async function isSampleOf(file: string, bundle: string, options: Parameters<Model['sample']>[0]): Promise<void> {
+  const model = await open(bundle);
+  const { samples } = await model.sample(options);
+  const { absolute, relative } = model.manifest.tolerances['cpu']!;
+  await model.dispose();
+  const drawn = await readNpy(file);
+  expect(drawn.shape).toEqual(samples.shape);
+  const largest = Math.max(...samples.data.map(Math.abs));
+  const error = Math.max(...Array.from(samples.data, (value, i) => Math.abs(value - Number(drawn.data[i]))));
+  expect(error).toBeLessThanOrEqual(absolute + relative * largest);
+}
 
 async function cpBundle(kind: string, name: string): Promise<string> {
   const copy = join(folder, `${kind}-${name}`);
@@ -175,7 +189,16 @@ describe('python -m ratioflow', () => {
     }
   });
 
+  it.skipIf(!python)('guides samples to a class, as Node does', async () => {
+    const out = join(folder, 'guided.npy');
+    expect((await runPython(['sample', bundles.guided, '-o', out, '--count', '3', '--class', '2', '--scale', '0.7'])).stderr).toBe('');
+    await isSampleOf(out, bundles.guided, { count: 3, class: 2, scale: 0.7 });
+  });
+
   it.skipIf(!python).each([
+    [['sample', 'POINTS', '-o', 'x.npy', '--class', '1'], 1, /y and phi need a guided bundle/],
+    [['sample', 'POINTS', '-o', 'x.npy', '--eta', 'nan'], 1, /eta is nan; allowed: from 0/],
+    [['sample', 'POINTS', '-o', 'x.npy', '--steps', '-1'], 1, /K is -1; allowed: from 0/],
     [['sample', 'nowhere', '-o', 'x.npy'], 1, /error: .*nowhere/],
     [['sample', 'POINTS', '-o', 'x.png'], 2, /the output ends in \.npy/],
     [['sample', 'POINTS', '-o', 'x.npy', '--seed', '-1'], 1, /seed -1 is not in/],

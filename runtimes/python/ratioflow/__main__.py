@@ -51,6 +51,8 @@ def main(arguments=None):
     sample.add_argument("--refine", type=int, dest="kappa", help="refinement steps (default: the bundle's)")
     sample.add_argument("--eta", type=float, help="step size (default: the bundle's)")
     sample.add_argument("--nu", type=float, help="noise scale (default: the bundle's)")
+    sample.add_argument("--class", type=int, dest="y", help="of guided bundles: the class (default: none)")
+    sample.add_argument("--scale", type=float, dest="phi", help="of guided bundles: the scale of the guidance (default: the bundle's)")
     sample.add_argument("--x0", help="start from these, .npy, instead of the prior")
     verify = commands.add_parser("verify", help="run the verification vectors; exit code 1 when one fails")
     verify.add_argument("bundle")
@@ -64,7 +66,7 @@ def main(arguments=None):
     suffix, images = Path(given.out).suffix, len(bundle.manifest["sampleShape"]) == 3
     if suffix not in (".npy", ".png") or (suffix == ".png" and not images):
         parser.error(f"{given.out}: the output ends in .npy{', or .png' if images else ''}")
-    settings = {name: value for name in ("K", "kappa", "eta", "nu") if (value := getattr(given, name)) is not None}
+    settings = {name: value for name in ("K", "kappa", "eta", "nu", "y", "phi") if (value := getattr(given, name)) is not None}
     x0 = None if given.x0 is None else np.load(given.x0)
     count = given.count if x0 is None else len(x0)
     samples = bundle.sample(count, given.seed, given.first, batch=given.batch, x0=x0, **settings)

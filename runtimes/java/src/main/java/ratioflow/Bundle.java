@@ -16,11 +16,13 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.HexFormat;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 
 /** A bundle in a folder, every file checked against the manifest: the format is docs/bundle.md. Closing it frees the sessions. */
 public final class Bundle implements AutoCloseable {
@@ -66,8 +68,10 @@ public final class Bundle implements AutoCloseable {
             sessions.put(graph, session = environment.createSession(folder.resolve(graph + ".onnx").toString(), options));
         }
         Map<String, OnnxTensor> feeds = new HashMap<>();
+        Map<String, Npy> all = composed(session.getInputNames(), inputs);
+        all.putAll(inputs);
         try {
-            for (var input : inputs.entrySet()) feeds.put(input.getKey(), tensor(input.getValue(), ((TensorInfo) session.getInputInfo().get(input.getKey()).getInfo()).type));
+            for (var input : all.entrySet()) feeds.put(input.getKey(), tensor(input.getValue(), ((TensorInfo) session.getInputInfo().get(input.getKey()).getInfo()).type));
             try (OrtSession.Result result = session.run(feeds)) {
                 Map<String, Npy> outputs = new LinkedHashMap<>();
                 for (var output : result) {
@@ -79,6 +83,26 @@ public final class Bundle implements AutoCloseable {
         } finally {
             feeds.values().forEach(OnnxTensor::close);
         }
+    }
+
+    /** What a composed bundle's graph wants besides: no class, the manifest's scale and weights. */
+    @SuppressWarnings("unchecked")
+    private Map<String, Npy> composed(Set<String> wanted, Map<String, Npy> inputs) {
+        Map<String, Npy> besides = new HashMap<>();
+        if (wanted.contains("y") && !inputs.containsKey("y")) {
+            int samples = (int) inputs.get(inputs.containsKey("x") ? "x" : inputs.containsKey("x0") ? "x0" : "z").shape()[0];
+            float[] none = new float[samples];
+            Arrays.fill(none, -1);
+            besides.put("y", new Npy(new long[] {samples}, none));
+        }
+        if (wanted.contains("phi")) besides.put("phi", new Npy(new long[0], new float[] {((Map<String, Double>) manifest.get("guidance")).get("scale").floatValue()}));
+        if (wanted.contains("weights")) {
+            List<Double> mixture = (List<Double>) manifest.get("mixture");
+            float[] weights = new float[mixture.size()];
+            for (int i = 0; i < weights.length; i++) weights[i] = mixture.get(i).floatValue();
+            besides.put("weights", new Npy(new long[] {weights.length}, weights));
+        }
+        return besides;
     }
 
     private OnnxTensor tensor(Npy array, OnnxJavaType type) throws OrtException {
@@ -104,6 +128,7 @@ public final class Bundle implements AutoCloseable {
     /** x0 of samples first to first + count - 1 of a seed (64 bits without sign). */
     @SuppressWarnings("unchecked")
     public Npy prior(int count, long seed, long first) throws OrtException {
+        if (count < 1) throw new IllegalArgumentException("count is " + count + "; allowed: from 1");
         Map<String, Object> prior = (Map<String, Object>) manifest.get("prior");
         if (prior.get("kind").equals("source")) throw new IllegalStateException("this bundle starts from samples of another domain, which this driver does not take");
         int elements = elements();
@@ -119,11 +144,18 @@ public final class Bundle implements AutoCloseable {
 
     /** Samples first to first + count - 1 of a seed, by Algorithm 2: prior, K + kappa steps, one clamp. */
     public Npy sample(int count, long seed, long first) throws OrtException {
+        return sample(count, seed, first, Map.of());
+    }
+
+    /** The same with inputs of a composed bundle: y (a class for each sample, below 0 none), phi, weights. */
+    public Npy sample(int count, long seed, long first, Map<String, Npy> composed) throws OrtException {
         Npy x = prior(count, seed, first);
         Npy eta = new Npy(new long[0], new float[] {(float) number("eta")}), nu = new Npy(new long[0], new float[] {(float) number("nu")});
         for (int k = 0; k < number("K") + number("kappa"); k++) {
             Npy noise = new Npy(x.shape(), Noise.normals(seed, Noise.FLOW, k, first, count, elements()));
-            x = run("step", Map.of("x", x, "noise", noise, "eta", eta, "nu", nu)).get("next");
+            Map<String, Npy> inputs = new HashMap<>(composed);
+            inputs.putAll(Map.of("x", x, "noise", noise, "eta", eta, "nu", nu));
+            x = run("step", inputs).get("next");
         }
         return clamped(x);
     }
