@@ -158,6 +158,14 @@ export const singleCases: readonly (readonly [string, Network])[] = [
   ['Resize to sizes known at run time', network([['N', 2, 4, 3]], (b, x) => wide(b, b.op('Resize', [
     narrow(b, x), null, null, b.op('Add', [b.op('Shape', [x]), atRunTime(b, x, [0, 0, 3, 4])]),
   ], { mode: 'linear', coordinate_transformation_mode: 'align_corners' })))],
+  // 3 / 0.6 is 5 in single precision, and a little less than that where 0.6 alone is.
+  ...[['floor', 'asymmetric'], ['round_prefer_ceil', 'half_pixel']].map(([nearest, coordinates]) => [`Resize, ${nearest} of positions that are rounded`, network([['N', 2, 10, 12]], (b, x) => wide(b, b.op('Resize', [
+    narrow(b, x), null, b.constant({ dtype: 'float32', dims: [4], data: new Uint8Array(Float32Array.of(1, 1, 0.6, 2 / 3).buffer) }),
+  ], { mode: 'nearest', coordinate_transformation_mode: coordinates!, nearest_mode: nearest! })))] as const),
+  // ONNX Runtime copies what keeps its extents.
+  ['Resize by factors that change no extent', network([['N', 2, 4, 3]], (b, x) => wide(b, b.op('Resize', [
+    narrow(b, x), null, b.constant({ dtype: 'float32', dims: [4], data: new Uint8Array(Float32Array.of(1, 1, 1.2, 1.3).buffer) }),
+  ], { mode: 'linear' })))],
   ['Resize of a region', network([['N', 2, 5, 6]], (b, x) => wide(b, b.op('Resize', [
     narrow(b, x), b.constant({ dtype: 'float32', dims: [8], data: new Uint8Array(Float32Array.of(0, 0, 0.1, -0.2, 1, 1, 0.8, 1.3).buffer) }), null, b.op('Concat', [b.op('Slice', [b.op('Shape', [x]), b.ints([0]), b.ints([2])]), b.ints([4, 7])], { axis: 0 }),
   ], { mode: 'linear', coordinate_transformation_mode: 'tf_crop_and_resize' })))],

@@ -54,6 +54,16 @@ function nearestIndex(position: number, mode: string, where: string): number {
   }
 }
 
+/** Whether single precision, in which engines have factors and positions, decides which input is the nearest of some output. */
+function isRounded(from: number, to: number, scale: number, { mode, nearest, coordinates }: Sampling, where: string): boolean {
+  if (mode !== 'nearest') return false;
+  const edge = nearest === 'floor' || nearest === 'ceil' ? 0 : 0.5;
+  return Array.from({ length: to }, (_, i) => positionOf(i, from, to, scale, coordinates, where)).some((position) => {
+    const beside = Math.abs(position - edge - Math.round(position - edge));
+    return beside < 1e-5 * (1 + Math.abs(position)) && (beside > 0 || Math.fround(scale) !== scale);
+  });
+}
+
 /** Weight of a tap at distance d: the hat function, or Keys's cubic. */
 function weightAt(distance: number, { mode, cubic: a }: Sampling): number {
   const d = Math.abs(distance);
@@ -100,14 +110,19 @@ const resize: Rule = (context) => {
   if (given && !scales) return [axes.reduce<Value>((value, axis, at) => alongAtRunTime(context, value, axis, at, given), context.gradient)];
   const pooled = poolInstead(context, axes, scales, sampling);
   if (pooled) return [pooled];
+  // ONNX Runtime copies what keeps all its extents, whatever the factors.
+  const copied = shape.every((from, axis) => from === resized[axis]);
   return [axes.reduce<Value>((value, axis, at) => {
     const [from, to, scale] = [shape[axis]!, resized[axis]!, scales?.[at]];
     if (scale === 1 || (from === to && scale === undefined)) return value;
-    // Whether corners are those of the rounded or of the exact extent is where engines differ: theirs is the answer.
-    const disputed = sampling.coordinates === 'align_corners' && scale !== undefined && typeof from === 'number' && !Number.isInteger(from * scale);
-    if (common !== undefined && (disputed || sampling.coordinates === 'tf_crop_and_resize')) throw new UnsupportedError(`${where}: a keep_aspect_ratio_policy with coordinate_transformation_mode ${JSON.stringify(sampling.coordinates)} cannot be differentiated.`);
-    if (typeof from !== 'number' || typeof to !== 'number' || disputed || sampling.coordinates === 'tf_crop_and_resize') return alongAtRunTime(context, value, axis, at, given ?? null);
-    checkMatrixSize(context, from, to);
+    const open = typeof from !== 'number' || typeof to !== 'number';
+    if (!open) checkMatrixSize(context, from, to);
+    // Where engines differ (which corners, extents' or factors', are aligned; how positions are rounded), theirs is the answer.
+    const disputed = open || sampling.coordinates === 'tf_crop_and_resize' || (copied && scale !== undefined)
+      || (sampling.coordinates === 'align_corners' && scale !== undefined && !Number.isInteger(from * scale))
+      || isRounded(from, to, scale ?? to / from, sampling, where);
+    if (disputed && common !== undefined) throw new UnsupportedError(`${where}: a keep_aspect_ratio_policy with coordinate_transformation_mode ${JSON.stringify(sampling.coordinates)} cannot be differentiated for these extents.`);
+    if (disputed) return alongAtRunTime(context, value, axis, at, given ?? null);
     return applyAlong(context, value, axis, samplingMatrix(from, to, scale ?? to / from, sampling, where));
   }, context.gradient)];
 };
