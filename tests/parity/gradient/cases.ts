@@ -139,11 +139,11 @@ export const singleCases: readonly (readonly [string, Network])[] = [
   ['Conv, two channels from each, strided', single('Conv', [['N', 2, 6, 6], [4, 1, 3, 3]], { kernel_shape: [3, 3], strides: [2, 2], pads: [1, 1, 1, 1], dilations: [1, 1], group: 2 })],
   ['ConvTranspose in groups, input and kernel', single('ConvTranspose', [['N', 4, 3, 4], [4, 3, 3, 2], [6]], { kernel_shape: [3, 2], strides: [2, 1], pads: [1, 0, 1, 0], dilations: [1, 1], group: 2 })],
   ['Col2Im', network([['N', 12, 20]], (b, x) => wide(b, b.op('Col2Im', [narrow(b, x), b.ints([6, 4]), b.ints([2, 3])], { pads: [0, 1, 0, 1], strides: [1, 1], dilations: [1, 1] })))],
-  ...['zeros', 'border', 'reflection'].map((padding) => [`GridSample, ${padding}`, network([['N', 2, 4, 5]], (b, x) => {
+  ...['bilinear', 'bicubic'].flatMap((mode) => ['zeros', 'border', 'reflection'].map((padding) => [`GridSample, ${mode}, ${padding}`, network([['N', 2, 4, 5]], (b, x) => {
     const grid = b.constant({ dtype: 'float32', dims: [1, 3, 3, 2], data: new Uint8Array(Float32Array.from({ length: 18 }, (_, i) => Math.sin(3 * i) * 1.4).buffer) });
     const batch = b.op('Concat', [b.op('Slice', [b.op('Shape', [x]), b.ints([0]), b.ints([1])]), b.ints([1, 1, 1])], { axis: 0 });
-    return wide(b, b.op('GridSample', [narrow(b, x), b.op('Expand', [grid, batch])], { padding_mode: padding, align_corners: 0 }));
-  })] as const),
+    return wide(b, b.op('GridSample', [narrow(b, x), b.op('Expand', [grid, batch])], { mode, padding_mode: padding, align_corners: 0 }));
+  })] as const)),
   ['OneHot values', network([[2]], (b, values) => wide(b, b.op('OneHot', [b.ints([2, 0, 1]), b.constant({ dtype: 'int64', dims: [], data: new Uint8Array(BigInt64Array.of(4n).buffer) }), narrow(b, values)], { axis: 0 })))],
   ...[undefined, 1].map((axis) => [`DequantizeLinear ${axis === undefined ? 'of one scale' : 'by channel'}`, network([axis === undefined ? [] : [3]], (b, scale) => wide(b, b.op('DequantizeLinear', [
     b.constant({ dtype: 'int8', dims: [2, 3, 2], data: Uint8Array.from({ length: 12 }, (_, i) => i * 21) }), narrow(b, scale),

@@ -40,7 +40,8 @@ class Sampler {
     const factor = (this.#corners ? extent - 1 : extent) / 2;
     let position = b.op('Add', [b.op('Mul', [coordinates, c(factor)]), c(this.#corners ? factor : factor - 0.5)]);
     if (this.#mode === 'nearest') position = b.op('Round', [position]);
-    position = this.#fold(position, extent);
+    // Between the border and what repeats it, cubic interpolation overshoots: there each tap moves inside, not the position.
+    if (this.#mode !== 'cubic' || this.#padding !== 'border') position = this.#fold(position, extent);
     if (this.#mode === 'nearest') return [this.#tap(position, null, extent)];
     const floor = b.op('Floor', [position]);
     const t = b.op('Sub', [position, floor]);
