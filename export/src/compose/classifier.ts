@@ -1,6 +1,6 @@
 /** Anybody's ONNX classifier as a guide: ∇ₓ log p(y|x) for samples of a bundle, whatever size and range it wants. */
 import { GraphError, UnsupportedError } from '../errors.js';
-import { GraphBuilder, shapeOf } from '../ir/builder.js';
+import { shapeOf, type GraphBuilder } from '../ir/builder.js';
 import { float32 } from '../ir/constant.js';
 import { inline } from '../ir/inline.js';
 import type { Dim, Graph, Model, Value } from '../ir/types.js';
@@ -71,7 +71,6 @@ export function prepareClassifier(model: Model, { sampleShape, valueRange }: Sub
   const output = pickOutput(graph, options.output, purpose);
   graph.outputs = [output];
   const notes = normaliseModel(model, x, output, 'a classifier', () => settle(x, sampleShape, options.size));
-  refuseTraining(graph);
   const wanted = shapeOf(x).slice(1) as number[];
   const feed = feeding(sampleShape, wanted, valueRange, options);
   const { classes, axis } = classesOf(output);
@@ -94,14 +93,6 @@ function pickOutput(graph: Graph, name: string | undefined, purpose: Purpose): V
   const output = name === undefined && graph.outputs.length === 1 ? graph.outputs[0] : graph.outputs.find((value) => value.name === name);
   if (output) return output;
   throw new GraphError(`${name === undefined ? 'The classifier has several outputs' : `The classifier has no output ${JSON.stringify(name)}`}: it has ${list(graph.outputs)}. Name the one that holds logits or probabilities (--${purpose}-output; output in the library).`);
-}
-
-/** In training mode samples depend on each other, or on chance. */
-function refuseTraining(graph: Graph): void {
-  const builder = new GraphBuilder(graph.name, graph);
-  const found = graph.nodes.find((node) => (node.opType === 'BatchNormalization' && intOf(node, 'training_mode', 0) === 1)
-    || (node.opType === 'Dropout' && node.inputs[2] && builder.constantNumbers(node.inputs[2])?.[0] === 1));
-  if (found) throw new GraphError(`The classifier's ${found.opType} node ${JSON.stringify(found.name)} is in training mode: what it makes of a sample depends on ${found.opType === 'Dropout' ? 'chance' : 'the others of its batch'}. Export the classifier in evaluation mode (PyTorch: model.eval() before the export).`);
 }
 
 /** Names the batch extent and pins the size. Returns the batch extent where it is fixed. */

@@ -49,8 +49,9 @@ const changes: Readonly<Record<string, readonly Change[]>> = {
   }],
   BatchNormalization: [{
     before: 14,
-    apply: (node, _, refuse) => {
-      if (node.outputs.slice(1).some((value) => value !== null)) refuse('is in training mode');
+    apply: (node) => {
+      // More outputs than one said what an attribute says now, and what no estimator may be.
+      if (node.outputs.slice(1).some((value) => value !== null)) node.attributes.set('training_mode', { type: 'int', value: 1 });
       node.outputs.length = 1;
       return undefined;
     },

@@ -52,6 +52,10 @@ describe('prepareEstimator', () => {
   });
 
   const identity: Body = (_, x) => x;
+  const normalised: Body = (b, x) => {
+    const parameter = (value: number): Value => b.constant(float32([value, value, value]));
+    return points(b, b.ops('BatchNormalization', [x, parameter(1), parameter(0), parameter(0), parameter(1)], { training_mode: 1 }, 3)[0]!);
+  };
   it.each<[string, Model, PrepareOptions, RegExp]>([
     ['a classifier', modelOf(['N', 10], identity), {}, /output score0 is \[N, 10\].*allowed: \[N\] or \[N, 1\].*10 numbers look like a classifier's/],
     ['no batch', modelOf([3, 8, 8], sum([0, 1, 2])), {}, /input image \[3, 8, 8\] has 3 axes; allowed: \[N, C, H, W\] for images or \[N, D\]/],
@@ -64,6 +68,14 @@ describe('prepareEstimator', () => {
     ['another sample shape', modelOf(['N', 3, 8, 8], image), { sampleShape: [3, 8, 9] }, /\[N, 3, 8, 8\] does not take samples of shape \[3, 8, 9\]/],
     ['channels last, unsaid', modelOf(['N', 8, 8, 3], image), {}, /looks like channels last .*--layout nhwc if so, --layout nchw if not/],
     ['points as channels last', modelOf(['N', 8], points), { layout: 'nhwc' }, /are no images/],
+    ['batch normalisation in training mode', modelOf(['N', 3], normalised), {}, /BatchNormalization node ".+" is in training mode: .*the others of its batch\. Export the estimator in evaluation mode/],
+    ['batch normalisation in training mode, of an old opset', modelOf(['N', 3], (b, x) => {
+      const parameter = (value: number): Value => b.constant(float32([value, value, value]));
+      const [y] = b.ops('BatchNormalization', [x, parameter(1), parameter(0), parameter(0), parameter(1)], {}, 3);
+      return points(b, y!);
+    }, { opset: 13 }), {}, /BatchNormalization node ".+" is in training mode: .*Export the estimator in evaluation mode/],
+    ['dropout in training mode', modelOf(['N', 3], (b, x) => points(b, b.op('Dropout', [x, b.scalar(0.5, x), b.constant({ dtype: 'bool', dims: [], data: Uint8Array.of(1) })]))), {}, /Dropout node ".+" is in training mode: .*chance\. Export the estimator in evaluation mode/],
+    ['noise', modelOf(['N', 3], (b, x) => points(b, b.op('Add', [x, b.op('RandomNormalLike', [x])]))), {}, /RandomNormalLike node ".+" draws random numbers: .*chance/],
     ['an empty extent', modelOf(['N', 0], points), {}, /is empty/],
   ])('refuses %s', (_, model, options, message) => {
     expect(() => prepareEstimator(model, options)).toThrow(GraphError);

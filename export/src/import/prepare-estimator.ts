@@ -4,7 +4,7 @@ import { GraphBuilder, shapeOf } from '../ir/builder.js';
 import { inline } from '../ir/inline.js';
 import { newModel, removeUnused } from '../ir/model.js';
 import type { Dim, Graph, Model, Shape, Value } from '../ir/types.js';
-import { showShape } from '../ops/operator.js';
+import { intOf, showShape } from '../ops/operator.js';
 import { batch } from '../products/estimator.js';
 import { convertOpset } from './convert-opset.js';
 import { writeExplicitPads } from './explicit-pads.js';
@@ -75,8 +75,21 @@ export function normaliseModel(model: Model, x: Value, output: Value, what: stri
   }
   foldReshapeTargets(builder, graph);
   removeUnused(graph);
+  refuseTraining(graph, builder, what);
   refreshTypes(graph);
   return notes;
+}
+
+const drawing: ReadonlySet<string> = new Set(['Bernoulli', 'Multinomial', 'RandomNormal', 'RandomNormalLike', 'RandomUniform', 'RandomUniformLike']);
+
+/** In training mode samples depend on each other, or on chance. */
+function refuseTraining(graph: Graph, builder: GraphBuilder, what: string): void {
+  for (const node of graph.nodes) {
+    const byBatch = node.opType === 'BatchNormalization' && intOf(node, 'training_mode', 0) === 1;
+    const drops = node.opType === 'Dropout' && !!node.inputs[2] && builder.constantNumbers(node.inputs[2])?.[0] === 1;
+    if (!byBatch && !drops && !drawing.has(node.opType)) continue;
+    throw new GraphError(`${node.opType} node ${JSON.stringify(node.name)} ${byBatch || drops ? 'is in training mode' : 'draws random numbers'}: what ${what} makes of a sample must not depend on ${byBatch ? 'the others of its batch' : 'chance'}. Export the ${what.split(' ')[1]!} in evaluation mode (PyTorch: model.eval() before the export).`);
+  }
 }
 
 const list = (values: readonly Value[]): string => values.map((value) => `${value.name} ${value.dtype ?? 'of unknown type'} ${showShape(value.shape)}`).join(', ') || 'none';
