@@ -11,7 +11,7 @@ import type * as Web from '@ratioflow/web';
 import type { OpenOptions } from '@ratioflow/web';
 import type { Browser, Page, Worker } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { writeImageBundle, writePointsBundle } from '../support/network-bundles.js';
+import { writeGuidedBundle, writeImageBundle, writePointsBundle } from '../support/network-bundles.js';
 import { buildPage } from './build.js';
 import { launch, noChromium } from './chromium.js';
 import { isolation, serveFiles } from './server.js';
@@ -36,6 +36,7 @@ describe.skipIf(noChromium !== undefined)('in the browser', () => {
       buildPage(join(import.meta.dirname, 'pages/runtime'), join(folder, 'page')),
     ]);
     browser = started;
+    await writeGuidedBundle(join(folder, 'guided'), join(folder, 'image'));
     const folders = { '/bundles/': folder, '/': join(folder, 'page') };
     server = await serveFiles(folders);
     isolated = await serveFiles(folders, () => isolation);
@@ -75,12 +76,12 @@ describe.skipIf(noChromium !== undefined)('in the browser', () => {
     return Array.from(a).reduce((most, value, i) => Math.max(most, Math.abs(value - b[i]!)), 0);
   };
 
-  describe.each([['points', 1e-5], ['image', 1e-5]] as const)('the bundle %s', (name, tolerance) => {
+  describe.each([['points', 1e-5], ['image', 1e-5], ['guided', 1e-5]] as const)('the bundle %s', (name, tolerance) => {
     it.each([
-      ['wasm', true], ['wasm', false], ['webgpu', name === 'image'],
+      ['wasm', true], ['wasm', false], ['webgpu', name !== 'points'],
     ] as const)('samples on %s as onnxruntime-node does (worker: %s)', async (provider, worker) => {
       await using model = await openInNode(join(folder, name));
-      const settings = { count: 5, seed: 21, first: 3, batch: 3, ...(provider === 'webgpu' && { K: 4, kappa: 2 }) };
+      const settings = { count: 5, seed: 21, first: 3, batch: 3, ...(provider === 'webgpu' && { K: 4, kappa: 2 }), ...(name === 'guided' && { class: [2, 0, -1, 1, 2], scale: 2 }) };
       const expected = await model.sample(settings);
       const page = await openPage(worker ? isolated : server);
       const actual = await sampleIn(page, name, { providers: [provider], worker }, settings);
@@ -91,6 +92,7 @@ describe.skipIf(noChromium !== undefined)('in the browser', () => {
       expect(largest(actual.prior, (await model.prior({ count: 3, seed: 9 })).data)).toBeLessThan(1e-6);
       // A flow that stands still would agree as well.
       expect(largest(actual.samples, (await model.sample({ ...settings, K: 0, kappa: 0 })).samples.data)).toBeGreaterThan(0.1);
+      if (name === 'guided') expect(largest(actual.samples, (await model.sample({ ...settings, scale: 0 })).samples.data)).toBeGreaterThan(0.1);
     });
   });
 
