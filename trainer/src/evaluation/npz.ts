@@ -36,7 +36,7 @@ export async function readNpz(path: string, names: readonly string[], extra: rea
     }
   } catch (cause) {
     if (cause instanceof FormatError) throw cause;
-    throw new FormatError(`${path} is no .npz archive that can be read: ${(cause as Error).message}.`, { cause });
+    throw new FormatError(`${path} is no .npz archive that can be read: ${(cause as Error).message.replace(/\.+$/, '')}.`, { cause });
   }
   return arrays;
 }

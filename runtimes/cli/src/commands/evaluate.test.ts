@@ -134,7 +134,7 @@ describe('ratioflow evaluate', () => {
     ['statistics of another dimension', ['large.npy', '--reference', 'raw.npz', '--extractor', 'raw'], /raw makes 64 features, the reference .*raw\.npz has 16/],
     ['one reference for two extractors', ['data.npy', '--reference', 'raw.npz', '--extractor', 'raw', '--fdrl-compat', 'mean.yaml'], /raw\.npz was made with another extractor \(hash [0-9a-f]{12}\) than .*mean\.yaml \([0-9a-f]{12}\)/],
     ['statistics of another extractor', ['data.npy', '--reference', 'raw.npz', '--extractor', 'mean.yaml'], /raw\.npz was made with another extractor \(hash [0-9a-f]{12}\) than .*mean\.yaml \([0-9a-f]{12}\)/],
-    ['statistics that are none', ['data.npy', '--reference', 'broken.npz', '--extractor', 'mean.yaml'], /broken\.npz is no \.npz archive that can be read/],
+    ['statistics that are none', ['data.npy', '--reference', 'broken.npz', '--extractor', 'mean.yaml'], /broken\.npz is no \.npz archive that can be read: .*[^.]\.\n$/],
     ['fewer samples than asked for', ['data.npy', '--reference', 'data.npy', '--extractor', 'mean.yaml', '--count', '60'], 'has 50 samples from number 0 on, 60 were asked for'],
     ['files that are no images', ['damaged.dir', '--reference', 'data.npy', '--extractor', 'mean.onnx'], /damaged: 0\.png is no image that can be read/],
     ['files in colours', ['colours.dir', '--reference', 'data.npy', '--extractor', 'mean.onnx'], /colours: red\.png has colours; needed: grey images of 1 channel, which the extractor takes/],
