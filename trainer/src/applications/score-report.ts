@@ -70,7 +70,8 @@ export async function scoreReport(options: ScoreReportOptions): Promise<ScoreRep
   const model = await open(options.bundle, options.engine ?? {});
   const sources: SampleSource[] = [];
   try {
-    const { sampleShape, valueRange } = model.manifest;
+    const { sampleShape, valueRange, prior } = model.manifest;
+    if (calibrate && prior.kind === 'source') throw new ArgumentError(`${options.bundle} starts from images of another domain, and draws no samples by itself to calibrate with: translate some, and compare the scores of both with against.`);
     if (ranking !== undefined && (sampleShape.length !== 3 || ![1, 3].includes(sampleShape[0]!))) throw new ArgumentError(`Samples of [${sampleShape.join(', ')}] are no images: there is no picture of their ranking.`);
     const opened = async (paths: readonly string[]): Promise<SampleSource> => {
       const source = await openSampleSource(paths, sampleShape, valueRange);

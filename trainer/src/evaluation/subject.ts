@@ -68,6 +68,10 @@ export async function openSubject(text: string, options: SubjectOptions): Promis
 async function bundle(path: string, { seed = 0, flow, providers, threads }: SubjectOptions): Promise<Subject> {
   const model = await open(path, { ...(providers && { providers }), ...(threads !== undefined && { threads }) });
   const { manifest, runtime } = model;
+  if (manifest.prior.kind === 'source') {
+    await model.dispose();
+    throw new ArgumentError(`${path} starts from images of another domain, and draws nothing by itself: translate images into a folder or an array, and evaluate those.`);
+  }
   const manifestBytes = await (await bundleSource(path)).read('manifest.json');
   const facts: Record<string, unknown> = {
     model: manifest.name, manifestSha256: createHash('sha256').update(manifestBytes).digest('hex'), seed: String(seed),

@@ -1,6 +1,6 @@
 /** `ratioflow neighbours`: the training images nearest to samples. */
 import { Command, Option } from 'commander';
-import type { FloatTensor, Seed } from '@ratioflow/sdk';
+import { ArgumentError, type FloatTensor, type Seed } from '@ratioflow/sdk';
 import type { Context } from '../context.js';
 import { engineOf, withFlowOptions, scheduleOf, zoomOf, type FlowFlags } from '../flow-options.js';
 import { median } from '../median.js';
@@ -37,7 +37,11 @@ async function run(bundle: string, options: Options, context: Context): Promise<
   const [node, trainer] = await Promise.all([import('@ratioflow/node'), import('@ratioflow/trainer')]);
   const { out, data, count, first, k, extractor, images } = options;
   const model = await node.open(bundle, engineOf(options));
-  const { sampleShape, valueRange } = model.manifest;
+  const { sampleShape, valueRange, prior } = model.manifest;
+  if (prior.kind === 'source' && !images) {
+    await model.dispose();
+    throw new ArgumentError(`${bundle} starts from images of another domain, and draws no samples by itself: give what it made of some with --images.`);
+  }
   const space = extractor === undefined ? undefined : await trainer.openExtractor(extractor, { ...engineOf(options), signal: context.signal, onMessage: (message) => context.note(message) });
   const set = await trainer.openSampleSource([data], sampleShape, valueRange).catch(async (error: unknown) => {
     await Promise.all([model.dispose(), space?.dispose()]);

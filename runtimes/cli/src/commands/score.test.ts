@@ -78,6 +78,17 @@ describe('ratioflow score', () => {
     expect(calibration.bins.reduce((sum, bin) => sum + bin.data, 0)).toBe(30);
   });
 
+  it('says what to do with a bundle that draws no samples by itself', async () => {
+    const source = inFolder('source');
+    await writeGaussianBundle(source, [1, 4, 4], { prior: { kind: 'source' } });
+    for (const [args, message] of [
+      [['score', source, inFolder('data.npy'), '--calibrate'], /draws no samples by itself to calibrate with: translate some/],
+      [['neighbours', source, '--data', inFolder('data.npy'), '-o', inFolder('of-none.csv')], /draws no samples by itself: give what it made of some with --images/],
+      [['evaluate', source, '--reference', inFolder('data.npy'), '--extractor', 'raw', '--no-cache'], /draws nothing by itself: translate images into a folder or an array, and evaluate those/],
+    ] as const) expect(await ratioflow(args)).toEqual({ code: 1, out: '', err: expect.stringMatching(message) as string });
+    expect((await ratioflow(['neighbours', source, '--images', inFolder('data.npy'), '--data', inFolder('data.npy'), '-k', '1', '-o', inFolder('of-images.csv')])).code).toBe(0);
+  });
+
   it('feeds pixels and sets in the range of the bundle', async () => {
     const unit = inFolder('unit');
     await writeGaussianBundle(unit, [1, 4, 4], { valueRange: [0, 1] });
