@@ -58,6 +58,8 @@ function checkValues(rows: readonly Float32Array[], values: Classifier['values']
   const probabilities = rows.map((row) => row.map(Math.exp));
   const wrong = probabilities.find((row) => row.some((value) => value > 1 + slack)) ?? probabilities.find((row) => sum(row) < smallestSum);
   if (wrong) throw new GraphError(`The classifier gives ${show(wrong)} for a random sample (1.000e-30 stands for 0 and less): these are no probabilities. Leave out what says so (kind: 'probabilities', --probabilities) for logits and log probabilities.`);
+  // A softmax along an axis of one place makes nothing but ones.
+  if (probabilities.every((row) => row.every((value) => value > 1 - slack))) throw new GraphError(`The classifier gives every class of every random sample a probability of ${probabilities[0]![0]!.toPrecision(4)}, which guides nowhere: look along which axis its softmax goes.`);
 }
 
 /** Whatever is not above 0 was raised to 10⁻³⁰ before its logarithm. */
