@@ -1,5 +1,6 @@
 /** Iterations of a run in its folder, whatever is trained: record, checkpoints, what is shown at intervals, interrupts. */
 import { DivergenceError, TrainingError } from '../errors.js';
+import { diagnosed } from '../loop/diagnose.js';
 import type { TrainedWeights } from '../loop/weights.js';
 import { listCheckpoints, readCheckpoint, setAsideAfter, writeCheckpoint, type Checkpoint, type Retention } from './checkpoint.js';
 import type { RunMetrics } from './metrics.js';
@@ -89,6 +90,10 @@ export async function iterate<M extends RunMetrics, L extends RunLog<M>>(task: R
     `${saved ? 'Resume from an earlier checkpoint (--from)' : 'Start again'} with a smaller ${task.stepSettings}`,
     config.divergence.action === 'rollback' ? `; it was rolled back ${rollbacks} of at most ${config.divergence.attempts} times.` : '; divergence.action = rollback does so by itself.',
   ].join('');
+  /** Whether none of the last iterations up to this one shows, by itself, what `diagnose` looks for in their mean. */
+  const isHealthy = (iteration: number): boolean => log.rows
+    .filter((row) => row.iteration > iteration - diagnosed && row.iteration <= iteration)
+    .every((row) => task.diagnose(Array.from({ length: diagnosed }, () => row)) === null);
   const watch = watcher(task, advice, onMessage);
   const measure = progressMeter<M>(to);
   const advance = async (): Promise<void> => {
@@ -106,7 +111,7 @@ export async function iterate<M extends RunMetrics, L extends RunLog<M>>(task: R
       await advance();
       return log;
     } catch (error) {
-      const good = error instanceof DivergenceError && config.divergence.action === 'rollback' && rollbacks < config.divergence.attempts ? await goodCheckpoint(out, done) ?? (done > 0 ? initial : null) : null;
+      const good = error instanceof DivergenceError && config.divergence.action === 'rollback' && rollbacks < config.divergence.attempts ? await goodCheckpoint(out, done, isHealthy) ?? (done > 0 ? initial : null) : null;
       if (good) {
         await log.flush();
         restore(learner, good);
@@ -140,17 +145,15 @@ function historyOf(checkpoint: Checkpoint | null): { stepFactor: number; rollbac
   return { stepFactor: Number(stepFactor), rollbacks: Number(rollbacks) };
 }
 
-/** Iterations before trouble is seen in which it may have begun. */
-const suspect = 25;
-
 /**
  * The latest intact checkpoint from before the trouble; null when there is none. That of the last good iteration itself leads into it
  * again: the loss that became no number follows from its weights, whatever the size of the step after.
+ * @param isHealthy whether all was well up to an iteration in which the trouble may have begun
  */
-async function goodCheckpoint(out: string, diverged: number): Promise<Checkpoint | null> {
+async function goodCheckpoint(out: string, diverged: number, isHealthy: (iteration: number) => boolean): Promise<Checkpoint | null> {
   const earlier = (await listCheckpoints(out)).filter((iteration) => iteration < diverged).reverse();
-  const trusted = earlier.filter((iteration) => iteration <= diverged - suspect);
-  for (const iteration of trusted.length > 0 ? trusted : earlier) {
+  const trusted = earlier.filter((iteration) => iteration <= diverged - diagnosed);
+  for (const iteration of trusted.length > 0 ? trusted : earlier.filter(isHealthy)) {
     const checkpoint = await readCheckpoint(out, iteration).catch(() => null);
     if (checkpoint) return checkpoint;
   }

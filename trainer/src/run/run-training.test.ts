@@ -218,6 +218,14 @@ describe('divergence', () => {
     await expect(startRun(early(), { out: newFolder() })).rejects.toThrow(/loss became NaN at iteration \d: .* Start again with a smaller training\.learningRate or flow\.eta; divergence\.action = rollback/);
   });
 
+  it('passes over checkpoints that the loss had exploded before', async () => {
+    const messages: string[] = [];
+    // Steps as large as weights: losses of 10¹⁷ within a few iterations, judged by 25 of them.
+    const wild = toy('training.learningRate=3', 'training.iterations=30', 'checkpoints={ every: 10, keep: 5 }', 'divergence={ action: rollback, factor: 1.0e-4 }');
+    await startRun(wild, { out: newFolder(), onMessage: (message) => messages.push(message) });
+    expect(messages.filter((message) => message.includes('Rolled back'))).toEqual([expect.stringMatching(/^Iteration 25: The loss explodes: .* Rolled back to iteration 0; .*1 of at most 3 rollbacks/)]);
+  });
+
   it('ends the run when the rollbacks are used up', async () => {
     await expect(startRun(diverging('divergence={ action: rollback, factor: 0.5, attempts: 2 }'), { out: newFolder() })).rejects.toThrow(/loss became NaN .* it was rolled back 2 of at most 2 times\./);
   });
