@@ -1,6 +1,6 @@
 /** Images from folders and archives: pixels against sharp's own and against arithmetic, order, batches, and what is unreadable. */
 import { execFileSync } from 'node:child_process';
-import { link, mkdir, mkdtemp, readdir, rm, stat, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
+import { link, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import AdmZip from 'adm-zip';
@@ -50,6 +50,19 @@ async function openAndClose(options: ImageFolderOptions): Promise<ImageDataset> 
   await set.close?.();
   return set;
 }
+
+it('says of every unreadable image why, however many fail at once', async () => {
+  await mkdir(join(folder, 'truncated'));
+  const [whole, noise] = [await picture(0), await sharp(Buffer.from(Array.from({ length: 3 * 64 * 64 }, (_, i) => (i * i) % 251)), { raw: { width: 64, height: 64, channels: 3 } }).jpeg().toBuffer()];
+  await writeFile(join(folder, 'truncated', 'good.png'), whole);
+  for (let i = 0; i < 60; i++) await writeFile(join(folder, 'truncated', `${i}.jpg`), noise.subarray(0, noise.length / 2));
+  const messages: string[] = [];
+  await openAndClose({ path: join(folder, 'truncated'), size: 10, cache, onMessage: (message) => messages.push(message) });
+  const [record] = (await Promise.all((await readdir(cache)).filter((name) => name.endsWith('.json')).map((name) => readFile(join(cache, name), 'utf8')))).filter((text) => text.includes('59.jpg'));
+  const { unreadable } = JSON.parse(record!) as { unreadable: string[] };
+  expect(unreadable).toHaveLength(60);
+  expect(unreadable.filter((line) => !/: (VipsJpeg: premature end of JPEG image|cannot be decoded, truncated or damaged)$/.test(line))).toEqual([]);
+});
 
 it('names classes without the folders that all images lie in', async () => {
   execFileSync('tar', ['-cf', join(folder, 'inside.tar'), '-C', folder, ...names.map((name) => `set/${name}`)]);

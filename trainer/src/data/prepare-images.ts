@@ -99,7 +99,7 @@ async function firstPass(path: string, files: AsyncGenerator<ImageFile>, file: s
       grey += Number(result.grey);
       enlarged += Number(result.enlarged);
     } else {
-      unreadable.push(`${name}: ${result.message.split('\n')[0]!.replace(/\.$/, '')}`);
+      unreadable.push(`${name}: ${reasonOf(result)}`);
       if (onUnreadable === 'stop') throw new FormatError(`${path}: unreadable image ${unreadable[0]!}. Remove or replace it${typeof options.size === 'number' ? ', or set data.onUnreadable to skip' : ''}.`);
     }
     const done = names.length + unreadable.length;
@@ -124,6 +124,9 @@ async function firstPass(path: string, files: AsyncGenerator<ImageFile>, file: s
   }
   return { names, unreadable, grey, enlarged };
 }
+
+/** libvips keeps one message for all threads: of several images that fail at once, some have none. */
+const reasonOf = ({ message }: Error): string => (message === 'Unknown error' ? 'cannot be decoded, truncated or damaged' : message.split('\n')[0]!.replace(/\.$/, ''));
 
 interface DecodedImage {
   readonly bytes: Buffer;
