@@ -112,10 +112,14 @@ export function settingsOf(manifest: Manifest, options: SampleOptions, extra: re
     eta: given('eta', finite(0)),
     nu: given('nu', finite(0)),
     noise: options.noise && K + kappa ? checkTensor('noise', options.noise, [K + kappa, count, ...sampleShape]) : undefined,
-    signal: argument('signal', options.signal, optional(accept((signal) => typeof (signal as Partial<AbortSignalLike> | null)?.aborted === 'boolean', 'an AbortSignal'))),
+    signal: signalOf(options),
     extras: extrasOf(manifest, options, count),
   };
 }
+
+/** The signal among options, checked. @throws {ArgumentError} for another value */
+export const signalOf = ({ signal }: Pick<FlowSettings, 'signal'>): AbortSignalLike | undefined =>
+  argument('signal', signal, optional(accept((value) => typeof (value as Partial<AbortSignalLike> | null)?.aborted === 'boolean', 'an AbortSignal')));
 
 /** What a composed bundle's graphs want besides; the rest of the defaults is in graphs.ts. */
 function extrasOf({ guidance, mixture }: Manifest, { class: classes, scale, weights }: SampleOptions, count: number): Settings['extras'] {

@@ -3,6 +3,7 @@
  */
 import { ArgumentError, RatioflowError, RuntimeError } from '@ratioflow/sdk';
 import type { AbortSignalLike, FlowOptions, Frame, Manifest, Model, Progress, SampleOptions, Statistics } from '@ratioflow/sdk';
+import { signalOf } from '@ratioflow/sdk/engine';
 import { errorOf } from './protocol.js';
 import type { CallName, OpenRequest, Reply, Request } from './protocol.js';
 import type { Download } from './url-source.js';
@@ -71,6 +72,7 @@ export async function openRemote(worker: Worker, request: OpenRequest, { onProgr
 
   /** Runs `task` and lets the signal end it: with the signal's own reason. */
   const abortable = async <T>(id: number, given: AbortSignalLike | undefined, task: () => Promise<T>): Promise<T> => {
+    signalOf({ signal: given as AbortSignalLike });
     const watch = watchSignal(given, () => post({ type: 'abort', id }));
     try {
       if (given?.aborted === true) throw given.reason;
