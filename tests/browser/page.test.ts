@@ -1,5 +1,5 @@
 /** The page, built as it ships, in a real Chromium, under a strict content security policy. */
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -265,6 +265,22 @@ describe.skipIf(noChromium !== undefined)('the page', () => {
     await finished(page);
     // What the browser itself reports of it.
     errors.splice(0);
+  });
+
+  it('says all of a long message on a phone, and which choice is made where colours are forced', async () => {
+    await cp(join(folder, 'image'), join(folder, 'damaged'), { recursive: true });
+    const weights = await readFile(join(folder, 'image/weights.bin'));
+    weights[100]! ^= 1;
+    await writeFile(join(folder, 'damaged/weights.bin'), weights);
+    const page = await openPage(`bundle=${server.url}/bundles/damaged`, { viewport: { width: 360, height: 740 }, forcedColors: 'active' });
+    await expect.poll(() => page.textContent('#notice'), { timeout: 10_000 }).toContain('weights.bin has SHA-256');
+    const { notice, screen, backgrounds } = await page.evaluate(() => ({
+      notice: document.getElementById('notice')!.getBoundingClientRect().width, screen: document.getElementById('screen')!.clientWidth,
+      backgrounds: ['prior', 'draw'].map((mode) => getComputedStyle(document.querySelector(`input[value=${mode}] + span`)!).backgroundColor),
+    }));
+    expect(notice).toBeLessThanOrEqual(screen);
+    expect(await page.evaluate(() => document.getElementById('notice')!.scrollWidth - document.getElementById('notice')!.clientWidth)).toBe(0);
+    expect(backgrounds[0]).not.toBe(backgrounds[1]);
   });
 
   it('tells bundles of one name apart', async () => {
