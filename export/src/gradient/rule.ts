@@ -154,6 +154,9 @@ export function checkMatrixSize({ where }: Pick<RuleContext, 'where'>, from: num
   if (from * to > 2 ** 24) throw new UnsupportedError(`${where}: its gradient would need a constant matrix of ${from} × ${to} elements.`);
 }
 
+/** Axes beyond this have no constant list of indices, one for each element: the running graph makes it. */
+export const longestList = 2 ** 16;
+
 /** Joins all axes after `axis` into one. */
 function flattenInner(context: RuleContext, value: Value, axis: number): Value {
   const shape = shapeOf(value);

@@ -4,7 +4,7 @@
  */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { gradient, type GraphBuilder, type Model, type Value } from '@ratioflow/export';
+import { gradient, writeModel, type GraphBuilder, type Model, type Value } from '@ratioflow/export';
 import { cases, narrow, network, singleCases, wide } from './cases.js';
 import { adjointError, dot, modelOf, randomOf, randomTensor, Session, type Feeds, type Tensor64 } from './support.js';
 
@@ -66,6 +66,17 @@ describe('dropout in training mode', () => {
     await session.close();
     expect(y.data.filter((value) => value === 0).length).toBeGreaterThan(10);
     y.data.forEach((value, i) => { expect(found.data[i]).toBeCloseTo((value / x.data[i]!) * u.data[i]!, 12); });
+  });
+});
+
+describe('long axes', () => {
+  it.each<[string, (b: GraphBuilder, x: Value) => Value]>([
+    ['Slice with steps', (b, x) => b.op('Slice', [x, b.ints([1]), b.ints([2 ** 31]), b.ints([1]), b.ints([3])])],
+    ['Gather, out of order', (b, x) => b.op('Gather', [x, b.ints([99_999, 7])], { axis: 1 })],
+  ])('%s makes no list of as many indices', async (_, make) => {
+    const item = network([['N', 100_000]], make);
+    expect(writeModel(gradient(modelOf(item), { seed: true })).length).toBeLessThan(10_000);
+    expect(await adjointError(item, { trials: 1 })).toBeLessThan(tolerance);
   });
 });
 

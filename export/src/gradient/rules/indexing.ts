@@ -5,7 +5,7 @@ import { float32 } from '../../ir/constant.js';
 import { dataTypeCodes, type Value } from '../../ir/types.js';
 import { intOf, knownInts, normalizeAxis, stringOf } from '../../ops/operator.js';
 import { product } from '../../ops/symbolic.js';
-import { applyAlong, checkMatrixSize, extentVector, fullLike, requiredInput, requiredOutput, reshapeTo, shapeVector, type Rule, type RuleContext } from '../rule.js';
+import { applyAlong, checkMatrixSize, extentVector, fullLike, longestList, requiredInput, requiredOutput, reshapeTo, shapeVector, type Rule, type RuleContext } from '../rule.js';
 import { countTo } from './moving.js';
 import { padTo } from './padding.js';
 
@@ -154,6 +154,7 @@ function gatherConstantly(context: RuleContext, axis: number, indices: readonly 
     if (indices.length === extent) return lined;
     return padTo(context, lined, only.map((own) => own * first), only.map((own) => own * (extent - first - indices.length)));
   }
+  if (extent > longestList && builder.opset >= summingOpset) return gatherAtRunTime(context, axis);
   checkMatrixSize(context, extent, 1);
   const places = new Map(indices.map((index, i) => [index, i]));
   const sources = Array.from({ length: extent }, (_, i) => places.get(i) ?? indices.length);
