@@ -75,6 +75,17 @@ it('is the whole covariance when the rank is', async () => {
   expect(largest).toBeLessThan(2e-5);
 });
 
+it('of images that are all the same is their mean and the ridge', async () => {
+  const same = imageArray({ name: 'same', sampleShape: [3, 5, 5], images: new Uint8Array(6 * d).fill(51), labels: null });
+  const { state, explained } = await lowRankStatistics(same, { tf, seed: 3, rank: 3 });
+  expect(explained).toBe(1);
+  const prior = createPrior({ kind: 'ddp-low-rank', ...state }, same.sampleShape);
+  const [z, x] = [normals({ seed: 1, purpose: purposes.testVectors, step: 2, count: 2, elements: d }), new Float32Array(2 * d)];
+  prior.transform(x, z);
+  // 51 / 127.5 − 1, and a deviation of √10⁻⁴.
+  x.forEach((value, i) => expect(value).toBeCloseTo(-0.6 + 0.01 * z[i]!, 5));
+});
+
 it('is the same map in prior.onnx, and stays in the range of images', async () => {
   const { state } = await lowRankStatistics(images(2), { tf, seed: 3, rank: 5, explained: 1 });
   const source = { kind: 'ddp-low-rank', ...state } as const;

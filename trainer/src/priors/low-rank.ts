@@ -91,9 +91,11 @@ export async function lowRankStatistics(dataset: ImageDataset, { tf, seed, rank 
   const total = variance.reduce((a, b) => a + b, 0);
   let [kept, sum] = [0, 0];
   while (kept < Math.min(rank, columns) && sum < explained * total && values[kept]! > 0) sum += values[kept++]!;
+  // Images that are all the same have no direction; one of length 0 stands for it.
+  kept = Math.max(kept, 1);
 
   // Loadings √Λ Uᵀ, [kept, D], and what they leave of each place's variance.
-  const loadings = combinations(tf, vectors, values.slice(0, kept).map(Math.sqrt), q, d);
+  const loadings = combinations(tf, vectors, values.slice(0, kept).map((value) => Math.sqrt(Math.max(value, 0))), q, d);
   const modelled = new Float64Array(d);
   for (let at = 0; at < loadings.length; at++) modelled[at % d]! += loadings[at]! ** 2;
   const deviation = Float32Array.from(variance, (value, i) => Math.sqrt(Math.max(value - modelled[i]!, 0) + ddpRidge));
