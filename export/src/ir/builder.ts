@@ -5,7 +5,7 @@
 import { GraphError } from '../errors.js';
 import { constantOfNode } from '../ops/tensor-attribute.js';
 import { operatorOf } from '../ops/table.js';
-import { contentLimit, settle, type AttributeKind } from '../ops/operator.js';
+import { checkExtents, contentLimit, settle, type AttributeKind } from '../ops/operator.js';
 import { emittedOpset } from './model.js';
 import { elementCount, floats, int64, isReadable, numbersOf, type Constant } from './constant.js';
 import type { Attribute, DataType, Graph, Node, Shape, Value } from './types.js';
@@ -194,6 +194,7 @@ export class GraphBuilder {
     }
     const node: Node = { name, opType, domain: '', inputs: trimmed, outputs: [], attributes: typed };
     const types = operator.infer(node, where, outputCount);
+    checkExtents(types, where);
     if (types.length < outputCount) throw new GraphError(`${where} has ${types.length} outputs, ${outputCount} were asked for.`);
     const outputs = types.slice(0, outputCount).map((type, index) => {
       const value = this.value(`${hint ?? opType}_out${index || ''}`, { dtype: type.dtype, shape: undefined });

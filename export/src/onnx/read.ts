@@ -10,7 +10,7 @@ import { byteSize, type Constant, type ExternalData } from '../ir/constant.js';
 import type { Attribute, DataType, Dim, Graph, Model, Node, Value } from '../ir/types.js';
 import { elementTypeNames, type DataTypeCode } from '../ops/data-type.js';
 import { operatorOf } from '../ops/table.js';
-import { knownInts, settle, showShape, type OutputType } from '../ops/operator.js';
+import { checkExtents, knownInts, settle, showShape, type OutputType } from '../ops/operator.js';
 import { anonymous } from '../ops/symbolic.js';
 import { attributeTypeCodes } from './attribute-types.js';
 import { branchOf, type Branch } from './fold-branches.js';
@@ -173,6 +173,7 @@ function readNode(
   const node: Node = { name, opType: proto.opType, domain, inputs, outputs: [], attributes };
   if (proto.docString || proto.$unknown || proto.overload) node.remainder = { docString: proto.docString, overload: proto.overload, ...unknownOf(proto) };
   const inferred = domain !== '' ? undefined : proto.opType === 'If' ? eitherType(attributes) : operatorOf(proto.opType)?.infer(node, where, proto.output.length);
+  checkExtents(inferred ?? [], where);
   node.outputs = proto.output.map((output, position) => {
     if (output === '') return null;
     const annotation = annotations.get(output);

@@ -32,6 +32,12 @@ export function settle(name: string, type: OutputType | undefined, annotation?: 
   return { dtype, shape, ...(content && { content }) };
 }
 
+/** Refuses types that steering values of a damaged model come to: extents that are no whole numbers. */
+export function checkExtents(types: readonly OutputType[], where: string): void {
+  const wrong = types.find(({ shape }) => shape?.some((dim) => typeof dim === 'number' && !(Number.isSafeInteger(dim) && dim >= 0)));
+  if (wrong) throw new GraphError(`${where} would make a tensor of shape ${showShape(wrong.shape)}: extents are whole numbers, from 0.`);
+}
+
 /** Elements of a small integer tensor in C order: what is known of them, and a name for each of the others. */
 function settleContent(name: string, dtype: DataType | undefined, shape: Shape | undefined, content: readonly MaybeDim[] | undefined): readonly Dim[] | undefined {
   const count = shape && product(shape);

@@ -16,7 +16,7 @@ const atRunTime = (b: GraphBuilder, x: Value, values: readonly number[]): Value 
   const zero = b.op('Cast', [b.op('ReduceMin', [b.op('Abs', [b.op('Sign', [b.op('Sub', [x, x])])])], { keepdims: 0 })], { to: 7 });
   return b.op('Add', [b.ints(values), zero]);
 };
-const floats64 = (values: readonly number[]): Constant => ({ dtype: 'float64', dims: [values.length], data: new Uint8Array(Float64Array.from(values).buffer) });
+export const floats64 = (values: readonly number[]): Constant => ({ dtype: 'float64', dims: [values.length], data: new Uint8Array(Float64Array.from(values).buffer) });
 const image: Shape = ['N', 2, 6, 5];
 
 export const cases: readonly (readonly [string, Network])[] = [

@@ -3,9 +3,9 @@
  * and never without end (the test's own limit of time and memory sees to that). Seeded: a failure repeats.
  */
 import { RatioflowError } from '@ratioflow/sdk';
-import { differentiableOperators, gradient, readModel, writeModel } from '@ratioflow/export';
+import { differentiableOperators, gradient, GraphBuilder, readModel, writeModel } from '@ratioflow/export';
 import { describe, expect, it } from 'vitest';
-import { cases, singleCases } from './cases.js';
+import { cases, floats64, network, singleCases } from './cases.js';
 import { damaged } from './hostile.js';
 import { counted, recurrence } from './loop-cases.js';
 import { modelOf, randomOf } from './support.js';
@@ -13,6 +13,15 @@ import { modelOf, randomOf } from './support.js';
 const rounds = Number(process.env['RATIOFLOW_FUZZ'] ?? 25);
 
 describe('damaged models', () => {
+  it('are refused by node where steering values are no whole numbers', () => {
+    const split = network([['N', 4]], (b, x) => b.ops('Split', [x, b.ints([2, 2])], { axis: 1 }, 2)[0]!);
+    const model = modelOf(split);
+    const [node] = model.graph.nodes;
+    const halves = new GraphBuilder('damaged', model.graph).constant(floats64([1.5, 2.5]));
+    node!.inputs[1] = halves;
+    expect(() => readModel(writeModel(model))).toThrow(/Split node "Split_0" would make a tensor of shape \[N, 1\.5\]: extents are whole numbers/);
+  });
+
   const loops = [['Scan', recurrence({})], ['Scan from the end', recurrence({ scan_input_directions: [1], scan_output_axes: [-1] })], ['Loop', counted('passed on')], ['Loop that computes its condition', counted('true')]] as const;
   it.each([...cases, ...singleCases, ...loops].map(([name, network], index) => [name, network, index] as const))('of %s', (_, network, index) => {
     const bytes = writeModel(modelOf(network));

@@ -78,6 +78,13 @@ describe('long axes', () => {
     expect(writeModel(gradient(modelOf(item), { seed: true })).length).toBeLessThan(10_000);
     expect(await adjointError(item, { trials: 1 })).toBeLessThan(tolerance);
   });
+
+  it.each([[9000, 2, 1], [9000, 2, 4], [40, 900, 1], [20, 900, 4]])('a convolution of %i columns in steps of %i, %i groups, makes no large matrix', async (columns, stride, group) => {
+    const item = network([['N', 4, 3, columns], [4, 4 / group, 3, 3]], (b, x, w) =>
+      wide(b, b.op('Conv', [narrow(b, x), narrow(b, w)], { kernel_shape: [3, 3], strides: [stride, stride], pads: [1, 1, 1, 1], dilations: [1, 1], group })));
+    expect(writeModel(gradient(modelOf(item), { seed: true, wrt: 'x0' })).length).toBeLessThan(10_000);
+    expect(await adjointError(item, { trials: 1, step: 2e-3 })).toBeLessThan(3e-3);
+  });
 });
 
 describe('pools whose last window would begin in the padding', () => {

@@ -162,18 +162,24 @@ function phasesOf(convolution: Convolution, axis: number, fold: number): Phases 
     .filter(({ begin, end }) => begin >= 0 && end >= 0).sort((a, b) => work(a) - work(b))[0];
 }
 
+/** Strides, and elements of a constant matrix that spreads or interleaves, beyond which ConvTranspose takes less. */
+const largestStride = 256;
+const largestMatrix = 2 ** 22;
+
 /** dx as phases: every `stride · fold`-th element along both axes in channels of its own. @returns null where it does not fit */
 function phaseConvolution(convolution: Convolution, fold: number): Contribution {
   const { builder, gradient, w, window, channels: [o, c], spatial } = convolution;
   const s = window.strides[0]! * fold;
+  if (s > largestStride) return null;
   const [rows, columns] = [phasesOf(convolution, 0, fold), phasesOf(convolution, 1, fold)];
   if (!rows || !columns) return null;
+  const axes = [rows, columns].map(({ offset, extent }, axis): Interleaved => ({ offset, extent, inputs: spatial[axis] as number })) as [Interleaved, Interleaved];
+  if (permuted(s, axes) > largestMatrix) return null;
   const ordered = builder.op('Transpose', [tapsByPhase(builder, w, s, rows.taps, columns.taps)], { perm: [1, 2, 4, 0, 3, 5] });
   const kernel = builder.op('Reshape', [ordered, builder.ints([c * s * s, o, rows.tapCount, columns.tapCount])]);
   const pads = [rows.begin, columns.begin, rows.end, columns.end];
   const value = builder.op('Conv', [gradient, kernel], { kernel_shape: [rows.tapCount, columns.tapCount], strides: [fold, fold], dilations: [1, 1], group: 1, pads });
-  const axes = [rows, columns].map(({ offset, extent }, axis) => ({ offset, extent, inputs: spatial[axis] as number }));
-  return { key: `interleave ${s} ${c} ${JSON.stringify(axes)}`, value, finish: (sum) => interleave(builder, sum, s, c, axes as [Interleaved, Interleaved]) };
+  return { key: `interleave ${s} ${c} ${JSON.stringify(axes)}`, value, finish: (sum) => interleave(builder, sum, s, c, axes) };
 }
 
 /**
@@ -196,6 +202,10 @@ interface Interleaved {
 
 /** Images of this many elements and fewer are interleaved by one product with a permutation of all of them. */
 const smallImage = 64;
+
+/** Elements of the permutation that interleaves. */
+const permuted = (s: number, [rows, columns]: readonly [Interleaved, Interleaved]): number =>
+  (rows.inputs * columns.inputs <= smallImage ? s * rows.extent * rows.inputs : 1) * s * columns.extent * columns.inputs;
 
 /** [N, (c, phase row, phase column), rows, columns] → [N, c, height, width]. */
 function interleave(builder: GraphBuilder, phases: Value, s: number, c: number, [rows, columns]: readonly [Interleaved, Interleaved]): Value {
@@ -236,7 +246,7 @@ function spreadConvolution(convolution: Convolution, reach: readonly number[]): 
   if (window.kernel.length !== 2 || group === 1 || c !== 1 || o !== group || s !== other || columns > widestSpread) return null;
   const before = reach.map((r, axis) => r - window.begin[axis]!);
   const after = [rows, columns].map((extent, axis) => (spatial[axis] as number) - s * extent + window.begin[axis]!);
-  if ([...before, ...after].some((pad) => pad < 0)) return null;
+  if ([...before, ...after].some((pad) => pad < 0) || (s * columns) ** 2 > largestMatrix) return null;
   const matrix = new Array<number>(columns * s * s * columns).fill(0);
   for (let column = 0; column < columns; column++) matrix[column * s * s * columns + column * s] = 1;
   const wide = builder.op('MatMul', [gradient, builder.constant(floats(gradient.dtype!, matrix, [columns, s * s * columns]), 'spread')]);
