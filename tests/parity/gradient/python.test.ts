@@ -124,6 +124,15 @@ describe('PyTorch', () => {
     expect(JSON.parse(lines.at(-1)!)).toMatchObject({ pass: 27, 'not exported': 1 });
   });
 
+  it.skipIf(!withTorch)('agrees with the gradients of blocks of the oldest opset, and of the newest that dynamo writes', { timeout: 600_000 }, async () => {
+    for (const [options, pass] of [[['--exporter', 'script', '--opsets', '13'], 6], [['--exporter', 'dynamo', '--opsets', '21,23'], 12]] as const) {
+      const { status, lines } = await runScript(withTorch!, 'torch_models.py', [...options, '--only', '^(diagonal|scattered|sorted|adaptive maximum|GRU|generalised)']);
+      expect(lines.filter((line) => /^(wrong|failed|does not run|refused)/.test(line))).toEqual([]);
+      expect(status).toBe(0);
+      expect(JSON.parse(lines.at(-1)!)).toMatchObject({ pass });
+    }
+  });
+
   it.skipIf(!withTorch)('agrees in float64, float32 and float16 with gradients of whole networks', { timeout: 600_000 }, async () => {
     const { status, lines } = await runScript(withTorch!, 'torch_networks.py', ['--only', 'mlp|small .*|U-Net', '--columns', 'float']);
     expect(lines.filter((line) => /^(wrong|failed|does not run|refused|export|not exported)/.test(line))).toEqual([]);
