@@ -56,6 +56,7 @@ export async function resolveExternalData({ name, model, externalData: read }: P
     return undefined;
   });
   const files = new Map<string, Uint8Array>();
+  if (locations.size === 0) return { name, model, externalData: files };
   for (const location of locations) {
     if (read === undefined) throw new BundleError(`${name} refers to external data ${JSON.stringify(location)}, which was not given.`);
     files.set(location, await read(location));

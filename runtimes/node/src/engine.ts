@@ -3,7 +3,7 @@
  * the calling thread; remote-engine.ts puts the same behind a thread or a process.
  */
 import { RuntimeError } from '@ratioflow/sdk';
-import type { Capabilities, LoadOptions, Session } from '@ratioflow/sdk';
+import type { Capabilities, LoadOptions, Session, Tensor } from '@ratioflow/sdk';
 import { messageOf } from '@ratioflow/sdk/engine';
 import type { ResolvedGraph } from '@ratioflow/sdk/engine';
 import { InferenceSession, env } from 'onnxruntime-node';
@@ -22,6 +22,8 @@ export interface EngineOptions extends LoadOptions {
 export interface EngineSession extends Session {
   /** The axis of every input that has one for the samples, which come first in every output; undefined when a batch of this graph is not the sum of its parts. */
   readonly batchAxes?: Readonly<Record<string, number>> | undefined;
+  /** @param given whether nobody needs the memory of the feeds any more, which is theirs alone: it is handed on instead of copied */
+  run(feeds: Readonly<Record<string, Tensor>>, outputs?: readonly string[], given?: boolean): Promise<Record<string, Tensor>>;
 }
 
 /** Loads graphs on exactly the provider that it is told. */

@@ -1,6 +1,6 @@
 /**
  * The engine in a worker thread, so that the event loop stays free while it computes, or in a process of its own, which
- * may crash without taking anything along. What goes to a thread is copied once, because the caller keeps its arrays, and
+ * may crash without taking anything along. What goes to a thread is copied once, where the caller keeps its arrays, and
  * handed over; what comes back is handed over without a copy.
  */
 import { fork } from 'node:child_process';
@@ -62,9 +62,9 @@ function session(to: Connection, name: string, { session: id, ...facts }: Loaded
   const memoryOf = (tensors: readonly (Tensor | HeldTensor)[]): ArrayBuffer[] => tensors.flatMap((tensor) => ('data' in tensor ? [tensor.data.buffer as ArrayBuffer] : []));
   return {
     ...facts,
-    run: async (feeds, outputs) => {
+    run: async (feeds, outputs, given = false) => {
       check();
-      const copies = mapped(feeds, copyOf);
+      const copies = given ? feeds : mapped(feeds, copyOf);
       return to.ask({ do: 'run', session: id, feeds: copies, outputs }, memoryOf(Object.values(copies)));
     },
     ...(facts.capabilities.deviceTensors && {

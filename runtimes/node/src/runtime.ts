@@ -83,8 +83,8 @@ export function runtimeOn(engine: Engine, wanted: readonly ProviderName[], defau
         throw cause;
       });
       const chosen = { ...defaults, ...options };
-      const whole = async (settings: EngineOptions): Promise<EngineSession> => {
-        const [resolved, runs] = await Promise.all([resolveExternalData(graph), providers]);
+      const whole = async (settings: EngineOptions, resolving = resolveExternalData(graph)): Promise<EngineSession> => {
+        const [resolved, runs] = await Promise.all([resolving, providers]);
         return create(engine, resolved, graph.check, runs, settings, warnings);
       };
       return splitter ? splitter(whole, graph, chosen, warnings) : whole(chosen);

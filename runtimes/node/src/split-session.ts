@@ -15,7 +15,7 @@ export interface Parts {
   /** Loaded at once, for every batch with a sample for each of them. */
   readonly now?: boolean;
   /** The whole session may be one of them. */
-  load(): Promise<readonly Session[]>;
+  load(): Promise<readonly EngineSession[]>;
   /** Told when they cannot be loaded; the whole session does the work then. */
   failed(cause: unknown): void;
 }
@@ -23,7 +23,7 @@ export interface Parts {
 /** The session that runs small batches on `whole` and large ones in parts; it owns all of them. */
 export function splitSession(whole: EngineSession, parts: Parts): Session {
   let disposed = false;
-  const load = async (): Promise<readonly Session[]> => {
+  const load = async (): Promise<readonly EngineSession[]> => {
     try {
       return await parts.load();
     } catch (cause) {
@@ -40,7 +40,7 @@ export function splitSession(whole: EngineSession, parts: Parts): Session {
       const sessions = batch < parts.count ? [] : await (loading ??= load());
       if (sessions.length === 0) return whole.run(feeds, outputs);
       const boundary = (part: number): number => Math.round((part * batch) / sessions.length);
-      const results = await settleAll(sessions.map((session, part) => session.run(slice(feeds, whole.batchAxes!, boundary(part), boundary(part + 1)), outputs)));
+      const results = await settleAll(sessions.map((session, part) => session.run(apart(feeds, slice(feeds, whole.batchAxes!, boundary(part), boundary(part + 1))), outputs, true)));
       return join(results);
     },
     dispose: async () => {
@@ -92,6 +92,10 @@ function slice(feeds: Readonly<Record<string, Tensor>>, axes: Readonly<Record<st
     return [name, axis === undefined ? tensor : { shape: tensor.shape.with(axis, to - from), data: sliceData(tensor, axis, from, to) }];
   }));
 }
+
+/** Slices with memory of their own: what is still that of the feeds is copied. */
+const apart = (feeds: Readonly<Record<string, Tensor>>, slices: Readonly<Record<string, Tensor>>): Record<string, Tensor> =>
+  Object.fromEntries(Object.entries(slices).map(([name, { shape, data }]) => [name, { shape, data: data.buffer === feeds[name]!.data.buffer ? data.slice() : data }]));
 
 function sliceData({ shape, data }: Tensor, axis: number, from: number, to: number): TensorData {
   const [rows, size] = [product(shape.slice(0, axis)), product(shape.slice(axis + 1))];

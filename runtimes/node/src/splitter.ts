@@ -4,6 +4,7 @@
 import { availableParallelism } from 'node:os';
 import type { GraphSource, Session } from '@ratioflow/sdk';
 import { messageOf, resolveExternalData } from '@ratioflow/sdk/engine';
+import type { ResolvedGraph } from '@ratioflow/sdk/engine';
 import type { Engine, EngineOptions, EngineSession } from './engine.js';
 import { createRemoteEngine } from './remote-engine.js';
 import { settleAll, splitSession } from './split-session.js';
@@ -12,7 +13,7 @@ import { settleAll, splitSession } from './split-session.js';
 const mostParts = 8;
 
 /** Makes the session that also computes in parts, or where there is nothing to gain the whole one. */
-export type Splitter = (whole: (options: EngineOptions) => Promise<EngineSession>, graph: GraphSource, options: EngineOptions, warnings: string[]) => Promise<Session>;
+export type Splitter = (whole: (options: EngineOptions, resolving?: Promise<ResolvedGraph>) => Promise<EngineSession>, graph: GraphSource, options: EngineOptions, warnings: string[]) => Promise<Session>;
 
 /**
  * @param engine computes the first part, which is small batches' too; every other part has a worker thread of its own
@@ -26,13 +27,13 @@ export function createSplitter(engine: Engine, ahead: boolean): Splitter {
     if (count < 2) return whole(options);
     while (engines.length < count) engines.push(createRemoteEngine('thread', { timeout: undefined, memoryLimit: undefined }));
     const ofPart = { ...options, threads: Math.floor(threads / count) };
-    const load = async (parts: readonly Engine[]): Promise<readonly Session[]> => {
-      // Read once more rather than kept: most graphs never meet a large batch.
-      const resolved = await resolveExternalData(graph);
+    const load = async (parts: readonly Engine[], resolving: Promise<ResolvedGraph>): Promise<readonly EngineSession[]> => {
+      const resolved = await resolving;
       return settleAll(parts.map((part) => part.load('cpu', resolved, ofPart)), giveBack);
     };
-    const others = ahead ? settled(load(engines.slice(1, count))) : undefined;
-    const first = await whole(others ? ofPart : options).catch(async (cause: unknown) => {
+    const resolving = ahead ? resolveExternalData(graph) : undefined;
+    const others = resolving && settled(load(engines.slice(1, count), resolving));
+    const first = await (others ? whole(ofPart, resolving) : whole(options)).catch(async (cause: unknown) => {
       await others?.dispose();
       throw cause;
     });
@@ -43,7 +44,8 @@ export function createSplitter(engine: Engine, ahead: boolean): Splitter {
     }
     return splitSession(first, {
       count,
-      ...(others ? { now: true, load: async () => [first, ...await others.result] } : { load: () => load(engines.slice(0, count)) }),
+      ...(others ? { now: true, load: async () => [first, ...await others.result] } : { // Read once more rather than kept: most graphs never meet a large batch.
+        load: () => load(engines.slice(0, count), resolveExternalData(graph)) }),
       failed: (cause) => warnings.push(`${graph.name} computes large batches on one engine, slower than in parts: ${messageOf(cause)}`),
     });
   };
@@ -52,8 +54,8 @@ export function createSplitter(engine: Engine, ahead: boolean): Splitter {
 const giveBack = (session: Session): Promise<void> => session.dispose();
 
 /** Work that goes on beside other work: its failure waits until somebody asks for the result. */
-function settled(result: Promise<readonly Session[]>): { result: Promise<readonly Session[]>; dispose(): Promise<void> } {
-  const sessions = result.catch((): readonly Session[] => []);
+function settled(result: Promise<readonly EngineSession[]>): { result: Promise<readonly EngineSession[]>; dispose(): Promise<void> } {
+  const sessions = result.catch((): readonly EngineSession[] => []);
   const dispose = async (): Promise<void> => {
     await Promise.all((await sessions).map(giveBack));
   };
