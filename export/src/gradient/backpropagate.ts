@@ -8,7 +8,7 @@ import { UnknownTypeError, type GraphBuilder } from '../ir/builder.js';
 import { usedBy } from '../ir/model.js';
 import type { DataType, Graph, Node, Value } from '../ir/types.js';
 import { showShape } from '../ops/operator.js';
-import { fullLike, type Contribution, type Deferred, type Rule, type RuleContext } from './rule.js';
+import { fullLike, type Contribution, type Deferred, type Phasing, type Rule, type RuleContext } from './rule.js';
 import { manyOutputs, nonDifferentiable, ruleOf } from './rules/table.js';
 
 const differentiableTypes: ReadonlySet<DataType | undefined> = new Set(['float32', 'float64', 'float16', 'bfloat16', undefined]);
@@ -17,12 +17,12 @@ const differentiableTypes: ReadonlySet<DataType | undefined> = new Set(['float32
  * Vector-Jacobian products.
  * @param seeds pairs of a value and the gradient that flows into it (same shape)
  * @param wrt values whose gradients are wanted
- * @param zeros whether a value from which no differentiable path leads has the gradient zero
+ * @param options `zeros`: whether a value from which no differentiable path leads has the gradient zero
  * @returns one gradient per `wrt`
  * @throws {UnsupportedError} for an operator without a rule, or, unless `zeros`, when no differentiable path leads from `wrt` to the seeds
  */
-export function backpropagate(builder: GraphBuilder, seeds: readonly (readonly [Value, Value])[], wrt: readonly Value[], zeros = false): Value[] {
-  const gradients = propagate(builder, ancestors(builder.graph, seeds.map(([value]) => value)), seeds, wrt, zeros);
+export function backpropagate(builder: GraphBuilder, seeds: readonly (readonly [Value, Value])[], wrt: readonly Value[], { zeros = false, phases = 'together' }: { readonly zeros?: boolean | undefined; readonly phases?: Phasing | undefined } = {}): Value[] {
+  const gradients = propagate(builder, ancestors(builder.graph, seeds.map(([value]) => value)), seeds, wrt, { zeros, phases });
   return wrt.map((value, index) => {
     const gradient = gradients[index];
     if (!gradient) {
@@ -34,7 +34,8 @@ export function backpropagate(builder: GraphBuilder, seeds: readonly (readonly [
 }
 
 /** Walks `candidates`, which stand in graph order, backwards; null for a value that no gradient reaches. */
-function propagate(builder: GraphBuilder, candidates: readonly Node[], seeds: readonly (readonly [Value, Value])[], wrt: readonly Value[], zeros: boolean): (Value | null)[] {
+function propagate(builder: GraphBuilder, candidates: readonly Node[], seeds: readonly (readonly [Value, Value])[], wrt: readonly Value[], settings: { readonly zeros: boolean; readonly phases: Phasing }): (Value | null)[] {
+  const { zeros, phases } = settings;
   const forward = dependents(candidates, wrt);
   const nodes = candidates.filter((node) => [...usedBy(node)].some((value) => forward.has(value)));
   const pending = new Map<Value, Contribution[]>();
@@ -66,10 +67,10 @@ function propagate(builder: GraphBuilder, candidates: readonly Node[], seeds: re
       const received = outputs.flatMap((output, index): [Value, Value][] => (outputGradients[index] ? [[output, outputGradients[index]]] : []));
       // Once each: the gradient of a value that stands in two places is already the sum.
       const wanted = [...new Set(inputs)].filter((input) => forward.has(input));
-      const found = new Map(propagate(builder, builder.graph.nodes.slice(start), received, wanted, zeros).map((value, index) => [wanted[index], value]));
+      const found = new Map(propagate(builder, builder.graph.nodes.slice(start), received, wanted, settings).map((value, index) => [wanted[index], value]));
       return inputs.map((input, index) => (inputs.indexOf(input) === index ? (found.get(input) ?? null) : null));
     };
-    const contributions = applyRule(rule, { node, builder, where, outputGradients, gradient, wants, expand });
+    const contributions = applyRule(rule, { node, builder, where, outputGradients, gradient, phases, wants, expand });
     node.inputs.forEach((value, index) => {
       if (value && wants(index)) add(value, contributions[index] ?? null);
     });
@@ -114,11 +115,17 @@ function collect(builder: GraphBuilder, pending: Map<Value, Contribution[]>, val
     else if (deferred.has(contribution.key)) deferred.get(contribution.key)!.push(contribution);
     else deferred.set(contribution.key, [contribution]);
   }
-  for (const group of deferred.values()) ready.push(group[0]!.finish(sum(builder, group.map((item) => item.value))));
+  for (const group of deferred.values()) ready.push(group[0]!.finish(sumOfParts(builder, group.map(({ parts }) => parts))));
   const total = sum(builder, ready);
   pending.set(value, [total]);
   return total;
 }
+
+/** Lists of parts added place by place; null is zero. */
+export const sumOfParts = (builder: GraphBuilder, lists: readonly (readonly (Value | null)[])[]): (Value | null)[] => lists[0]!.map((_, place) => {
+  const values = lists.flatMap((parts) => parts[place] ?? []);
+  return values.length === 0 ? null : sum(builder, values);
+});
 
 const sum = (builder: GraphBuilder, values: readonly Value[]): Value => values.reduce((a, b) => builder.op('Add', [a, b]));
 

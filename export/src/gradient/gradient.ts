@@ -37,7 +37,7 @@ export function gradient(model: Model, options: GradientOptions = {}): Model {
   const names = typeof options.wrt === 'string' ? [options.wrt] : options.wrt;
   const wrt = names ? names.map((name) => pick(graph.inputs, name, 'input')) : [pick(candidates, undefined, 'input')];
   const seed = options.seed ? builder.input(`seed_${output.name}`, dtypeOf(output), shapeOf(output)) : ones(builder, output);
-  const gradients = backpropagate(builder, [[output, seed]], wrt, options.zeros);
+  const gradients = backpropagate(builder, [[output, seed]], wrt, { zeros: options.zeros });
   wrt.forEach((input, index) => builder.output(`grad_${input.name}`, gradients[index]!));
   // Rules may leave nodes behind that nobody uses; what the model had stays, used or not.
   removeUnused(graph, (item) => !(original as ReadonlySet<unknown>).has(item) && !(constants as ReadonlySet<unknown>).has(item));

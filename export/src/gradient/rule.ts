@@ -7,17 +7,24 @@ import { product } from '../ops/symbolic.js';
 
 /**
  * A gradient contribution whose last step is linear and can be shared: contributions to one value with equal keys are
- * added first, and `finish` runs once on the sum. (Adjoints of strided convolutions that meet in one sum share the
+ * added first, part by part, and `finish` runs once on the sums. (Adjoints of strided convolutions that meet in one sum share the
  * interleaving of their phases this way.)
  */
 export interface Deferred {
   readonly key: string;
-  readonly value: Value;
-  readonly finish: (sum: Value) => Value;
+  /** Null is a part that is zero; not all of them are. */
+  readonly parts: readonly (Value | null)[];
+  readonly finish: (sums: readonly (Value | null)[]) => Value;
 }
 
 /** What a rule gives for one input; null where nothing flows, for example into integers. */
 export type Contribution = Value | Deferred | null;
+
+/**
+ * How adjoints of strided convolutions compute every s-th row and column: all `together` by one convolution, in which zeros stand for the
+ * taps that some do not have, or where channels fill blocks each `apart`: less work in more operators.
+ */
+export type Phasing = 'together' | 'apart';
 
 export interface RuleContext {
   readonly node: Node;
@@ -28,6 +35,7 @@ export interface RuleContext {
   readonly outputGradients: readonly (Value | null)[];
   /** The gradient of the first output, which flows into most rules. */
   readonly gradient: Value;
+  readonly phases: Phasing;
   /** Whether somebody needs the gradient of this input. Rules leave the others out. */
   readonly wants: (input: number) => boolean;
   /**

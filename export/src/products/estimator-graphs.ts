@@ -24,7 +24,7 @@ export const samplerGraph = (estimator: Estimator, pairing: Pairing): Model => s
 
 /** The field computed as suits engines on a CPU; undefined where that gains nothing. */
 export function cpuField(estimator: Estimator, pairing: Pairing): Field | undefined {
-  const field = estimatorField(estimator, pairing);
+  const field = estimatorField(estimator, pairing, { phases: 'apart' });
   const wide = winogradField(field);
   if (wide) return wide;
   const phased = phasedField(estimator, pairing);
@@ -43,7 +43,7 @@ export function loweredSamplerGraph(estimator: Estimator, pairing: Pairing): Mod
  */
 export function liveSamplerGraph(estimator: Estimator, pairing: Pairing, parameters: readonly Value[]): Model {
   return samplerModel(estimatorField(estimator, pairing), (builder) => {
-    const field = estimatorField(estimator, pairing, new Map(parameters.map((value) => [value, builder.input(value.name, 'float32', shapeOf(value))])));
+    const field = estimatorField(estimator, pairing, { substitutes: new Map(parameters.map((value) => [value, builder.input(value.name, 'float32', shapeOf(value))])) });
     return carriedField(field) ?? field;
   });
 }

@@ -7,8 +7,8 @@ import { GraphBuilder } from '../ir/builder.js';
 import { neededFor } from '../ir/model.js';
 import type { DataType, Node, Shape, Value } from '../ir/types.js';
 import { shareAdjoints } from './common-adjoints.js';
-import { batch, type Estimator, type Substitutes } from './estimator.js';
-import { applyDrift } from './flow.js';
+import { batch, type Estimator } from './estimator.js';
+import { applyDrift, type FieldOptions } from './flow.js';
 
 /** An input that the graphs of a field have besides those of the format. */
 export interface FieldInput {
@@ -29,12 +29,12 @@ export interface Field {
   readonly evaluate: (builder: GraphBuilder, x: Value, extras: ReadonlyMap<string, Value>, driftOnly?: boolean) => { drift: Value; logRatio: Value };
 }
 
-/** The field of FDRL: −∇ₓ f′(r(x)) and log r(x). @param substitutes values in place of the estimator's initializers */
-export function estimatorField(estimator: Estimator, pairing: Pairing, substitutes?: Substitutes): Field {
+/** The field of FDRL: −∇ₓ f′(r(x)) and log r(x). */
+export function estimatorField(estimator: Estimator, pairing: Pairing, options?: FieldOptions): Field {
   return rewrittenField({
     sampleShape: estimator.sampleShape,
     inputs: [],
-    evaluate: (builder, x) => applyDrift(builder, estimator, pairing, x, substitutes),
+    evaluate: (builder, x) => applyDrift(builder, estimator, pairing, x, options),
   }, shareAdjoints);
 }
 

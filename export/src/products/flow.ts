@@ -5,6 +5,7 @@
 import type { Pairing } from '@ratioflow/sdk';
 import { backpropagate } from '../gradient/backpropagate.js';
 import { filled } from '../gradient/gradient.js';
+import type { Phasing } from '../gradient/rule.js';
 import type { GraphBuilder } from '../ir/builder.js';
 import type { Value } from '../ir/types.js';
 import { applyEstimator, type Estimator, type Substitutes } from './estimator.js';
@@ -29,12 +30,20 @@ export function negativePotentialSlope(builder: GraphBuilder, pairing: Pairing, 
   }
 }
 
+/** How a field is written. */
+export interface FieldOptions {
+  /** Values in place of the estimator's initializers. */
+  readonly substitutes?: Substitutes | undefined;
+  /** @default 'together' */
+  readonly phases?: Phasing | undefined;
+}
+
 /** Drift −∇ₓ f′(r(x)) and log ratio at x. */
 export function applyDrift(
-  builder: GraphBuilder, estimator: Estimator, pairing: Pairing, x: Value, substitutes?: Substitutes,
+  builder: GraphBuilder, estimator: Estimator, pairing: Pairing, x: Value, { substitutes, phases }: FieldOptions = {},
 ): { drift: Value; logRatio: Value } {
   const n = applyEstimator(builder, estimator, x, substitutes);
-  const [drift] = backpropagate(builder, [[n, negativePotentialSlope(builder, pairing, n)]], [x]);
+  const [drift] = backpropagate(builder, [[n, negativePotentialSlope(builder, pairing, n)]], [x], { phases });
   return { drift: drift!, logRatio: logRatio(builder, pairing, n) };
 }
 

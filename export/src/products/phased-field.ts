@@ -5,9 +5,9 @@
  */
 import type { Pairing } from '@ratioflow/sdk';
 import { UnsupportedError } from '../errors.js';
-import { backpropagate } from '../gradient/backpropagate.js';
+import { backpropagate, sumOfParts } from '../gradient/backpropagate.js';
 import { attributesOf } from '../gradient/rule.js';
-import { channelBlock, mostImageChannels, tapsByPhase } from '../gradient/rules/convolution.js';
+import { adjointInPhases, channelBlock, mostImageChannels, tapsByPhase, withZeros } from '../gradient/rules/convolution.js';
 import { shapeOf, type GraphBuilder } from '../ir/builder.js';
 import { hasGraph } from '../ir/model.js';
 import type { Node, Value } from '../ir/types.js';
@@ -32,13 +32,12 @@ export function phasedField(estimator: Estimator, pairing: Pairing): Field | und
       const beginning = beginningOf(builder, builder.graph.nodes.slice(start), x);
       if (!beginning) throw new UnsupportedError('The network does not begin with a layer that only convolutions of stride 2 read.');
       const { first, between, strided } = beginning;
-      const slopes = backpropagate(builder, [[n, negativePotentialSlope(builder, pairing, n)]], strided.map(({ outputs: [output] }) => output!));
+      const slopes = backpropagate(builder, [[n, negativePotentialSlope(builder, pairing, n)]], strided.map(({ outputs: [output] }) => output!), { phases: 'apart' });
       // The same once more in phases, for its adjoint: what is computed forwards is the original.
       let phases = phasesOfConvolution(builder, first);
       for (const node of between) phases = builder.op(node.opType, [phases], attributesOf(node));
-      const again = strided.map((node) => convolutionOfPhases(builder, node, phases));
-      const [drift] = backpropagate(builder, again.map((value, i) => [value, slopes[i]!] as const), [x]);
-      builder.graph.nodes = builder.graph.nodes.filter(({ outputs: [output] }) => !again.includes(output!));
+      const parts = sumOfParts(builder, strided.map((node, i) => phasesOfAdjoint(builder, node, slopes[i]!)));
+      const [drift] = backpropagate(builder, [[phases, builder.op('Concat', withZeros(builder, parts), { axis: 1 })]], [x]);
       return { drift: drift!, logRatio: logRatio(builder, pairing, n) };
     },
   }, shareAdjoints);
@@ -95,8 +94,12 @@ function isFirst(node: Node): boolean {
 
 function isStrided(node: Node): boolean {
   const window = plainWindow(node);
-  return !!window && window.strides.every((stride) => stride === 2) && [0, 1].every((axis) => phasesAlong(node, window, axis).end >= 0);
+  return !!window && window.strides.every((stride) => stride === 2);
 }
+
+/** What flows back through a convolution of stride 2 to the phases of its input. */
+const phasesOfAdjoint = (builder: GraphBuilder, node: Node, gradient: Value): (Value | null)[] =>
+  adjointInPhases(builder, gradient, node.inputs[1]!, plainWindow(node)!, shapeOf(node.inputs[0]!).slice(2) as number[]);
 
 /** The phases of a convolution of stride 1, [N, (row, column, O), H / 2, W / 2]. */
 function phasesOfConvolution(builder: GraphBuilder, node: Node): Value {
@@ -110,29 +113,4 @@ function phasesOfConvolution(builder: GraphBuilder, node: Node): Value {
   const ofPhases = builder.op('Reshape', [ordered, builder.ints([4 * o!, c!, ...wider])]);
   const inputs = [x, ofPhases, ...(bias ? [builder.op('Concat', [bias, bias, bias, bias], { axis: 0 })] : [])];
   return builder.op('Conv', inputs, { kernel_shape: wider, strides: [2, 2], dilations: [1, 1], group: 1, pads: [...begin, ...end] });
-}
-
-/** A convolution of stride 2 along one axis of phases: which tap meets which phase, and the padding. */
-function phasesAlong(node: Node, window: Window, axis: number): { readonly taps: readonly number[]; readonly begin: number; readonly end: number } {
-  const [extent, pad] = [window.kernel[axis]!, window.begin[axis]!];
-  // Tap κ of output i lies at 2 i + κ − pad: in phase (κ − pad) mod 2, at i + δ.
-  const deltas = Array.from({ length: extent }, (_, tap) => Math.floor((tap - pad) / 2));
-  const [lowest, highest] = [Math.min(...deltas), Math.max(...deltas)];
-  const taps = [0, 1].flatMap((phase) => Array.from({ length: highest - lowest + 1 }, (_, i) => 2 * (i + lowest) + phase + pad)).map((tap) => (tap >= 0 && tap < extent ? tap : extent));
-  const [from, to] = [node.inputs[0]!, node.outputs[0]!].map((value) => shapeOf(value)[axis + 2] as number);
-  return { taps, begin: -lowest, end: to! + highest - from! / 2 };
-}
-
-/** A convolution of stride 2 on the phases of what it reads. */
-function convolutionOfPhases(builder: GraphBuilder, node: Node, phases: Value): Value {
-  const [, kernel, bias] = node.inputs as [Value, Value, Value?];
-  const [o, c] = shapeOf(kernel) as number[];
-  const window = plainWindow(node)!;
-  const [rows, columns] = [phasesAlong(node, window, 0), phasesAlong(node, window, 1)];
-  const extents = [rows.taps.length / 2, columns.taps.length / 2];
-  const ordered = builder.op('Transpose', [tapsByPhase(builder, kernel, 2, rows.taps, columns.taps)], { perm: [0, 2, 4, 1, 3, 5] });
-  const ofPhases = builder.op('Reshape', [ordered, builder.ints([o!, 4 * c!, ...extents])]);
-  return builder.op('Conv', [phases, ofPhases, ...(bias ? [bias] : [])], {
-    kernel_shape: extents, strides: [1, 1], dilations: [1, 1], group: 1, pads: [rows.begin, columns.begin, rows.end, columns.end],
-  });
 }

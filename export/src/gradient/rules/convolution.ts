@@ -12,7 +12,7 @@ import type { Dim, Value } from '../../ir/types.js';
 import { windowOf, type Window } from '../../ops/convolution.js';
 import { intOf } from '../../ops/operator.js';
 import { product } from '../../ops/symbolic.js';
-import { requiredInput, reshapeTo, type Contribution, type Rule, type RuleContext } from '../rule.js';
+import { fullLike, requiredInput, reshapeTo, type Contribution, type Rule, type RuleContext } from '../rule.js';
 
 interface Convolution {
   readonly context: RuleContext;
@@ -126,9 +126,11 @@ interface Phases {
   readonly offset: number;
   /** Extent of a phase: inputs by phases, rounded up. */
   readonly extent: number;
-  /** Kernel index per (phase, tap), or the kernel's extent where there is none. */
+  /** Kernel index per (phase, tap), or `none`. */
   readonly taps: readonly number[];
   readonly tapCount: number;
+  /** The kernel's extent. */
+  readonly none: number;
   readonly begin: number;
   readonly end: number;
 }
@@ -137,7 +139,7 @@ interface Phases {
  * Input i = s·f·m + r − offset receives kernel tap κ from output j = (i + pad − d·κ)/s = f·m + δ whenever that is an integer:
  * for each of the s·f phases r a short correlation over j with stride f.
  */
-function phasesFrom({ window, spatial, gradient }: Convolution, axis: number, fold: number, offset: number): Phases {
+function phasesFrom({ window, spatial, gradient }: Pick<Convolution, 'window' | 'spatial' | 'gradient'>, axis: number, fold: number, offset: number): Phases {
   const [s, d, k, pad] = [window.strides[axis]!, window.dilations[axis]!, window.kernel[axis]!, window.begin[axis]!];
   const meetings: { phase: number; tap: number; delta: number }[] = [];
   for (let phase = 0; phase < s * fold; phase++) {
@@ -152,7 +154,7 @@ function phasesFrom({ window, spatial, gradient }: Convolution, axis: number, fo
   for (const { phase, tap, delta } of meetings) taps[phase * tapCount + delta - lowest] = tap;
   const extent = Math.ceil((offset + (spatial[axis] as number)) / (s * fold));
   const outputs = shapeOf(gradient)[axis + 2] as number;
-  return { offset, extent, taps, tapCount, begin: -lowest, end: fold * (extent - 1) + tapCount - outputs + lowest };
+  return { offset, extent, taps, tapCount, none: k, begin: -lowest, end: fold * (extent - 1) + tapCount - outputs + lowest };
 }
 
 /** The phases of least work; undefined where outputs lie beyond them. */
@@ -168,18 +170,60 @@ const largestMatrix = 2 ** 22;
 
 /** dx as phases: every `stride · fold`-th element along both axes in channels of its own. @returns null where it does not fit */
 function phaseConvolution(convolution: Convolution, fold: number): Contribution {
-  const { builder, gradient, w, window, channels: [o, c], spatial } = convolution;
+  const { context, builder, gradient, w, window, channels: [o, c], spatial } = convolution;
   const s = window.strides[0]! * fold;
   if (s > largestStride) return null;
+  const separate = context.phases === 'apart' && fold === 1 && c % channelBlock === 0;
   const [rows, columns] = [phasesOf(convolution, 0, fold), phasesOf(convolution, 1, fold)];
   if (!rows || !columns) return null;
   const axes = [rows, columns].map(({ offset, extent }, axis): Interleaved => ({ offset, extent, inputs: spatial[axis] as number })) as [Interleaved, Interleaved];
   if (permuted(s, axes) > largestMatrix) return null;
+  const deferred = (parts: readonly (Value | null)[]): Contribution => ({
+    key: `interleave ${parts.length} ${s} ${c} ${JSON.stringify(axes)}`, parts, finish: (sums) => interleave(builder, withZeros(builder, sums), s, c, axes),
+  });
+  if (separate) return deferred(phasesApart(builder, gradient, w, rows, columns));
   const ordered = builder.op('Transpose', [tapsByPhase(builder, w, s, rows.taps, columns.taps)], { perm: [1, 2, 4, 0, 3, 5] });
   const kernel = builder.op('Reshape', [ordered, builder.ints([c * s * s, o, rows.tapCount, columns.tapCount])]);
   const pads = [rows.begin, columns.begin, rows.end, columns.end];
-  const value = builder.op('Conv', [gradient, kernel], { kernel_shape: [rows.tapCount, columns.tapCount], strides: [fold, fold], dilations: [1, 1], group: 1, pads });
-  return { key: `interleave ${s} ${c} ${JSON.stringify(axes)}`, value, finish: (sum) => interleave(builder, sum, s, c, axes) };
+  return deferred([builder.op('Conv', [gradient, kernel], { kernel_shape: [rows.tapCount, columns.tapCount], strides: [fold, fold], dilations: [1, 1], group: 1, pads })]);
+}
+
+/** Every phase by a convolution of its own, with the taps that it has; in the order of (row, column). Null for those that no tap reaches. */
+function phasesApart(builder: GraphBuilder, gradient: Value, kernel: Value, rows: Phases, columns: Phases): (Value | null)[] {
+  return ownTaps(rows).flatMap((row) => ownTaps(columns).map((column) => {
+    if (!row || !column) return null;
+    const turned = builder.op('Transpose', [pickTaps(builder, kernel, row.taps, column.taps)], { perm: [1, 0, 2, 3] });
+    const pads = [row.begin, column.begin, row.end, column.end];
+    return builder.op('Conv', [gradient, turned], { kernel_shape: [row.taps.length, column.taps.length], strides: [1, 1], dilations: [1, 1], group: 1, pads });
+  }));
+}
+
+/** The taps of each phase from the first to the last that it has, and the padding that these need; null for a phase without any. */
+function ownTaps({ taps, tapCount, none, begin, end }: Phases): ({ readonly taps: readonly number[]; readonly begin: number; readonly end: number } | null)[] {
+  return Array.from({ length: taps.length / tapCount }, (_, phase) => {
+    const own = taps.slice(phase * tapCount, (phase + 1) * tapCount);
+    const first = own.findIndex((tap) => tap !== none);
+    if (first < 0) return null;
+    const last = own.findLastIndex((tap) => tap !== none);
+    // Padding is never negative: before inputs that are left out stand taps that are zero.
+    const [from, to] = [Math.min(first, begin), Math.max(last, tapCount - 1 - end)];
+    return { taps: Array.from({ length: to - from + 1 }, (_, i) => own[from + i] ?? none), begin: begin - from, end: end - (tapCount - 1 - to) };
+  });
+}
+
+/**
+ * The adjoint of a convolution of one group with stride s, every phase apart: [N, C, ⌈H / s⌉, ⌈W / s⌉] each, in the order of (row, column), null where
+ * it is zero. Beyond H and W phases are whatever the taps give there.
+ */
+export function adjointInPhases(builder: GraphBuilder, gradient: Value, kernel: Value, window: Window, spatial: readonly number[]): (Value | null)[] {
+  const [rows, columns] = [0, 1].map((axis) => phasesFrom({ window, spatial, gradient }, axis, 1, 0)) as [Phases, Phases];
+  return phasesApart(builder, gradient, kernel, rows, columns);
+}
+
+/** Parts of equal shape with zeros for those that are null. */
+export function withZeros(builder: GraphBuilder, parts: readonly (Value | null)[]): Value[] {
+  const some = parts.find((part) => part !== null)!;
+  return parts.map((part) => part ?? fullLike({ builder }, some, 0));
 }
 
 /**
@@ -187,10 +231,15 @@ function phaseConvolution(convolution: Convolution, fold: number): Contribution 
  * @param rows kernel index per (phase, tap); the kernel's extent where a phase has no tap: zeros stand there
  */
 export function tapsByPhase(builder: GraphBuilder, kernel: Value, s: number, rows: readonly number[], columns: readonly number[]): Value {
-  const [a, b, ...extents] = shapeOf(kernel) as number[];
+  const [a, b] = shapeOf(kernel) as number[];
+  return builder.op('Reshape', [pickTaps(builder, kernel, rows, columns), builder.ints([a!, b!, s, rows.length / s, s, columns.length / s])]);
+}
+
+/** A kernel [a, b, …] with the taps of these rows and columns; the kernel's extent stands for zeros. */
+function pickTaps(builder: GraphBuilder, kernel: Value, rows: readonly number[], columns: readonly number[]): Value {
+  const extents = shapeOf(kernel).slice(2) as number[];
   const padded = [rows, columns].some((taps, axis) => taps.includes(extents[axis]!)) ? builder.op('Pad', [kernel, builder.ints([0, 0, 0, 0, 0, 0, 1, 1])]) : kernel;
-  const gathered = builder.op('Gather', [builder.op('Gather', [padded, builder.ints(rows)], { axis: 2 }), builder.ints(columns)], { axis: 3 });
-  return builder.op('Reshape', [gathered, builder.ints([a!, b!, s, rows.length / s, s, columns.length / s])]);
+  return builder.op('Gather', [builder.op('Gather', [padded, builder.ints(rows)], { axis: 2 }), builder.ints(columns)], { axis: 3 });
 }
 
 /** One axis of phases that become one image: elements of a phase, elements of the image, and those before it. */
@@ -207,13 +256,13 @@ const smallImage = 64;
 const permuted = (s: number, [rows, columns]: readonly [Interleaved, Interleaved]): number =>
   (rows.inputs * columns.inputs <= smallImage ? s * rows.extent * rows.inputs : 1) * s * columns.extent * columns.inputs;
 
-/** [N, (c, phase row, phase column), rows, columns] → [N, c, height, width]. */
-function interleave(builder: GraphBuilder, phases: Value, s: number, c: number, [rows, columns]: readonly [Interleaved, Interleaved]): Value {
+/** [N, (c, phase row, phase column), rows, columns] as one value, or every phase [N, c, rows, columns] as one → [N, c, height, width]. */
+function interleave(builder: GraphBuilder, phases: readonly Value[], s: number, c: number, [rows, columns]: readonly [Interleaved, Interleaved]): Value {
   const reshape = (value: Value, dims: readonly number[]): Value => builder.op('Reshape', [value, builder.ints(dims)]);
   const permutation = (places: readonly number[], from: number): Value => {
     const elements = new Array<number>(from * places.length).fill(0);
     for (const [to, place] of places.entries()) elements[place * places.length + to] = 1;
-    return builder.constant(floats(phases.dtype!, elements, [from, places.length]), 'interleave');
+    return builder.constant(floats(phases[0]!.dtype!, elements, [from, places.length]), 'interleave');
   };
   /** Where an element of the image lies along an axis of (phase, element). */
   const placeOf = ({ offset, extent }: Interleaved, i: number): number => ((i + offset) % s) * extent + Math.floor((i + offset) / s);
@@ -222,9 +271,11 @@ function interleave(builder: GraphBuilder, phases: Value, s: number, c: number, 
     const area = rows.extent * columns.extent;
     const places = along(rows).flatMap((row) => along(columns).map((column) =>
       (Math.floor(row / rows.extent) * s + Math.floor(column / columns.extent)) * area + (row % rows.extent) * columns.extent + (column % columns.extent)));
-    return reshape(builder.op('MatMul', [reshape(phases, [-1, c, s * s * area]), permutation(places, s * s * area)]), [-1, c, rows.inputs, columns.inputs]);
+    const flat = phases.map((phase) => reshape(phase, [-1, c, (s * s * area) / phases.length]));
+    return reshape(builder.op('MatMul', [flat.length === 1 ? flat[0]! : builder.op('Concat', flat, { axis: 2 }), permutation(places, s * s * area)]), [-1, c, rows.inputs, columns.inputs]);
   }
-  const byRow = builder.op('Transpose', [reshape(phases, [-1, c, s, s, rows.extent, columns.extent])], { perm: [0, 1, 4, 2, 3, 5] });
+  const byRow = phases.length === 1
+    ? builder.op('Transpose', [reshape(phases[0]!, [-1, c, s, s, rows.extent, columns.extent])], { perm: [0, 1, 4, 2, 3, 5] }) : builder.op('Concat', phases, { axis: 3 });
   const wide = reshape(byRow, [-1, c, rows.extent * s, s * columns.extent]);
   const { offset, inputs } = rows;
   const cropped = rows.extent * s === inputs ? wide : builder.op('Slice', [wide, builder.ints([offset]), builder.ints([offset + inputs]), builder.ints([2])]);
