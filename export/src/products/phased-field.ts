@@ -7,7 +7,7 @@ import type { Pairing } from '@ratioflow/sdk';
 import { UnsupportedError } from '../errors.js';
 import { backpropagate, sumOfParts } from '../gradient/backpropagate.js';
 import { attributesOf } from '../gradient/rule.js';
-import { adjointInPhases, channelBlock, mostImageChannels, tapsByPhase, withZeros } from '../gradient/rules/convolution.js';
+import { adjointInPhases, channelBlock, mostImageChannels, pickTaps } from '../gradient/rules/convolution.js';
 import { shapeOf, type GraphBuilder } from '../ir/builder.js';
 import { hasGraph } from '../ir/model.js';
 import type { Node, Value } from '../ir/types.js';
@@ -34,10 +34,9 @@ export function phasedField(estimator: Estimator, pairing: Pairing): Field | und
       const { first, between, strided } = beginning;
       const slopes = backpropagate(builder, [[n, negativePotentialSlope(builder, pairing, n)]], strided.map(({ outputs: [output] }) => output!), { phases: 'apart' });
       // The same once more in phases, for its adjoint: what is computed forwards is the original.
-      let phases = phasesOfConvolution(builder, first);
-      for (const node of between) phases = builder.op(node.opType, [phases], attributesOf(node));
+      const phases = phasesOfConvolution(builder, first).map((phase) => between.reduce((value, node) => builder.op(node.opType, [value], attributesOf(node)), phase));
       const parts = sumOfParts(builder, strided.map((node, i) => phasesOfAdjoint(builder, node, slopes[i]!)));
-      const [drift] = backpropagate(builder, [[phases, builder.op('Concat', withZeros(builder, parts), { axis: 1 })]], [x]);
+      const [drift] = backpropagate(builder, parts.flatMap((part, i) => (part ? [[phases[i]!, part] as const] : [])), [x]);
       return { drift: drift!, logRatio: logRatio(builder, pairing, n) };
     },
   }, shareAdjoints);
@@ -101,16 +100,22 @@ function isStrided(node: Node): boolean {
 const phasesOfAdjoint = (builder: GraphBuilder, node: Node, gradient: Value): (Value | null)[] =>
   adjointInPhases(builder, gradient, node.inputs[1]!, plainWindow(node)!, shapeOf(node.inputs[0]!).slice(2) as number[]);
 
-/** The phases of a convolution of stride 1, [N, (row, column, O), H / 2, W / 2]. */
-function phasesOfConvolution(builder: GraphBuilder, node: Node): Value {
+/** The phases of a convolution of stride 1, [N, O, H / 2, W / 2] each, in the order of (row, column). */
+function phasesOfConvolution(builder: GraphBuilder, node: Node): Value[] {
   const [x, kernel, bias] = node.inputs as [Value, Value, Value?];
-  const [o, c] = shapeOf(kernel) as number[];
-  const { kernel: extents, begin, end } = plainWindow(node)!;
-  // The output 2 m + r meets tap κ at input 2 m + r + κ − begin: tap r + κ of a window of stride 2.
-  const taps = extents.map((extent) => [0, 1].flatMap((phase) => Array.from({ length: extent + 1 }, (_, t) => (t >= phase && t < phase + extent ? t - phase : extent))));
-  const ordered = builder.op('Transpose', [tapsByPhase(builder, kernel, 2, taps[0]!, taps[1]!)], { perm: [2, 4, 0, 1, 3, 5] });
-  const wider = extents.map((extent) => extent + 1);
-  const ofPhases = builder.op('Reshape', [ordered, builder.ints([4 * o!, c!, ...wider])]);
-  const inputs = [x, ofPhases, ...(bias ? [builder.op('Concat', [bias, bias, bias, bias], { axis: 0 })] : [])];
-  return builder.op('Conv', inputs, { kernel_shape: wider, strides: [2, 2], dilations: [1, 1], group: 1, pads: [...begin, ...end] });
+  const window = plainWindow(node)!;
+  const [rows, columns] = [0, 1].map((axis) => [0, 1].map((phase) => phaseAlong(window, axis, phase))) as [PhaseAlong[], PhaseAlong[]];
+  return rows.flatMap((row) => columns.map((column) => builder.op('Conv', [x, pickTaps(builder, kernel, row.taps, column.taps), ...(bias ? [bias] : [])], {
+    kernel_shape: [row.taps.length, column.taps.length], strides: [2, 2], dilations: [1, 1], group: 1, pads: [row.begin, column.begin, row.end, column.end],
+  })));
+}
+
+interface PhaseAlong { readonly taps: readonly number[]; readonly begin: number; readonly end: number }
+
+/** One axis of every second output of a convolution of stride 1, from `phase` on: the output 2 m + phase meets tap κ at input 2 m + phase + κ − begin. */
+function phaseAlong({ kernel, begin, end }: Window, axis: number, phase: number): PhaseAlong {
+  const [extent, start] = [kernel[axis]!, phase - begin[axis]!];
+  // Padding is never negative: the window begins with zeros then.
+  const taps = [...Array.from({ length: Math.max(0, start) }, () => extent), ...Array.from({ length: extent }, (_, tap) => tap)];
+  return { taps, begin: Math.max(0, -start), end: Math.max(0, end[axis]! - 1 + phase) };
 }

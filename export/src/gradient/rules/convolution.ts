@@ -221,7 +221,7 @@ export function adjointInPhases(builder: GraphBuilder, gradient: Value, kernel: 
 }
 
 /** Parts of equal shape with zeros for those that are null. */
-export function withZeros(builder: GraphBuilder, parts: readonly (Value | null)[]): Value[] {
+function withZeros(builder: GraphBuilder, parts: readonly (Value | null)[]): Value[] {
   const some = parts.find((part) => part !== null)!;
   return parts.map((part) => part ?? fullLike({ builder }, some, 0));
 }
@@ -230,13 +230,13 @@ export function withZeros(builder: GraphBuilder, parts: readonly (Value | null)[
  * A kernel [a, b, …] with its taps in the order of (phase, tap) along both axes, [a, b, s, rows / s, s, columns / s], of the one stored weight.
  * @param rows kernel index per (phase, tap); the kernel's extent where a phase has no tap: zeros stand there
  */
-export function tapsByPhase(builder: GraphBuilder, kernel: Value, s: number, rows: readonly number[], columns: readonly number[]): Value {
+function tapsByPhase(builder: GraphBuilder, kernel: Value, s: number, rows: readonly number[], columns: readonly number[]): Value {
   const [a, b] = shapeOf(kernel) as number[];
   return builder.op('Reshape', [pickTaps(builder, kernel, rows, columns), builder.ints([a!, b!, s, rows.length / s, s, columns.length / s])]);
 }
 
 /** A kernel [a, b, …] with the taps of these rows and columns; the kernel's extent stands for zeros. */
-function pickTaps(builder: GraphBuilder, kernel: Value, rows: readonly number[], columns: readonly number[]): Value {
+export function pickTaps(builder: GraphBuilder, kernel: Value, rows: readonly number[], columns: readonly number[]): Value {
   const extents = shapeOf(kernel).slice(2) as number[];
   const padded = [rows, columns].some((taps, axis) => taps.includes(extents[axis]!)) ? builder.op('Pad', [kernel, builder.ints([0, 0, 0, 0, 0, 0, 1, 1])]) : kernel;
   return builder.op('Gather', [builder.op('Gather', [padded, builder.ints(rows)], { axis: 2 }), builder.ints(columns)], { axis: 3 });
