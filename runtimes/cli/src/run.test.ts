@@ -286,10 +286,10 @@ describe.skipIf(process.platform === 'win32')('the process', () => {
 
   const start = (...args: string[]): ReturnType<typeof spawn> => spawn(process.execPath, [join(place, 'main.js'), ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
 
-  it('ends on SIGINT with exit code 130 and leaves nothing behind', async () => {
+  it.each([['SIGINT', 130], ['SIGTERM', 143]] as const)('ends on %s with exit code %i and leaves nothing behind', async (signal, code) => {
     const child = start('sample', points, '--steps', '1000000', '--refine', '0', '--batch', '4096', '--count', '4096', '-o', inFolder('interrupted.npy'));
-    setTimeout(() => child.kill('SIGINT'), 2500);
-    expect(await once(child, 'exit')).toEqual([130, null]);
+    setTimeout(() => child.kill(signal), 2500);
+    expect(await once(child, 'exit')).toEqual([code, null]);
     expect((await readdir(folder)).filter((name) => name.includes('interrupted'))).toEqual([]);
   });
 

@@ -1,6 +1,6 @@
 /**
  * The command line as a function: arguments in, exit code out. 0: done; 1: it failed, with one line of why; 2: it was
- * called wrongly; 130: Ctrl-C.
+ * called wrongly; 130: Ctrl-C (143, in main.ts: SIGTERM).
  */
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';

@@ -53,6 +53,6 @@ export function classesOf(set: LabelledSet, given?: readonly string[]): Classes 
 }
 
 function labelsOf({ name, labels }: LabelledSet, what: 'data' | 'test'): Uint8Array {
-  if (labels === null) throw new ConfigError(`${what}: ${name} has no labels. Put the images of each class into a subfolder of their own, or give ${what}.labels with a .npy file.`);
+  if (labels === null) throw new ConfigError(`${what}: ${name} has no labels. Put the images of each class into a subfolder of their own, 2 to 256 of them, or give ${what}.labels with a .npy file.`);
   return labels;
 }

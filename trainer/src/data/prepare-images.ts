@@ -50,7 +50,7 @@ export interface PreparedImages {
 type Contents = Pick<PreparedImages, 'names' | 'unreadable' | 'grey' | 'enlarged'>;
 
 /** To be raised when the bytes that come out change, or what is recorded of them. */
-const version = 3;
+const version = 4;
 const reportEvery = 10_000;
 
 /** @throws {ArgumentError} for a collection without images, {FormatError} for a damaged archive, or by option an unreadable image */
@@ -149,15 +149,21 @@ async function decodeImage(bytes: Buffer, form: ImageForm): Promise<DecodedImage
     }
   }
   const fitted = image.resize(width, height, { fit: 'cover', kernel: 'linear' }).removeAlpha();
-  const coloured = channels === 1 ? fitted.toColourspace('b-w') : fitted.toColourspace('srgb');
-  const { data, info } = await coloured.raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true });
+  const { data, info } = await fitted.toColourspace('srgb').raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true });
+  const [second, third] = [1, 2].map((channel) => Math.min(channel, info.channels - 1)) as [number, number];
   const pixels = height * width;
   const planar = Buffer.alloc(channels * pixels);
   for (let pixel = 0; pixel < pixels; pixel++) {
-    for (let channel = 0; channel < channels; channel++) planar[channel * pixels + pixel] = data[pixel * info.channels + Math.min(channel, info.channels - 1)]!;
+    const at = pixel * info.channels;
+    const [red, green, blue] = [data[at]!, data[at + second]!, data[at + third]!];
+    if (channels === 1) planar[pixel] = luma(red, green, blue);
+    else [planar[pixel], planar[pixels + pixel], planar[2 * pixels + pixel]] = [red, green, blue];
   }
   return { bytes: planar, grey: coloursFound < 3, enlarged: foundHeight < height || foundWidth < width };
 }
+
+/** Grey of a colour by the weights of ITU-R BT.601, in the integers of Pillow's convert('L'). */
+const luma = (red: number, green: number, blue: number): number => (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16;
 
 /** Height and width of the stored images. */
 function extentOf({ size, resize }: ImageForm): readonly [number, number] {
