@@ -167,13 +167,14 @@ function phasesOf(convolution: Convolution, axis: number, fold: number): Phases 
 /** Strides, and elements of a constant matrix that spreads or interleaves, beyond which ConvTranspose takes less. */
 const largestStride = 256;
 const largestMatrix = 2 ** 22;
+/** Strides beyond which phases apart would be too many operators. */
+const largestApart = 4;
 
 /** dx as phases: every `stride · fold`-th element along both axes in channels of its own. @returns null where it does not fit */
 function phaseConvolution(convolution: Convolution, fold: number): Contribution {
   const { context, builder, gradient, w, window, channels: [o, c], spatial } = convolution;
   const s = window.strides[0]! * fold;
   if (s > largestStride) return null;
-  const separate = context.phases === 'apart' && fold === 1 && c % channelBlock === 0;
   const [rows, columns] = [phasesOf(convolution, 0, fold), phasesOf(convolution, 1, fold)];
   if (!rows || !columns) return null;
   const axes = [rows, columns].map(({ offset, extent }, axis): Interleaved => ({ offset, extent, inputs: spatial[axis] as number })) as [Interleaved, Interleaved];
@@ -181,7 +182,8 @@ function phaseConvolution(convolution: Convolution, fold: number): Contribution 
   const deferred = (parts: readonly (Value | null)[]): Contribution => ({
     key: `interleave ${parts.length} ${s} ${c} ${JSON.stringify(axes)}`, parts, finish: (sums) => interleave(builder, withZeros(builder, sums), s, c, axes),
   });
-  if (separate) return deferred(phasesApart(builder, gradient, w, rows, columns));
+  const lacking = [rows, columns].some(({ taps, none }) => taps.includes(none));
+  if (context.phases === 'apart' && lacking && s <= largestApart && fold === 1 && c % channelBlock === 0) return deferred(phasesApart(builder, gradient, w, rows, columns));
   const ordered = builder.op('Transpose', [tapsByPhase(builder, w, s, rows.taps, columns.taps)], { perm: [1, 2, 4, 0, 3, 5] });
   const kernel = builder.op('Reshape', [ordered, builder.ints([c * s * s, o, rows.tapCount, columns.tapCount])]);
   const pads = [rows.begin, columns.begin, rows.end, columns.end];
