@@ -9,6 +9,7 @@ import type { LayersModel, Tensor } from '@tensorflow/tfjs';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { loadTensorFlow } from '../backend/load-tensorflow.js';
 import type { TensorFlow } from '../backend/tensorflow.js';
+import { estimatorConverters } from '../estimators/converters.js';
 import { createEstimator } from '../estimators/create-estimator.js';
 import { createLearner } from '../loop/learner.js';
 import type { Bridge } from './bridge.js';
@@ -98,7 +99,7 @@ describe.each(cases)('$name', ({ name, sampleShape, count, K, eta, tolerance }) 
     expect(relativeError(still, expected)).toBeGreaterThan(100 * tolerance);
   });
 
-  it('is the same flow whatever the chunks: 0, 1, 2, 5 and 7 steps', async () => {
+  it('is the same flow for 0, 1, 2, 5 and 7 steps', async () => {
     const x0 = draw(count, elements, 901);
     const bridge = await onnxBridge(network, sampleShape, pairingOf('lr-js'), flow, runtime);
     for (const steps of [0, 1, 2, 5, 7]) {
@@ -158,6 +159,40 @@ describe.each(cases)('$name', ({ name, sampleShape, count, K, eta, tolerance }) 
     }
     expect(tf.memory().numTensors).toBe(before);
   });
+});
+
+it('gives samples the same flow in several calls of the engine as in one', async () => {
+  const network = createEstimator(tf, 'mlp', [2], 11);
+  learn(network, [2], 20);
+  const [count, few, steps] = [60_000, 100, 40];
+  const x0 = draw(count, 2, 908);
+  const bridge = await onnxBridge(network, [2], pairingOf('lr-kl'), { eta: 0.05, nu: 0.03 }, runtime);
+  // 4.8 million values of noise, where a call takes 4.2 million.
+  const found = await bridge.run(x0, { count, steps, seed: 9n });
+  const expected = await bridge.run(x0.slice(0, 2 * few), { count: few, steps, seed: 9n });
+  expect(relativeError(found.slice(0, 2 * few), expected)).toBeLessThan(2e-5);
+  expect(await bridge.run(x0, { count, steps, seed: 9n })).toEqual(found);
+  await bridge.dispose();
+});
+
+it.each([
+  ['resnet28', [1, 28, 28], {}], ['resnet32', [3, 16, 16], {}], ['resnet32', [3, 16, 16], { spectralNorm: true }], ['resnet64-shallow', [3, 32, 32], { attention: true }],
+] as const)('flows after a refresh by all weights of %s, samples %j, %j, as if they had been the first', async (name, sampleShape, options) => {
+  const network = createEstimator(tf, name, sampleShape, 12, options);
+  const settings = [network, sampleShape, pairingOf('lr-kl'), { eta: 5, nu: 0.03 }, runtime, { converters: estimatorConverters, provider: 'cpu' }] as const;
+  const bridge = await onnxBridge(...settings);
+  const x0 = draw(2, sampleShape[0] * sampleShape[1] * sampleShape[2], 909);
+  const request = { count: 2, steps: 2, seed: 10n };
+  const before = await bridge.run(x0, request);
+  for (const [i, weight] of network.weights.entries()) weight.write(tf.tidy(() => weight.read().add(tf.tensor(draw(1, weight.read().size, 2000 + i), weight.shape as number[]).mul(0.05))));
+  await bridge.refresh();
+  const fresh = await onnxBridge(...settings);
+  const expected = await fresh.run(x0, request);
+  expect(await bridge.run(x0, request)).toEqual(expected);
+  expect(relativeError(before, expected)).toBeGreaterThan(1e-3);
+  await fresh.dispose();
+  await bridge.dispose();
+  network.dispose();
 });
 
 it('is the same flow for a batch that is too large to flow together', async () => {
