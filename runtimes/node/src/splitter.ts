@@ -42,10 +42,11 @@ export function createSplitter(engine: Engine, ahead: boolean): Splitter {
       await Promise.all([first.dispose(), others.dispose()]);
       return whole(options);
     }
+    // Read once more rather than kept: most graphs never meet a large batch.
+    const again = (): Promise<readonly EngineSession[]> => load(engines.slice(0, count), resolveExternalData(graph));
     return splitSession(first, {
       count,
-      ...(others ? { now: true, load: async () => [first, ...await others.result] } : { // Read once more rather than kept: most graphs never meet a large batch.
-        load: () => load(engines.slice(0, count), resolveExternalData(graph)) }),
+      ...(others ? { now: true, load: async () => [first, ...await others.result] } : { load: again }),
       failed: (cause) => warnings.push(`${graph.name} computes large batches on one engine, slower than in parts: ${messageOf(cause)}`),
     });
   };

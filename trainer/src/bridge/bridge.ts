@@ -24,7 +24,7 @@ export interface Bridge {
   /** Takes the estimator's present weights over for the runs that follow. */
   refresh(): Promise<void>;
   /**
-   * x_{k+1} = x_k − η ∇ₓ f′(r(x_k)) + ν ξ_k (arXiv 2303.03714, equation 9), nothing clamped.
+   * x_{k+1} = x_k − η ∇ₓ f′(r(x_k)) + ν ξ_k (arXiv 2303.03714, equation 9), nothing clamped. One run at a time.
    * @param x0 [N, …sampleShape] in C order; not changed
    * @returns x after the last step
    */
