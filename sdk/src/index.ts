@@ -4,7 +4,7 @@ export type { BundleSource } from './bundle.js';
 export { ArgumentError, BundleError, FormatError, RatioflowError, RuntimeError } from './errors.js';
 export type { AbortSignalLike } from './globals.js';
 export { formatVersion, graphFiles, graphTensors, halfWeightsFile, weightsFile } from './manifest.js';
-export type { FileRecord, GraphName, GuidanceRecord, Manifest, PriorRecord, RequiredGraphName, Tolerance, TrainingRecord, VerificationVector } from './manifest.js';
+export type { FileRecord, GraphName, GuidanceRecord, Lowering, Manifest, PriorRecord, RequiredGraphName, Tolerance, TrainingRecord, VerificationVector } from './manifest.js';
 export { parseManifest } from './manifest-parser.js';
 export { openBundle } from './model.js';
 export type { Model, OpenOptions } from './model.js';

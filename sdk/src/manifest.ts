@@ -33,8 +33,11 @@ export const graphTensors = {
   'sampler-unrolled': sampler,
   generator: { inputs: ['z'], outputs: ['images'] },
   'ratio-fp16': ratio, 'gradient-fp16': gradient, 'step-fp16': step, 'sampler-fp16': sampler,
-  'step-cpu': step, 'sampler-cpu': sampler,
+  'step-cpu': step, 'sampler-cpu': sampler, 'step-wasm': step, 'sampler-wasm': sampler,
 } as const satisfies Record<RequiredGraphName, unknown> & Record<string, { inputs: readonly string[]; outputs: readonly string[] }>;
+/** Kinds of engines for which a bundle may have graphs of its own, `step-cpu.onnx` for one: ONNX Runtime on processors, and WebAssembly. */
+export type Lowering = 'cpu' | 'wasm';
+
 /** Graphs that a bundle may have. */
 export type GraphName = keyof typeof graphTensors;
 

@@ -65,7 +65,7 @@ export async function choosePlan({ graphs, manifest, pace }: Engine, eta: number
   // Any session tells what the engine can do, and sampling mostly needs this one anyhow.
   const { controlFlow, lowering } = (await graphs.session('prior')).capabilities;
   const plain = controlFlow ? 'sampler' : 'step';
-  const graph = manifest.files[`${plain}-${lowering}.onnx`] ? `${plain}-cpu` as const : plain;
+  const graph = lowering && [lowering, 'cpu' as const].map((kind) => `${plain}-${kind}` as const).find((name) => manifest.files[`${name}.onnx`]) || plain;
   const session = await graphs.session(graph);
   if (controlFlow) {
     return {

@@ -3,6 +3,8 @@
  * One implementation per engine (`runtimes/*`); the SDK itself names no platform.
  */
 
+import type { Lowering } from './manifest.js';
+
 /** Element storage of a tensor at the boundary between JavaScript and an engine. */
 export type TensorData = Float32Array | Float64Array | Int32Array | BigInt64Array | Uint8Array;
 
@@ -51,8 +53,8 @@ export interface Capabilities {
   readonly controlFlow: boolean;
   /** Outputs can stay on the device and be fed to the next run: the session has `runOnDevice`. */
   readonly deviceTensors: boolean;
-  /** The kind of engine for which a bundle may have graphs of its own: with `cpu`, sampling takes `sampler-cpu.onnx` where there is one. */
-  readonly lowering?: 'cpu';
+  /** The kind of engine, for which a bundle may have graphs of its own: with `wasm`, sampling takes `sampler-wasm.onnx` where there is one, else `sampler-cpu.onnx`. */
+  readonly lowering?: Lowering;
 }
 
 /** A graph that is ready to run. Whoever loaded it disposes of it. */

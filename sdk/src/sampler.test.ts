@@ -218,10 +218,13 @@ describe('the sampler', () => {
       const { samples } = await (await openBundle(await fakeSource(fakeManifest(), files), runtime)).sample({ count: 3 });
       return [runtime.loaded, samples];
     };
-    const files = { 'step-cpu.onnx': new Uint8Array(0), 'sampler-cpu.onnx': new Uint8Array(0) };
+    const forCpu = { 'step-cpu.onnx': new Uint8Array(0), 'sampler-cpu.onnx': new Uint8Array(0) };
+    const files = { ...forCpu, 'step-wasm.onnx': new Uint8Array(0), 'sampler-wasm.onnx': new Uint8Array(0) };
     const [loaded, samples] = await sampled({ lowering: 'cpu' }, files);
     expect(loaded).toEqual(['prior', `${graph}-cpu`]);
-    expect(await sampled({ lowering: 'cpu' }, {})).toEqual([['prior', graph], samples]);
+    expect(await sampled({ lowering: 'wasm' }, files)).toEqual([['prior', `${graph}-wasm`], samples]);
+    expect(await sampled({ lowering: 'wasm' }, forCpu)).toEqual([['prior', `${graph}-cpu`], samples]);
+    for (const lowering of ['cpu', 'wasm'] as const) expect(await sampled({ lowering }, {})).toEqual([['prior', graph], samples]);
     expect(await sampled({}, files)).toEqual([['prior', graph], samples]);
   });
 

@@ -1,5 +1,5 @@
 /** Convolutions by Winograd's algorithm against their definition, and the graphs made with them against the plain ones. */
-import { createBundle, estimatorOf, GraphBuilder, loweredSamplerGraph, newModel, samplerGraph, type Model, type Node } from '@ratioflow/export';
+import { createBundle, estimatorOf, GraphBuilder, loweredSamplerGraph, newModel, samplerGraph, type Model } from '@ratioflow/export';
 import { createRuntime } from '@ratioflow/node';
 import { openBundle, pairingOf, type GraphSource, type Runtime } from '@ratioflow/sdk';
 import { describe, expect, it } from 'vitest';
@@ -34,6 +34,9 @@ describe('winogradConvolution', () => {
     ['padding that differs from side to side', [3, 7, 11, 2], 3, [0, 2, 3, 1]],
     ['more padding than a tile has rows', [1, 1, 3, 2], 2, [7, 5, 6, 2]],
     ['the extents of CIFAR-10', [1, 32, 32, 4], 4, [1, 1, 1, 1]],
+    ['the extents of digits, which tiles reach beyond', [2, 14, 7, 3], 5, [1, 1, 1, 1]],
+    ['less than a tile', [2, 3, 1, 2], 3, [1, 1, 1, 1]],
+    ['adjoints that tiles reach beyond', [1, 5, 7, 3], 2, [2, 2, 2, 2]],
   ] as const)('is the convolution: %s', async (_, shape, o, [top, left, bottom, right]) => {
     const [, h, w, c] = shape;
     const extents = [h + top + bottom - 2, w + left + right - 2] as const;
@@ -77,14 +80,18 @@ const feeds = (count: number, steps: number): Parameters<typeof runModel>[1] => 
   x0: draw(30, [count, 3, 16, 16]), noise: draw(31, [steps, count, 3, 16, 16]), eta: { shape: [], data: Float32Array.of(20) }, nu: { shape: [], data: Float32Array.of(0.1) },
 });
 
+/** The extents of the kernels of the loop's convolutions. */
+const kernels = ({ graph }: Model): readonly string[] =>
+  graph.nodes.flatMap(({ attributes }) => [...attributes.values()].flatMap((attribute) => (attribute.type === 'graph' ? attribute.value.nodes : [])))
+    .filter(({ opType }) => opType === 'Conv').map(({ inputs }) => inputs[1]!.shape!.slice(2).join());
+
 describe('graphs lowered for a CPU', () => {
   it('are the same flow', async () => {
     const estimator = estimatorOf(network());
     const [plain, lowered] = [samplerGraph(estimator, pairing), loweredSamplerGraph(estimator, pairing)!];
-    const body = ({ graph }: Model): readonly Node[] => graph.nodes.flatMap(({ attributes }) => [...attributes.values()].flatMap((attribute) => (attribute.type === 'graph' ? attribute.value.nodes : [])));
-    const convolutions = (model: Model): number => body(model).filter(({ opType, inputs }) => opType === 'Conv' && inputs[1]!.shape!.slice(2).join() === '3,3').length;
     // The two of the block and their adjoints.
-    expect(convolutions(plain) - convolutions(lowered)).toBe(4);
+    const [before, after] = [plain, lowered].map((model) => kernels(model).filter((kernel) => kernel === '3,3').length);
+    expect(before! - after!).toBe(4);
     for (const count of [1, 3]) {
       const [expected, still] = [await runModel(plain, feeds(count, 3), 'disabled'), await runModel(plain, { ...feeds(count, 3), eta: { shape: [], data: Float32Array.of(0) } })];
       for (const optimization of ['disabled', 'all'] as const) {
@@ -96,11 +103,21 @@ describe('graphs lowered for a CPU', () => {
     }
   });
 
+  it.each([32, 64])('are the same flow for WebAssembly, which gains by %i channels, too', async (channels) => {
+    const estimator = estimatorOf(network(channels));
+    const [expected, lowered] = [await runModel(samplerGraph(estimator, pairing), feeds(3, 3), 'disabled'), loweredSamplerGraph(estimator, pairing, 'wasm')!];
+    expect(kernels(lowered).filter((kernel) => kernel === '3,3')).toHaveLength(kernels(samplerGraph(estimator, pairing)).filter((kernel) => kernel === '3,3').length - 4);
+    for (const optimization of ['disabled', 'all'] as const) {
+      const { x } = await runModel(lowered, feeds(3, 3), optimization);
+      expect(relativeError(x!.data, expected['x']!.data)).toBeLessThan(5e-6);
+    }
+  });
+
   it('are made only where there are convolutions that gain', () => {
     expect(loweredSamplerGraph(estimatorOf(network(64)), pairing)).toBeUndefined();
     const builder = new GraphBuilder('dense');
     builder.output('n', builder.op('MatMul', [builder.input('x', 'float32', ['N', 4]), builder.initializer('w', constant(1, [4, 1], 1))]));
-    expect(loweredSamplerGraph(estimatorOf(newModel(builder.graph)), pairing)).toBeUndefined();
+    for (const lowering of ['cpu', 'wasm'] as const) expect(loweredSamplerGraph(estimatorOf(newModel(builder.graph)), pairing, lowering)).toBeUndefined();
   });
 
   it('stand in the bundle, share its weights, and sampling on the CPU takes them', async () => {
@@ -129,7 +146,7 @@ describe('graphs lowered for a CPU', () => {
     expect(relativeError(a.data, b.data)).toBeLessThan(5e-6);
     const { passed, checks } = await lowered.verify();
     expect(passed).toBe(true);
-    expect(checks.map(({ graph }) => graph)).toEqual(expect.arrayContaining(['step', 'step-cpu', 'sampler', 'sampler-cpu']));
+    expect(checks.map(({ graph }) => graph)).toEqual(expect.arrayContaining(['step', 'step-cpu', 'step-wasm', 'sampler', 'sampler-cpu', 'sampler-wasm']));
     await Promise.all([lowered.dispose(), plain.dispose()]);
   });
 });

@@ -1,5 +1,5 @@
 /** The files of a bundle from a field: graphs, shared weights, verification vectors, manifest. */
-import { formatVersion, halfWeightsFile, weightsFile, type FileRecord, type GraphName, type Manifest, type RequiredGraphName, type Runtime, type Tolerance } from '@ratioflow/sdk';
+import { formatVersion, halfWeightsFile, weightsFile, type FileRecord, type GraphName, type Lowering, type Manifest, type RequiredGraphName, type Runtime, type Tolerance } from '@ratioflow/sdk';
 import { GraphError } from '../errors.js';
 import { emittedOpset } from '../ir/model.js';
 import type { Model } from '../ir/types.js';
@@ -9,6 +9,7 @@ import type { Field } from '../products/field.js';
 import { generatorModel, hasGenerator } from '../products/generator.js';
 import { deviceNoiseModel, gradientModel, ratioModel, samplerModel, stepModel, unrolledModel } from '../products/graphs.js';
 import { priorModel, type Prior } from '../products/prior.js';
+import type { LoweredFields } from '../products/wasm-field.js';
 import { verificationVectors } from './verification.js';
 import { WeightStore } from './weight-store.js';
 
@@ -27,8 +28,8 @@ export interface ProductOptions {
 /** What a bundle is made of. */
 export interface BundleContent {
   readonly field: Field;
-  /** The same, computed as suits engines on a CPU, where that gains something. */
-  readonly cpu: Field | undefined;
+  /** The same, computed as suits a kind of engines. */
+  readonly lowered: LoweredFields;
   /** The same in half precision. */
   readonly half?: Field | undefined;
   readonly prior: Prior;
@@ -86,16 +87,17 @@ export async function assembleBundle(content: BundleContent): Promise<Map<string
 }
 
 /** Every graph, made when it is asked for: large ones need not be in memory together. */
-function* modelsOf({ field, cpu, half, prior, about, products: { unroll, generator = true } }: BundleContent): Generator<[GraphName, Model]> {
+function* modelsOf({ field, lowered, half, prior, about, products: { unroll, generator = true } }: BundleContent): Generator<[GraphName, Model]> {
   if (unroll !== undefined && !(Number.isSafeInteger(unroll) && unroll >= 1 && unroll <= mostUnrolled)) {
     throw new GraphError(`The sampler cannot be unrolled to ${unroll} steps: give an integer from 1 to ${mostUnrolled}. A flow of more steps is several runs of it.`);
   }
   const forms = (of: Field): Readonly<Record<Exclude<RequiredGraphName, 'prior'>, () => Model>> =>
     ({ ratio: () => ratioModel(of), gradient: () => gradientModel(of), step: () => stepModel(of), sampler: () => samplerModel(of) });
   for (const [name, make] of Object.entries(forms(field))) yield [name as GraphName, make()];
-  if (cpu) {
-    yield ['step-cpu', stepModel(cpu)];
-    yield ['sampler-cpu', samplerModel(cpu)];
+  for (const [lowering, of] of Object.entries(lowered) as [Lowering, Field | undefined][]) {
+    if (!of) continue;
+    yield [`step-${lowering}`, stepModel(of)];
+    yield [`sampler-${lowering}`, samplerModel(of)];
   }
   yield ['prior', priorModel(prior, field.sampleShape)];
   yield ['sampler-device-noise', deviceNoiseModel(field)];

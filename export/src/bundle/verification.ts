@@ -60,12 +60,12 @@ export async function verificationVectors(subject: BundleSubject): Promise<{ vec
     vectors.push({ graph, inputs: store(graph, wanted), outputs: store(graph, outputs), ...(toleranceOf && { tolerance: await toleranceOf(outputs) }) });
     const vector = vectors.at(-1)!;
     // Half precision is to agree with single precision, not with itself; so is another way to compute the same.
-    const [half, lowered] = [`${graph}-fp16` as GraphName, `${graph}-cpu` as GraphName];
+    const half = `${graph}-fp16` as GraphName;
     if (files.has(`${half}.onnx`)) {
       checkHalf(half, (await runGraph(subject, half, inputs)).outputs, outputs);
       vectors.push({ ...vector, graph: half, tolerance: halfTolerance });
     }
-    if (files.has(`${lowered}.onnx`)) vectors.push({ ...vector, graph: lowered });
+    for (const lowered of [`${graph}-cpu`, `${graph}-wasm`] as GraphName[]) if (files.has(`${lowered}.onnx`)) vectors.push({ ...vector, graph: lowered });
     return outputs;
   };
 

@@ -2,6 +2,7 @@
 import { ArgumentError, type BundleSource, type Manifest, type Runtime } from '@ratioflow/sdk';
 import { assembleBundle, type ProductOptions } from '../bundle/assemble-bundle.js';
 import type { Model } from '../ir/types.js';
+import { wasmField } from '../products/wasm-field.js';
 import { winogradField } from '../products/winograd-field.js';
 import { checkClassifier } from './check-classifier.js';
 import { prepareClassifier, type ClassifierOptions } from './classifier.js';
@@ -66,7 +67,7 @@ export async function compose(options: ComposeOptions): Promise<ComposedBundle> 
   const field = composedField({ sampleShape: manifest.sampleShape, parts: parts.map(({ gradient }) => gradient), weighted: mixture !== undefined, classifier });
   const files = await assembleBundle({
     field,
-    cpu: winogradField(field),
+    lowered: { cpu: winogradField(field), wasm: wasmField(field) },
     prior: first.prior,
     about: {
       name: options.name ?? parts.map((part) => part.manifest.name).join(' + ').slice(0, 200),

@@ -9,7 +9,7 @@ import { shapeOf, type GraphBuilder } from '../ir/builder.js';
 import { float32 } from '../ir/constant.js';
 import type { Node, Value } from '../ir/types.js';
 import { rewrittenField, type Field } from './field.js';
-import { connections, powerOfTwo, signSource, slopeOf } from './slopes.js';
+import { connections, signSource, slopeOf, steepConvolution } from './slopes.js';
 
 /** The same field for engines that keep channels in blocks. */
 export const inBlocks = (field: Field): Field => rewrittenField(field, rewrite);
@@ -23,14 +23,7 @@ function rewrite(builder: GraphBuilder, nodes: readonly Node[]): (value: Value) 
   /** A value in place of y · steep, which `clip` alone reads. */
   const scaled = (y: Value, factor: number, clip: Node): Value => {
     const z = signSource(builder, y, clip, connected);
-    const convolution = z && makers.get(z);
-    if (convolution?.opType === 'Conv' && onlyReader(z!)) {
-      // One convolution gives it.
-      const [x, kernel, bias] = convolution.inputs.map((value) => value && now(value)) as [Value, Value, Value?];
-      const steeper = (value: Value): Value => builder.op('Mul', [value, builder.scalar(powerOfTwo, value)]);
-      return builder.op('Conv', [x, steeper(kernel), ...(bias ? [steeper(bias)] : [])], attributesOf(convolution));
-    }
-    return channelwise(builder, now(z ?? y), factor);
+    return (z && steepConvolution(builder, z, connected, now)) ?? channelwise(builder, now(z ?? y), factor);
   };
 
   for (const node of nodes) {

@@ -2,6 +2,7 @@
  * The slopes of rectifiers as the adjoints write them, Clip(y · 10³⁰, α, 1) (docs/lowerings.md), found again in a graph that is
  * written otherwise for some engines.
  */
+import { attributesOf } from '../gradient/rule.js';
 import type { GraphBuilder } from '../ir/builder.js';
 import type { Node, Value } from '../ir/types.js';
 import { floatOf } from '../ops/operator.js';
@@ -34,7 +35,16 @@ export function signSource(builder: GraphBuilder, y: Value, clip: Node, { makers
   return signIsAll && isRectifier(rectifier) && floatOf(rectifier, 'alpha', 1) > 0 && onlyReader(y) ? rectifier.inputs[0]! : undefined;
 }
 
-interface Connections {
+/** The sign of what a convolution makes, times a factor that a slope wants, where nobody else reads it: the convolution of a steeper kernel gives both. */
+export function steepConvolution(builder: GraphBuilder, value: Value, { makers, onlyReader }: Connections, now: (value: Value) => Value): Value | undefined {
+  const convolution = makers.get(value);
+  if (convolution?.opType !== 'Conv' || !onlyReader(value)) return undefined;
+  const [x, kernel, bias] = convolution.inputs.map((input) => input && now(input)) as [Value, Value, Value?];
+  const steeper = (weights: Value): Value => builder.op('Mul', [weights, builder.scalar(powerOfTwo, weights)]);
+  return builder.op('Conv', [x, steeper(kernel), ...(bias ? [steeper(bias)] : [])], attributesOf(convolution));
+}
+
+export interface Connections {
   readonly makers: ReadonlyMap<Value, Node>;
   readonly onlyReader: (value: Value) => Node | undefined;
 }

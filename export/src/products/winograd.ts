@@ -50,19 +50,21 @@ function tiling(builder: GraphBuilder, ones: readonly number[], tiles: number, e
     ofInput.flatMap((row) => Array.from({ length: tiles }, (_, tile) => Array.from({ length: extent }, (_, at) => row[at + begin - outputs * tile] ?? 0)).flat()));
 }
 
-/** Whether tiles cover the outputs exactly: 3×3, stride 1, no dilation, extents that are multiples of 4. */
-export const isTiled = ({ kernel, strides, dilations }: Window, extents: readonly unknown[]): boolean =>
-  kernel.length === 2 && kernel.every((extent) => extent === taps) && strides.every((stride) => stride === 1) && dilations.every((dilation) => dilation === 1)
-  && extents.every((extent) => typeof extent === 'number' && extent % outputs === 0);
+/** Whether tiles cover an axis of so many outputs exactly. */
+export const isCovered = (extent: number): boolean => extent % outputs === 0;
+
+/** Whether the algorithm computes this convolution: 3×3, stride 1, no dilation. */
+export const isTiled = ({ kernel, strides, dilations }: Window): boolean =>
+  kernel.length === 2 && kernel.every((extent) => extent === taps) && strides.every((stride) => stride === 1) && dilations.every((dilation) => dilation === 1);
 
 /**
  * Convolution of x [N, H, W, C] with a kernel [O, C, 3, 3] → [N, H′, W′, O], for which `isTiled` holds.
- * @param extents [H′, W′]
+ * @param extents [H′, W′]: where they are no multiples of 4, the last tiles reach beyond them, which costs their work and a copy
  */
 export function winogradConvolution(builder: GraphBuilder, x: Value, kernel: Value, window: Window, [rows, columns]: readonly [number, number]): Value {
   const [n, height, width, c] = shapeOf(x) as [Dim, number, number, number];
   const o = shapeOf(kernel)[0] as number;
-  const [down, across] = [rows / outputs, columns / outputs];
+  const [down, across] = [Math.ceil(rows / outputs), Math.ceil(columns / outputs)];
   const reshape = (value: Value, dims: readonly number[]): Value => builder.op('Reshape', [value, builder.ints(dims)]);
 
   // [j, i] for the points of columns and rows, then tiles.
@@ -75,7 +77,9 @@ export function winogradConvolution(builder: GraphBuilder, x: Value, kernel: Val
   const ofRows = builder.op('MatMul', [inverse, reshape(ofColumns, [outputs, inputs, -1])]);
   const tiles = reshape(ofRows, [outputs, outputs, -1, down, across, o]);
   const ordered = builder.op('Transpose', [tiles], { perm: [2, 3, 1, 4, 0, 5] });
-  const result = reshape(ordered, [-1, rows, columns, o]);
+  const covered = reshape(ordered, [-1, outputs * down, outputs * across, o]);
+  const exact = outputs * down === rows && outputs * across === columns;
+  const result = exact ? covered : builder.op('Slice', [covered, builder.ints([0, 0]), builder.ints([rows, columns]), builder.ints([1, 2])]);
   result.shape = [n, rows, columns, o];
   return result;
 }

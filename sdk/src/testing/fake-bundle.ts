@@ -106,8 +106,8 @@ function compute(graph: GraphName, feeds: Readonly<Record<string, Tensor>>): Rec
   switch (graph) {
     case 'ratio': return { logRatio: logRatio('x') };
     case 'gradient': return { logRatio: logRatio('x'), drift: like('x', (i) => exactDrift(data('x')[i]!)) };
-    case 'step': case 'step-cpu': return { logRatio: logRatio('x'), next: { shape: feeds.x!.shape, data: move(data('x'), data('noise')) } };
-    case 'sampler': case 'sampler-cpu': {
+    case 'step': case 'step-cpu': case 'step-wasm': return { logRatio: logRatio('x'), next: { shape: feeds.x!.shape, data: move(data('x'), data('noise')) } };
+    case 'sampler': case 'sampler-cpu': case 'sampler-wasm': {
       let x: Float32Array = data('x0').slice();
       for (let k = 0; k < feeds.noise!.shape[0]!; k++) x = move(x, data('noise').subarray(k * x.length, (k + 1) * x.length));
       return { x: { shape: feeds.x0!.shape, data: x } };

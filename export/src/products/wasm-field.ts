@@ -1,0 +1,21 @@
+/**
+ * A field for WebAssembly, which has vectors of four numbers and no layout of its own for convolutions: there Winograd's
+ * algorithm pays for small layers, too, and branches do not (docs/lowerings.md has the measurements).
+ */
+import type { Lowering } from '@ratioflow/sdk';
+import { branchlessField } from './branchless-field.js';
+import { tried, type Field } from './field.js';
+import { winogradField, type WinogradGain } from './winograd-field.js';
+
+/** A field as suits each kind of engines; undefined where nothing is gained by it. */
+export type LoweredFields = Readonly<Record<Lowering, Field | undefined>>;
+
+/** Measured on onnxruntime-web. */
+const gains: WinogradGain = (channels, rows, columns) =>
+  channels >= 32 && rows * columns >= (channels > 128 ? 8 ** 2 : 4 ** 2) && Math.max(rows, columns) <= Math.min(channels, 64);
+
+/** The same field for WebAssembly; undefined for networks without convolutions, which gain nothing. */
+export function wasmField(field: Field): Field | undefined {
+  const { nodes } = tried(field).builder.graph;
+  return nodes.some(({ opType }) => opType === 'Conv') ? branchlessField(winogradField(field, gains) ?? field) : undefined;
+}
