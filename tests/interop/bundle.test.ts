@@ -72,7 +72,7 @@ describe.skipIf(!python)('a bundle in Python', () => {
     expect(Object.keys(refused)).toEqual(engines.includes('tract') ? ['tract'] : []);
     for (const [graph, reason] of lacking) {
       expect([graph, reason]).toEqual(/Unimplemented\(Loop\)/.test(reason)
-        ? [expect.stringMatching(/^(sampler(-device-noise)?(-fp16|-cpu)?|generator)$/), reason]
+        ? [expect.stringMatching(/^(sampler(-device-noise)?(-fp16|-cpu|-wasm)?|generator)$/), reason]
         : [expect.stringMatching(/-fp16$/), expect.stringMatching(/Gemm/)]);
     }
     const manifest = JSON.parse(await readFile(join(bundle, 'manifest.json'), 'utf8')) as Manifest;

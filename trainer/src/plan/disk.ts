@@ -11,8 +11,8 @@ export function priorBytes({ prior }: Pick<Settings, 'prior'>, elements: number)
   return 4 * elements * (hasLowRank(prior, elements) ? Math.min(prior.rank ?? defaultRank, elements) + 2 : elements + 1);
 }
 
-/** Nodes of a bundle's ten graphs, names included, for each of the gradient's. */
-const bytesPerNode = 1300;
+/** Nodes of a bundle's graphs, names included, for each of the gradient's; of images there are some for WebAssembly, too. */
+const bytesPerNode = { points: 1300, images: 2000 };
 /** Its manifest, and the heads of some twenty arrays. */
 const others = 12_288;
 /** Samples, one beside the other, in the verification vectors of all graphs but the generator. */
@@ -24,6 +24,7 @@ export function bundleBytes(config: Settings, { sampleShape, constants, nodes = 
   const { prior, flow: { K, kappa } } = config;
   const elements = sampleShape.reduce((a, b) => a * b, 1);
   // The generator is fed with the noise of the whole flow.
-  const fed = sampleShape.length === 3 && prior.kind !== 'source' ? generatorSamples * (K + kappa + 1) : 0;
-  return constants + priorBytes(config, elements) + 4 * elements * (vectorSamples + fed) + bytesPerNode * nodes + others;
+  const images = sampleShape.length === 3;
+  const fed = images && prior.kind !== 'source' ? generatorSamples * (K + kappa + 1) : 0;
+  return constants + priorBytes(config, elements) + 4 * elements * (vectorSamples + fed) + bytesPerNode[images ? 'images' : 'points'] * nodes + others;
 }
