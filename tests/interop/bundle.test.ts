@@ -36,14 +36,14 @@ function ddp(length: number): PriorSource {
   return { kind: 'ddp', mean: new Float32Array(length).fill(-0.5), factor: factor.map((value) => value / length) };
 }
 
-/** Outputs of all graphs: the seven that every bundle has and the device-noise sampler; generator, unrolled sampler, half precision, lowered for processors. */
-const [always, generator, unrolled, half, lowered] = [8, 1, 1, 6, 3];
+/** Outputs of all graphs: the seven that every bundle has and the device-noise sampler; generator, unrolled sampler, half precision, lowered for processors, for WebAssembly. */
+const [always, generator, unrolled, half, lowered, wasm] = [8, 1, 1, 6, 3, 3];
 const cases: { estimator: BuiltEstimatorName; width?: number; sampleShape: number[]; pairing: PairingName; prior: PriorSource; products: ProductOptions; outputs: number }[] = [
   { estimator: 'mlp', sampleShape: [2], pairing: 'lr-kl', prior: { kind: 'gaussian', deviation: 0.3 }, products: { float16: true, unroll: 3 }, outputs: always + unrolled + half + lowered },
   { estimator: 'mlp', sampleShape: [3], pairing: 'lsif-chi2', prior: { kind: 'uniform' }, products: { singleFile: true }, outputs: always + lowered },
-  { estimator: 'resnet28', sampleShape: [1, 28, 28], pairing: 'lr-js', prior: ddp(784), products: { unroll: 2 }, outputs: always + generator + unrolled + lowered },
-  { estimator: 'resnet28', sampleShape: [3, 10, 9], pairing: 'lr-logd', prior: { kind: 'uniform' }, products: { float16: true, singleFile: true }, outputs: always + generator + half },
-  { estimator: 'resnet28', width: 4, sampleShape: [1, 32, 32], pairing: 'lr-kl', prior: { kind: 'uniform' }, products: {}, outputs: always + generator + lowered },
+  { estimator: 'resnet28', sampleShape: [1, 28, 28], pairing: 'lr-js', prior: ddp(784), products: { unroll: 2 }, outputs: always + generator + unrolled + lowered + wasm },
+  { estimator: 'resnet28', sampleShape: [3, 10, 9], pairing: 'lr-logd', prior: { kind: 'uniform' }, products: { float16: true, singleFile: true }, outputs: always + generator + half + wasm },
+  { estimator: 'resnet28', width: 4, sampleShape: [1, 32, 32], pairing: 'lr-kl', prior: { kind: 'uniform' }, products: {}, outputs: always + generator + lowered + wasm },
 ];
 
 describe.skipIf(!python)('a bundle in Python', () => {
