@@ -71,7 +71,7 @@ describe('a refusal names field, value and what is allowed', () => {
     ['estimator.width=0', ['estimator.width', '0']],
     ['flow.K=-1', ['flow.K', '-1', '0']],
     ['flow.K=20000', ['flow.K', '20000', '10000']],
-    ['flow.K=2.5', ['flow.K', '2.5', 'int']],
+    ['flow.K=2.5', ['flow.K', '2.5', 'integer']],
     ['flow.K=many', ['flow.K', '"many"', 'number']],
     ['flow.eta=0', ['flow.eta', '0']],
     ['flow.eta=.inf', ['flow.eta = Infinity']],
@@ -145,6 +145,14 @@ describe('overrides', () => {
     expect(parseConfig(minimal, 'toy.yaml', ['prior={ kind: gaussian, deviation: 0.5 }']).prior).toEqual({ kind: 'gaussian', deviation: 0.5 });
   });
 
+  it('reach fields of what is written in short', () => {
+    const full = `${minimal.replace('swiss-roll', 'mnist').replace('prior: gaussian', 'prior: ddp')}checkpoints: { every: 5, keep: 2 }`;
+    const config = parseConfig(full, 'toy.yaml', ['prior.rank=32', 'checkpoints.keep.every=10']);
+    expect(config.prior).toEqual({ kind: 'ddp', rank: 32 });
+    expect(config.checkpoints.keep).toEqual({ latest: 2, every: 10 });
+    expect(parseConfig(minimal, 'toy.yaml', ['prior.kind=uniform']).prior).toEqual({ kind: 'uniform' });
+  });
+
   it('take fields and blocks out by null, but not by nothing', () => {
     const full = `${minimal}\npreviews: { every: 7 }\ncheckpoints: { every: 5, keep: { latest: 1, every: 10 } }`;
     const config = parseConfig(full, 'toy.yaml', ['previews=null', 'checkpoints.keep.every=~', 'training.microBatch=4', 'training.microBatch=null', 'divergence=null']);
@@ -163,6 +171,7 @@ describe('overrides', () => {
     expect(set('=5')).toContain('--set takes key=value');
     expect(set('name.x=5')).toMatch(/name holds "toy", no fields/);
     expect(set('flow.K=[1')).toMatch(/--set flow\.K=\[1 is not valid YAML/);
+    expect(set('name=*.zip')).toMatch(/--set name=\*\.zip is not valid YAML: .*alias.* in quotes/);
     expect(set('flow..K=1')).toContain('flow');
   });
 

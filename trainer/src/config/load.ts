@@ -122,14 +122,19 @@ function checkNetwork({ name, path, keepWeights, ...options }: TrainingConfig['e
   }
 }
 
+/** Blocks that may be written as the value of one of their fields (`prior: ddp`), and the type of that value. */
+const shortForms = new Map([['prior', { field: 'kind', type: 'string' }], ['checkpoints.keep', { field: 'latest', type: 'number' }]]);
+
 function applyOverride(tree: Record<string, unknown>, override: string): void {
   const at = override.indexOf('=');
   if (at < 1) throw new ConfigError(`--set takes key=value, got ${show(override)}.`);
   const path = override.slice(0, at).trim().split('.');
   const last = path.pop()!;
   let node = tree;
-  for (const key of path) {
+  for (const [depth, key] of path.entries()) {
     if (!Object.hasOwn(node, key) || node[key] === null) Object.defineProperty(node, key, { value: {}, enumerable: true, configurable: true, writable: true });
+    const short = shortForms.get(path.slice(0, depth + 1).join('.'));
+    if (short?.type === typeof node[key]) node[key] = { [short.field]: node[key] };
     const next = node[key];
     if (typeof next !== 'object' || next === null || Array.isArray(next)) throw new ConfigError(`--set ${override}: ${key} holds ${show(next)}, no fields.`);
     node = next as Record<string, unknown>;
@@ -146,7 +151,8 @@ function parseYaml(text: string, where: string): unknown {
     return parse(text) as unknown;
   } catch (cause) {
     if (cause instanceof YAMLParseError) throw new ConfigError(`${where} is not valid YAML: ${cause.message.split('\n')[0]!.replace(/:$/, '.')}`, { cause });
-    throw cause;
+    // An alias without its anchor, for one: *.zip.
+    throw new ConfigError(`${where} is not valid YAML: ${(cause as Error).message}. A text that begins with a sign of YAML's stands in quotes.`, { cause });
   }
 }
 
@@ -165,6 +171,6 @@ function describe(issue: z.core.$ZodIssue, root: unknown): string {
   if (issue.code === 'unrecognized_keys') {
     return `${field ? `${field}: ` : ''}there is no field ${issue.keys.map(show).join(', ')}`;
   }
-  const allowed = issue.code === 'invalid_value' ? `allowed: ${issue.values.map(String).join(', ')}` : issue.message.replace(/^Invalid input: /, '');
+  const allowed = issue.code === 'invalid_value' ? `allowed: ${issue.values.map(String).join(', ')}` : issue.message.replace(/^Invalid input: /, '').replace('expected int,', 'expected an integer,');
   return value === undefined ? `${field} is missing (${allowed})` : `${field} = ${show(value)} (${allowed})`;
 }

@@ -22,8 +22,10 @@ export interface ImageFiles {
   files(): AsyncGenerator<ImageFile>;
 }
 
-/** Whether a file of a collection is one of its images: hidden ones, such as those of macOS, are not. */
-export const isImage = (name: string): boolean => /\.(jpe?g|png|webp)$/i.test(name) && !basename(name).startsWith('.') && !name.startsWith('__MACOSX/');
+/** Whether a file or folder is hidden or lies in what is: those of macOS, of image viewers, of notebooks (.ipynb_checkpoints). */
+const isHidden = (name: string): boolean => name.split('/').some((part) => (part.startsWith('.') && part !== '.' && part !== '..') || part === '__MACOSX');
+/** Whether a file of a collection is one of its images. */
+export const isImage = (name: string): boolean => /\.(jpe?g|png|webp)$/i.test(name) && !isHidden(name);
 
 /**
  * @param signal ends the listing of a folder
@@ -83,7 +85,7 @@ async function list(root: string, signal: AbortSignal | undefined): Promise<List
     for (const entry of entries) {
       signal?.throwIfAborted();
       const name = inside === '' ? entry.name : `${inside}/${entry.name}`;
-      if (!entry.isDirectory() && !entry.isSymbolicLink() && !isImage(name)) continue;
+      if (isHidden(name) || (!entry.isDirectory() && !entry.isSymbolicLink() && !isImage(name))) continue;
       try {
         const found = await stat(join(real, entry.name));
         if (found.isDirectory()) folders.push({ name, above: [...above, real] });

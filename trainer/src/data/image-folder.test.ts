@@ -77,6 +77,18 @@ it('names classes without the folders that all images lie in', async () => {
   expect((await openAndClose({ path: join(folder, 'beside.tar'), size: 10, cache })).labels).toBeNull();
 });
 
+it('leaves out what lies in hidden folders, in folders and archives alike', async () => {
+  for (const part of ['a', 'b', '.ipynb_checkpoints', 'b/.thumbnails', '__MACOSX/a']) {
+    await mkdir(join(folder, 'hiding', part), { recursive: true });
+    await writeFile(join(folder, 'hiding', part, '0.png'), await picture(0));
+  }
+  execFileSync('tar', ['-cf', join(folder, 'hiding.tar'), '-C', join(folder, 'hiding'), '.']);
+  const zip = new AdmZip();
+  zip.addLocalFolder(join(folder, 'hiding'), 'hiding');
+  zip.writeZip(join(folder, 'hiding.zip'));
+  for (const what of ['hiding', 'hiding.tar', 'hiding.zip']) expect(await openAndClose({ path: join(folder, what), size: 10, cache }), what).toMatchObject({ size: 2, classNames: ['a', 'b'] });
+});
+
 describe.each(['set', 'set.zip', 'set.tar', 'set.tgz'])('%s', (what) => {
   it('holds the images in order, cut out of the middle, with folders as classes', async () => {
     const set = await openImageFolder({ path: join(folder, what), size: 10, centreCrop: 10, cache });

@@ -50,7 +50,7 @@ export interface PreparedImages {
 type Contents = Pick<PreparedImages, 'names' | 'unreadable' | 'grey' | 'enlarged'>;
 
 /** To be raised when the bytes that come out change, or what is recorded of them. */
-const version = 4;
+const version = 5;
 const reportEvery = 10_000;
 
 /** @throws {ArgumentError} for a collection without images, {FormatError} for a damaged archive, or by option an unreadable image */
