@@ -286,6 +286,8 @@ describe('what cannot be read', () => {
     await expect(openImageFolder({ path: join(folder, 'empty'), size: 8, cache })).rejects.toThrow(/empty holds no readable image/);
     await expect(openImageFolder({ path: join(folder, 'nowhere'), size: 8, cache })).rejects.toThrow(/nowhere" cannot be read/);
     await expect(openImageFolder({ path: join(folder, 'set', 'notes.txt'), size: 8, cache })).rejects.toThrow('neither a folder nor a .zip');
+    const closed = join(folder, 'set', 'notes.txt', 'cache');
+    await expect(openImageFolder({ path: join(folder, 'set'), size: 8, cache: closed })).rejects.toThrow(`Decoded images cannot be kept in ${closed} (ENOTDIR: not a directory, mkdir '${closed}'). Name a folder that can be written into in data.cache.`);
     const outside = new AdmZip();
     outside.addFile('up/0.png', await picture(0));
     await writeFile(join(folder, 'outside.zip'), Buffer.from(outside.toBuffer().toString('latin1').replaceAll('up/0.png', '../0.png'), 'latin1'));

@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { writeFileAtomic } from '@ratioflow/node';
 import { ArgumentError, FormatError } from '@ratioflow/sdk';
 import sharp from 'sharp';
@@ -86,9 +86,12 @@ async function firstPass(path: string, files: AsyncGenerator<ImageFile>, file: s
   const { onUnreadable = 'skip', signal, onMessage } = options;
   const [names, unreadable]: [string[], string[]] = [[], []];
   let [grey, enlarged] = [0, 0];
-  await mkdir(join(file, '..'), { recursive: true });
   const temporary = `${file}.${process.pid}.tmp`;
-  const output = await open(temporary, 'w');
+  const refuse = (cause: unknown): never => {
+    throw new ArgumentError(`Decoded images cannot be kept in ${dirname(file)} (${(cause as Error).message}). Name a folder that can be written into in data.cache.`, { cause });
+  };
+  await mkdir(dirname(file), { recursive: true }).catch(refuse);
+  const output = await open(temporary, 'w').catch(refuse);
   // Decoded in parallel, written in order.
   const queue: Promise<{ name: string; result: DecodedImage | Error }>[] = [];
   const settle = async (): Promise<void> => {
