@@ -103,6 +103,22 @@ describe('Ctrl-C', () => {
   });
 });
 
+describe('a terminal that is closed', () => {
+  const command = fileURLToPath(new URL('command-sources.mjs', import.meta.url));
+  const hasTerminals = spawnSync('script', ['--version']).status === 0;
+  if (!hasTerminals) console.log('skip: no `script` (util-linux), which makes terminals: closing one is not tried');
+  it.skipIf(!hasTerminals)('ends the command line with a checkpoint', async () => {
+    const out = join(folder, 'hung-up');
+    const train = `exec '${process.execPath}' '${command}' train '${config}' --out '${out}' --set training.iterations=1000000 --set checkpoints.every=1000000`;
+    const terminal = spawn('script', ['-qc', train, '/dev/null'], { stdio: ['pipe', 'ignore', 'inherit'] });
+    const files = (): Promise<string[]> => readdir(out).catch(() => []);
+    await vi.waitUntil(async () => (await files()).includes('tensorboard'), { timeout: 60_000 });
+    setTimeout(() => terminal.kill('SIGKILL'), 1000);
+    await vi.waitUntil(async () => !(await files()).includes('run.lock'), { timeout: 60_000 });
+    expect(await checkpoints(out)).toEqual([expect.stringMatching(/^\d{8}\.safetensors$/)]);
+  });
+});
+
 describe('a disk that takes no more', () => {
   const begun = async (name: string): Promise<string> => {
     const out = join(folder, name);

@@ -293,6 +293,14 @@ describe.skipIf(process.platform === 'win32')('the process', () => {
     expect((await readdir(folder)).filter((name) => name.includes('interrupted'))).toEqual([]);
   });
 
+  it('goes on without a terminal, as under nohup, when that is closed', async () => {
+    const out = inFolder('nohup.npy');
+    const child = start('sample', points, '--steps', '15000', '--refine', '0', '--batch', '4096', '--count', '4096', '-o', out);
+    setTimeout(() => child.kill('SIGHUP'), 1500);
+    expect(await once(child, 'exit')).toEqual([0, null]);
+    expect((await readNpy(out)).shape).toEqual([4096, 2]);
+  });
+
   it('does not complain when its reader leaves', async () => {
     const child = start('inspect', images, '--json');
     child.stdout!.destroy();
