@@ -216,7 +216,7 @@ describe('a plan', () => {
 
   it('says what it needs where images are not opened', async () => {
     const images = ['data={ name: images, path: nowhere, size: 16 }', 'test={ name: images, path: nowhere, size: 16 }'];
-    await expect(planClassifier(halves(...images))).rejects.toThrow(/does not open the images, .*--set classNames=/);
+    await expect(planClassifier(halves(...images))).rejects.toThrow(/does not open the images, .*--set "classNames=/);
     expect(await planClassifier(halves(...images, 'classNames=[a, b]'), { trialSteps: 0 })).toMatchObject({ classes: 2, sampleShape: [3, 16, 16] });
     await expect(planClassifier(halves('data={ name: swiss-roll }'))).rejects.toThrow(/swiss-roll is no set of images/);
   });

@@ -82,7 +82,7 @@ export async function planClassifier(config: ClassifierConfig, { trialSteps = 3,
 async function outline({ data, classNames }: ClassifierConfig): Promise<{ sampleShape: readonly number[]; classes: number }> {
   if (data.name === 'cifar10') return { sampleShape: [3, 32, 32], classes: classNames?.length ?? data.classes?.length ?? 10 };
   if (data.name === 'images') {
-    if (!classNames) throw new ConfigError('A plan does not open the images, so it does not know their classes: name them (classNames, or for the plan alone --set classNames=[a, b, c]).');
+    if (!classNames) throw new ConfigError('A plan does not open the images, so it does not know their classes: name them (classNames, or for the plan alone --set "classNames=[a, b, c]").');
     return { sampleShape: [data.channels ?? 3, data.size!, data.size!], classes: classNames.length };
   }
   const dataset = asImages(await openData(data), 'data');
