@@ -88,6 +88,21 @@ it('goes on where a checkpoint was, without a step twice', async () => {
   expect(await steps()).toEqual([]);
 });
 
+it('has no step twice where the file before was not taken away', async () => {
+  const first = await openEventFile(run, 0);
+  for (const step of [1, 2, 3]) first.add({ step, scalars: { loss: step } });
+  await first.flush();
+  const before = await only();
+  const bytes = await readFile(before);
+  const second = await openEventFile(run, 2);
+  second.add({ step: 3, scalars: { loss: 3 } });
+  await second.flush();
+  // Killed between writing the new file and removing this one.
+  await writeFile(before, bytes);
+  await openEventFile(run, 3);
+  expect(await steps()).toEqual([1, 2, 3]);
+});
+
 it('leaves what is no event file alone, and names file and remedy where it cannot write', async () => {
   await openEventFile(run, 0);
   await writeFile(join(folder(), 'notes.txt'), 'mine');

@@ -22,12 +22,11 @@ export async function openEventFile(run: string, from: number, keeps: (step: num
   const folder = join(run, 'tensorboard');
   const earlier = (await readdir(folder).catch(() => [])).filter(isEventFile).sort();
   const kept: Uint8Array[] = [];
-  if (from > 0) {
-    for (const name of earlier) {
-      for (const record of decodeRecords(await readFile(join(folder, name)))) {
-        const step = stepOfSummary(record);
-        if (step !== null && step <= from && keeps(step, tagsOfSummary(record))) kept.push(record);
-      }
+  // A process that was killed before it took the earlier file away leaves two: the latest has all that counts.
+  if (from > 0 && earlier.length > 0) {
+    for (const record of decodeRecords(await readFile(join(folder, earlier.at(-1)!)))) {
+      const step = stepOfSummary(record);
+      if (step !== null && step <= from && keeps(step, tagsOfSummary(record))) kept.push(record);
     }
   }
   const now = Date.now() / 1000;
