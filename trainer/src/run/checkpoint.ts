@@ -24,8 +24,6 @@ export interface Retention {
 const folderOf = (run: string): string => join(run, 'checkpoints');
 const pathOf = (run: string, iteration: number): string => join(folderOf(run), `${String(iteration).padStart(8, '0')}.safetensors`);
 const pattern = /^(\d{8})\.safetensors$/;
-/** What a process that was killed while writing leaves behind; none but this one writes now (run-lock.ts). */
-const leftover = /^\.\d{8}\.safetensors\..*\.tmp$/;
 
 /** Writes a checkpoint and removes earlier ones that need not be kept. */
 export async function writeCheckpoint(run: string, checkpoint: Checkpoint, { latest, every }: Retention): Promise<string> {
@@ -35,7 +33,6 @@ export async function writeCheckpoint(run: string, checkpoint: Checkpoint, { lat
   const earlier = (await listCheckpoints(run)).filter((iteration) => iteration < checkpoint.iteration);
   const old = earlier.slice(0, Math.max(0, earlier.length - (latest - 1)));
   for (const iteration of old.filter((one) => every === undefined || one % every !== 0)) await rm(pathOf(run, iteration), { force: true });
-  for (const name of await readdir(folderOf(run))) if (leftover.test(name)) await rm(join(folderOf(run), name), { force: true });
   return path;
 }
 

@@ -1,6 +1,6 @@
 /** The folder of a run: made new, or found with its configuration. */
-import { access, constants, mkdir, readdir, readFile, statfs } from 'node:fs/promises';
-import { join } from 'node:path';
+import { access, constants, mkdir, readdir, readFile, rm, statfs } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { writeFileAtomic } from '@ratioflow/node';
 import { stringify } from 'yaml';
 import type { RunConfig } from '../config/schema.js';
@@ -45,6 +45,14 @@ export async function checkRoom(out: string, config: RunConfig, parameters: numb
   const megabytes = (bytes: number): string => `${(bytes / 1e6).toPrecision(3)} MB`;
   if (bavail * bsize < needed) throw new ConfigError(`${out}: the checkpoints of this run and what comes out of it take ${megabytes(needed)}, but the disk has ${megabytes(bavail * bsize)} left. Make room, choose another folder, or keep fewer of them (checkpoints.keep).`);
 }
+
+/** Takes away what a process that was killed while it wrote has left; none but this one writes now (run-lock.ts). */
+export async function sweep(out: string): Promise<void> {
+  for (const name of await readdir(out, { recursive: true })) if (leftover.test(basename(name))) await rm(join(out, name), { force: true });
+}
+
+/** As `writeFileAtomic` names files that are not complete. */
+const leftover = /^\..+\.[0-9a-f]{12}\.tmp$/;
 
 /** Without the lock of a run that was killed before it had anything. */
 const entriesOf = async (out: string): Promise<string[]> => (await readdir(out).catch((): string[] => [])).filter((name) => name !== lockFile);

@@ -1,5 +1,5 @@
 /** Runs in a folder: an interrupted one ends as an uninterrupted one, bit for bit; what goes wrong is said and loses nothing. */
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, readdir, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { priorGraph, writeModel } from '@ratioflow/export';
@@ -268,6 +268,28 @@ describe('a damaged checkpoint', () => {
     await expect(resumeRun([], { out })).rejects.toThrow(TrainingError);
     await expect(resumeRun([], { out })).rejects.toThrow(/no usable checkpoint \(.*00000002\.safetensors/);
     await expect(exportRun(out, newFolder())).rejects.toThrow(TrainingError);
+  });
+});
+
+describe('a run that was killed', () => {
+  it('before its first checkpoint starts at the beginning when it is resumed, without what it left', async () => {
+    const [whole, out] = [newFolder(), newFolder()];
+    await startRun(toy(), { out: whole });
+    await interrupted(toy(), out, 3);
+    // As if it had been killed, while it wrote the first one.
+    await rm(join(out, 'checkpoints'), { recursive: true });
+    for (const left of ['checkpoints/.00000004.safetensors.0123456789ab.tmp', '.metrics.csv.0123456789ab.tmp']) {
+      await mkdir(join(out, 'checkpoints'), { recursive: true });
+      await writeFile(join(out, left), 'half');
+    }
+    await writeFile(join(out, '.notes.tmp'), 'mine');
+    const messages: string[] = [];
+    await resumeRun([], { out, onMessage: (message) => messages.push(message) });
+    expect(messages).toContain(`${out} has no checkpoint yet: starting at the beginning.`);
+    expect(await checkpoint(out, 10)).toEqual(await checkpoint(whole, 10));
+    expect(await metrics(out)).toEqual(await metrics(whole));
+    expect(await recorded(out)).toEqual(await recorded(whole));
+    expect((await readdir(out, { recursive: true })).filter((name) => name.endsWith('.tmp'))).toEqual(['.notes.tmp']);
   });
 });
 

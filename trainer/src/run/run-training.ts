@@ -15,7 +15,7 @@ import { train, type IterationMetrics } from '../loop/train.js';
 import { diagnoseEstimator } from '../loop/diagnose.js';
 import { bundleBytes, priorBytes } from '../plan/disk.js';
 import { assemble, type Assembly } from './assemble.js';
-import { readCheckpoint, readLatestCheckpoint, type Checkpoint } from './checkpoint.js';
+import { listCheckpoints, readCheckpoint, readLatestCheckpoint, type Checkpoint } from './checkpoint.js';
 import { iterate, restore, type IterateOptions } from './iterate.js';
 import { previewOf } from './preview.js';
 import { readData, writeData } from './data-file.js';
@@ -25,7 +25,7 @@ import { estimatorRecord } from './estimator-record.js';
 import { bundleOf } from './run-bundle.js';
 import { holdingRun } from './run-lock.js';
 import { openRecord, type RunRecord } from './run-record.js';
-import { checkRoom, makeRunFolder, readRunConfig } from './run-folder.js';
+import { checkRoom, makeRunFolder, readRunConfig, sweep } from './run-folder.js';
 
 /** What a run reports while it goes on. */
 export type TrainingProgress = (IterationMetrics | ClassifierMetrics) & Pace;
@@ -52,7 +52,7 @@ export async function startRun(config: RunConfig, options: RunOptions): Promise<
 }
 
 /**
- * Goes on from the latest intact checkpoint of a run, or from that of an iteration.
+ * Goes on from the latest intact checkpoint of a run, or from that of an iteration; a run that has none yet starts at its beginning.
  * @param overrides changes of its configuration, `key=value` each, for example `training.iterations=2000`
  * @throws {ConfigError} while another process is at work in the folder
  */
@@ -63,6 +63,11 @@ export async function resumeRun(overrides: readonly string[], options: RunOption
 }
 
 async function resume(config: RunConfig, options: RunOptions & { readonly from?: number | undefined }): Promise<RunResult | ClassifierResult> {
+  await sweep(options.out);
+  if (options.from === undefined && (await listCheckpoints(options.out)).length === 0) {
+    options.onMessage?.(`${options.out} has no checkpoint yet: starting at the beginning.`);
+    return run(config, options, null);
+  }
   const { checkpoint, warnings } = options.from === undefined ? await readLatestCheckpoint(options.out) : { checkpoint: await readCheckpoint(options.out, options.from), warnings: [] };
   for (const warning of warnings) options.onMessage?.(warning);
   if (checkpoint.iteration > config.training.iterations) {
