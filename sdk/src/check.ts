@@ -43,9 +43,12 @@ export const accept = <T>(fits: (value: unknown) => boolean, allowed: string): C
 export const integer = (min: number, max: number = Number.MAX_SAFE_INTEGER): Check<number> =>
   accept((value) => Number.isSafeInteger(value) && value as number >= min && value as number <= max, `an integer from ${min}${max === Number.MAX_SAFE_INTEGER ? '' : ` to ${max}`}`);
 
-/** A finite number of at least `min`. */
-export const finite = (min = -Infinity): Check<number> =>
-  accept((value) => Number.isFinite(value) && value as number >= min, `a finite number${min === -Infinity ? '' : ` of at least ${min}`}`);
+/** Graphs compute in float32, which ends a little beyond it. */
+const largest = 3.4e38;
+
+/** A number of at least `min` that float32 can hold. */
+export const finite = (min = -largest): Check<number> =>
+  accept((value) => typeof value === 'number' && value >= min && value <= largest, `a number from ${min} to ${largest}`);
 
 /** A string that a pattern describes. */
 export const pattern = (described: RegExp, allowed: string): Check<string> => accept((value) => typeof value === 'string' && described.test(value), allowed);

@@ -3,4 +3,4 @@ export { inputTensor, outputTensor } from './engine-tensors.js';
 export { messageOf } from './errors.js';
 export { resolveExternalData } from './external-data.js';
 export type { ResolvedGraph } from './external-data.js';
-export { rejectUnknown, signalOf } from './options.js';
+export { checkHooks, rejectUnknown } from './options.js';

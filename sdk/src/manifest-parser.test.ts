@@ -44,7 +44,9 @@ describe('parseManifest', () => {
     [{ valueRange: [1] }, 'valueRange is [1]; allowed: null or [low, high] with low < high.'],
     [{ pairing: 'kl' }, 'pairing is "kl"; allowed: lsif-chi2, lr-kl, lr-js, lr-logd.'],
     [{ pairing: 'toString' }, 'pairing is "toString"'],
-    [{ eta: -1 }, 'eta is -1; allowed: a finite number of at least 0.'],
+    [{ eta: -1 }, 'eta is -1; allowed: a number from 0 to 3.4e+38.'],
+    // Infinite in float32.
+    [{ nu: 1e39 }, 'nu is 1e+39; allowed: a number from 0 to 3.4e+38.'],
     [{ eta: null }, 'eta is null'],
     [{ nu: '0.01' }, 'nu is "0.01"'],
     [{ K: 1e9 }, 'K is 1000000000; allowed: an integer from 0 to 1000000.'],

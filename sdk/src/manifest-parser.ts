@@ -16,7 +16,8 @@ import { sizeOf } from './tensor.js';
 export const maxManifestBytes = 16 * 2 ** 20;
 /** Largest number of elements in one sample: room for 3 × 2048². */
 const maxElements = 2 ** 24;
-const steps = (min: number): Check<number> => integer(min, 1_000_000);
+/** A number of steps, from `min`. */
+export const steps = (min: number): Check<number> => integer(min, 1_000_000);
 const vectorPattern = /^verify\/\w[\w.-]{0,99}\.npy$/;
 
 const fail: Fail = (...found) => {

@@ -90,9 +90,11 @@ export async function openBundle(source: BundleSource, runtime: Runtime, options
     },
     score: async (x) => scoreOf(engine, batch('x', x)),
     prior: async (settings = {}) => {
-      const given = 'z' in settings;
-      rejectUnknown(settings, given ? ['z'] : ['count', 'seed', 'first', 'z']);
-      if (given) return priorOf(engine, checkTensor('z', settings.z, [null, sizeOf(manifest.sampleShape)]));
+      rejectUnknown(settings, ['count', 'seed', 'first', 'z']);
+      if ('z' in settings) {
+        rejectUnknown(settings, ['z']);
+        return priorOf(engine, checkTensor('z', settings.z, [null, sizeOf(manifest.sampleShape)]));
+      }
       const { count, seed, first } = rangeOf(manifest, settings);
       return drawPrior(engine, seed, first, count);
     },

@@ -37,9 +37,12 @@ describe('options of sample', () => {
     [{ batch: 0 }, 'batch is 0; allowed: an integer from 1.'],
     [{ K: -1 }, 'K is -1; allowed: an integer from 0 to 1000000.'],
     [{ kappa: 2.5 }, 'kappa is 2.5'],
-    [{ eta: Infinity }, 'eta is Infinity; allowed: a finite number of at least 0.'],
+    [{ eta: Infinity }, 'eta is Infinity; allowed: a number from 0 to 3.4e+38.'],
+    [{ eta: 1e39 }, 'eta is 1e+39; allowed: a number from 0 to 3.4e+38.'],
     [{ eta: -1 }, 'eta is -1'],
     [{ nu: NaN }, 'nu is NaN'],
+    [{ x0: 0 }, 'x0 is 0; allowed: { shape: [N, 2], data: Float32Array }.'],
+    [{ noise: false }, 'noise is false; allowed: { shape: [17, 1, 2], data: Float32Array }.'],
     [{ x0: [1, 2] }, 'x0 is [1,2]; allowed: { shape: [N, 2], data: Float32Array }.'],
     [{ x0: { shape: [1, 2], data: new Float64Array(2) } }, 'x0 is {"shape":[1,2],"data":"Float64Array"}; allowed: { shape: [N, 2], data: Float32Array }.'],
     [{ x0: tensor([3, 3]) }, 'x0 has shape [3, 3]; allowed: [N, 2].'],
@@ -50,6 +53,7 @@ describe('options of sample', () => {
     [{ noise: tensor([17, 2]), count: 1 }, 'noise has shape [17, 2]; allowed: [17, 1, 2].'],
     [{ signal: new AbortController() }, 'signal is {}; allowed: an AbortSignal.'],
     [{ signal: null }, 'signal is null'],
+    [{ onStep: 1 }, 'onStep is 1; allowed: a function.'],
     [{ weights: 0 }, 'weights is 0; allowed: an array of at most 1000 entries.'],
     [{ weights: null }, 'weights is null'],
     [{ class: null }, 'class and scale need a guided bundle'],
@@ -62,8 +66,11 @@ describe('options of sample', () => {
     await expect(model.sample(options as SampleOptions)).rejects.toThrow(message);
   });
 
-  it('are refused by flow, too, where they are none', async () => {
-    await expect(model.flow(16 as FlowOptions).next()).rejects.toThrow(new ArgumentError('options is 16; allowed: an object.'));
+  it.each([[16, '16'], [null, 'null'], [[], '[]']])('are refused by the other methods, too, where they are none: %j', async (none, shown) => {
+    const error = new ArgumentError(`options is ${shown}; allowed: an object.`);
+    await expect(model.flow(none as FlowOptions).next()).rejects.toThrow(error);
+    await expect(model.prior(none as never)).rejects.toThrow(error);
+    await expect(model.step(tensor([1, 2]), tensor([1, 2]), none as never)).rejects.toThrow(error);
   });
 
   it.each<[unknown, string]>([
@@ -80,6 +87,7 @@ describe('options of sample', () => {
 
   it('are refused by the other methods', async () => {
     await expect(model.prior({ count: -1 })).rejects.toThrow('count is -1');
+    await expect(model.prior({ z: tensor([1, 2]), count: 1 })).rejects.toThrow('Unknown option "count"; allowed: z.');
     await expect(model.prior({ K: 1 } as never)).rejects.toThrow('Unknown option "K"; allowed: count, seed, first, z.');
     await expect(model.score(tensor([2, 3]))).rejects.toThrow('x has shape [2, 3]; allowed: [N, 2].');
     await expect(model.gradient(tensor([2]))).rejects.toThrow('x has shape [2]; allowed: [N, 2].');

@@ -6,6 +6,7 @@ import type { Check } from './check.js';
 import { ArgumentError } from './errors.js';
 import type { AbortSignalLike } from './globals.js';
 import type { Manifest } from './manifest.js';
+import { steps } from './manifest-parser.js';
 import type { Seed } from './noise/stream.js';
 import { parseSeed } from './noise/stream.js';
 import type { FloatTensor, Tensor } from './runtime.js';
@@ -89,7 +90,6 @@ export interface Settings {
 
 /** Elements of the largest array that is made in one piece: 8 GiB of float32. */
 const maxElements = 2 ** 31;
-const maxSteps = 1_000_000;
 const settingNames = ['count', 'seed', 'first', 'K', 'kappa', 'eta', 'nu', 'x0', 'noise', 'signal', 'class', 'scale', 'weights'];
 
 /**
@@ -99,27 +99,31 @@ const settingNames = ['count', 'seed', 'first', 'K', 'kappa', 'eta', 'nu', 'x0',
  */
 export function settingsOf(manifest: Manifest, options: SampleOptions, extra: readonly string[]): Settings {
   rejectUnknown(options, [...settingNames, ...extra]);
+  checkHooks(options);
   const { sampleShape } = manifest;
   const elements = sizeOf(sampleShape);
-  const x0 = options.x0 && checkTensor('x0', options.x0, [options.count ?? null, ...sampleShape]);
+  const x0 = options.x0 === undefined ? undefined : checkTensor('x0', options.x0, [options.count ?? null, ...sampleShape]);
   const { count, seed, first } = rangeOf(manifest, options, x0?.shape[0] ?? (options.class as readonly number[] | undefined)?.length);
   const given = (name: 'K' | 'kappa' | 'eta' | 'nu', check: Check<number>): number => argument(name, options[name] ?? manifest[name], check);
-  const K = given('K', integer(0, maxSteps));
-  const kappa = given('kappa', integer(0, maxSteps));
+  const K = given('K', steps(0));
+  const kappa = given('kappa', steps(0));
   return {
     count, seed, first, K, kappa, x0,
     batch: Math.min(count, argument('batch', options.batch ?? defaultBatch(elements), integer(1))),
     eta: given('eta', finite(0)),
     nu: given('nu', finite(0)),
-    noise: options.noise && K + kappa ? checkTensor('noise', options.noise, [K + kappa, count, ...sampleShape]) : undefined,
-    signal: signalOf(options),
+    noise: options.noise !== undefined && K + kappa ? checkTensor('noise', options.noise, [K + kappa, count, ...sampleShape]) : undefined,
+    signal: options.signal,
     extras: extrasOf(manifest, options, count),
   };
 }
 
-/** The signal among options, checked. @throws {ArgumentError} for another value */
-export const signalOf = ({ signal }: Pick<FlowSettings, 'signal'>): AbortSignalLike | undefined =>
+/** Checks what of the options stays on the caller's side of a worker. @throws {ArgumentError} for another value, and for what is no options at all */
+export function checkHooks(options: unknown): void {
+  const { signal, onStep } = argument('options', options, record);
   argument('signal', signal, optional(accept((value) => typeof (value as Partial<AbortSignalLike> | null)?.aborted === 'boolean', 'an AbortSignal')));
+  argument('onStep', onStep, optional(accept((value) => typeof value === 'function', 'a function')));
+}
 
 /** What a composed bundle's graphs want besides; the rest of the defaults is in graphs.ts. */
 function extrasOf({ guidance, mixture }: Manifest, { class: classes, scale, weights }: SampleOptions, count: number): Settings['extras'] {

@@ -116,8 +116,8 @@ export async function sample(engine: Engine, options: SampleOptions): Promise<Sa
 /** `Model.flow`. */
 export async function* flow(engine: Engine, options: FlowOptions): AsyncGenerator<Frame, Statistics, void> {
   const start = now();
-  const stride = argument('every', options.every ?? 1, integer(1));
   const [settings, plan] = await begin(engine, options, ['every', 'logRatio']);
+  const stride = argument('every', options.every ?? 1, integer(1));
   const of = settings.K + settings.kappa;
   const frame = async ({ step, x }: State): Promise<Frame> => {
     const copy = 'data' in x ? floatTensor(x.data.slice(), x.shape) : await hostOf(x);

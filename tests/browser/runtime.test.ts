@@ -123,6 +123,7 @@ describe.skipIf(noChromium !== undefined)('in the browser', () => {
       const alone = (await model.sample({ seed: 2 })).samples.data;
       const controller = new AbortController();
       const errors = await Promise.all([
+        model.sample(16 as never).catch(message), model.flow(null as never).next().catch(message), model.prior(16 as never).catch(message), model.sample({ onStep: 5 } as never).catch(message),
         model.sample({ count: 0 }).catch(message), model.sample({ signal: new AbortController() as never }).catch(message),
         model.flow({ signal: new AbortController() as never }).next().catch(message), model.sample({ signal: AbortSignal.abort(new Error('before')) }).catch(message),
         model.sample({ count: 64, K: 100_000, signal: controller.signal, onStep: ({ step }) => step === 5 && controller.abort(new Error('during')) }).catch(message),
@@ -152,6 +153,7 @@ describe.skipIf(noChromium !== undefined)('in the browser', () => {
       afterwards: 'ArgumentError: The model has been disposed of: open it again.',
     });
     expect(result.errors).toEqual([
+      'ArgumentError: options is 16; allowed: an object.', 'ArgumentError: options is null; allowed: an object.', 'ArgumentError: options is 16; allowed: an object.', 'ArgumentError: onStep is 5; allowed: a function.',
       expect.stringContaining('ArgumentError: count is 0'), 'ArgumentError: signal is {}; allowed: an AbortSignal.', 'ArgumentError: signal is {}; allowed: an AbortSignal.', 'Error: before', 'Error: during', 'TypeError: from onStep', 'TypeError: from onStep 2',
       expect.stringContaining('ArgumentError: x has shape [1, 3]'), expect.stringContaining('ArgumentError: This runtime is in a worker'),
     ]);

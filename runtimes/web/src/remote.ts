@@ -3,7 +3,7 @@
  */
 import { ArgumentError, RatioflowError, RuntimeError } from '@ratioflow/sdk';
 import type { AbortSignalLike, FlowOptions, Frame, Manifest, Model, Progress, SampleOptions, Statistics } from '@ratioflow/sdk';
-import { signalOf } from '@ratioflow/sdk/engine';
+import { checkHooks } from '@ratioflow/sdk/engine';
 import { errorOf } from './protocol.js';
 import type { CallName, OpenRequest, Reply, Request } from './protocol.js';
 import type { Download } from './url-source.js';
@@ -72,7 +72,6 @@ export async function openRemote(worker: Worker, request: OpenRequest, { onProgr
 
   /** Runs `task` and lets the signal end it: with the signal's own reason. */
   const abortable = async <T>(id: number, given: AbortSignalLike | undefined, task: () => Promise<T>): Promise<T> => {
-    signalOf({ signal: given as AbortSignalLike });
     const watch = watchSignal(given, () => post({ type: 'abort', id }));
     try {
       if (given?.aborted === true) throw given.reason;
@@ -90,6 +89,7 @@ export async function openRemote(worker: Worker, request: OpenRequest, { onProgr
     (await send({ type: 'call', id: ++lastId, method, args, watched: false })).value as T;
 
   const sample = async (options: SampleOptions = {}): Promise<Awaited<ReturnType<Model['sample']>>> => {
+    checkHooks(options);
     const { signal: given, onStep, ...rest } = options;
     const id = ++lastId;
     let reported: Promise<unknown> = Promise.resolve();
@@ -109,6 +109,7 @@ export async function openRemote(worker: Worker, request: OpenRequest, { onProgr
   };
 
   async function* flow(options: FlowOptions = {}): AsyncGenerator<Frame, Statistics, void> {
+    checkHooks(options);
     const { signal: given, ...rest } = options;
     const id = ++lastId;
     // The first request begins the flow; x₀ and noise need not travel again.
