@@ -250,6 +250,52 @@ describe.skipIf(noChromium !== undefined)('the page', () => {
     await expect.poll(() => page.textContent('#notice')).toContain('The file is no ZIP archive that can be read: it has no directory.');
   });
 
+  it.each([1280, 1021, 830, 360])('keeps its places while it plays, the timeline wide enough for a finger, %d pixels wide', async (width) => {
+    const page = await openPage('bundle=points&count=4', { viewport: { width, height: 740 } });
+    await finished(page);
+    const places = (): Promise<string> => page.evaluate(() => ['view', 'position', 'play', 'step', 'stage', 'ratio'].map((id) => {
+      const { left, top } = document.getElementById(id)!.getBoundingClientRect();
+      return `${id} ${Math.round(left)} ${Math.round(top)}`;
+    }).join());
+    const refinement = await places();
+    expect((await page.locator('#position').boundingBox())!.width).toBeGreaterThan(200);
+    await page.keyboard.press('Home');
+    await expect.poll(() => page.textContent('#stage')).toBe('prior');
+    expect(await places()).toBe(refinement);
+    await page.keyboard.press('ArrowRight');
+    await expect.poll(() => page.textContent('#stage')).toBe('bridging');
+    expect(await places()).toBe(refinement);
+  });
+
+  it('offers no transport where nothing flows, and draws by keyboard with a pen that is seen', async () => {
+    const page = await openPage('bundle=image&mode=draw&count=4');
+    await expect.poll(() => page.textContent('#notice'), { timeout: 20_000 }).toBe('Draw something on the pad.');
+    const disabled = (): Promise<boolean[]> => page.locator('.transport :is(button, input)').evaluateAll((all) => all.map((one) => (one as HTMLButtonElement).disabled));
+    await expect.poll(disabled).toEqual(Array.from({ length: 5 }, () => true));
+    await page.click('h1');
+    await page.keyboard.press('Space');
+    expect(await page.getAttribute('#play', 'aria-label')).toBe('Play');
+    expect(await page.locator('#pen').isVisible()).toBe(false);
+    await page.focus('#clear');
+    await page.keyboard.press('Shift+Tab');
+    expect(await page.locator('#pen').isVisible()).toBe(true);
+    const before = (await page.locator('#pen').boundingBox())!;
+    await page.keyboard.press('ArrowRight');
+    await page.keyboard.press('Shift+ArrowDown');
+    const after = (await page.locator('#pen').boundingBox())!;
+    expect([after.x > before.x, after.y > before.y]).toEqual([true, true]);
+    await page.waitForFunction(() => document.getElementById('step')!.textContent.endsWith('/25'));
+    await expect.poll(disabled).toEqual(Array.from({ length: 5 }, () => false));
+  });
+
+  it('says when the bundle of an address is not here, and what takes more memory than there is', async () => {
+    const page = await openPage('bundle=nowhere&count=4');
+    await finished(page);
+    expect(await page.textContent('#said')).toBe('There is no bundle "nowhere" here: this is points.');
+    await page.evaluate(() => { location.hash = 'bundle=image&mode=interpolate&count=4096&K=2000'; });
+    await expect.poll(() => page.textContent('#notice'), { timeout: 20_000 }).toBe('The way of 4096 samples through 2005 steps takes 2.0 GiB of noise: take fewer samples, or steps.');
+  });
+
   it('says nothing of the bundle before where one does not open, and saves no picture of it', async () => {
     const page = await openPage('bundle=image');
     await finished(page);

@@ -35,6 +35,9 @@ const notice = (message: string, wrong = false): void => {
   text('notice').classList.toggle('wrong', wrong);
 };
 
+const transport = ['rewind', 'back', 'play', 'forward', 'position'];
+const hasFlow = ({ frames, of }: Run): boolean => frames.length > 0 || of > 0;
+
 const player = createPlayer({
   onShow: (run, place) => {
     const frame = run.frames[Math.round(place)];
@@ -42,6 +45,8 @@ const player = createPlayer({
     else view(run.frames, place);
     if (frame !== undefined && !text('notice').classList.contains('wrong')) notice('');
     drawTrace(canvas('trace'), run);
+    // Without a flow there is nothing to move in.
+    for (const id of transport) element(id, HTMLElement).toggleAttribute('disabled', !hasFlow(run));
     showFrame(run, frame);
   },
   onPlaying: (playing) => {
@@ -180,7 +185,10 @@ const anotherSeed = (which: 'seed' | 'seedB'): void => {
   restartSoon();
   showSettings();
 };
-const toggle = (): void => (player.playing ? player.pause() : player.play());
+const toggle = (): void => {
+  if (player.playing) player.pause();
+  else if (hasFlow(player.run)) player.play();
+};
 const save = (): void => {
   const frame = player.run.frames[Math.round(player.place)];
   if (model === undefined || frame === undefined) say('There is no picture to save yet.');
@@ -236,7 +244,9 @@ element('bundle', HTMLSelectElement).addEventListener('change', ({ target }) => 
   if (chosen !== undefined) void openBundle(chosen);
 });
 const openFirst = (): void => {
-  const first = library.find(settings.bundle) ?? library.listed[0];
+  const named = library.find(settings.bundle);
+  const first = named ?? library.listed[0];
+  if (settings.bundle !== '' && named === undefined && first !== undefined) say(`There is no bundle ${JSON.stringify(settings.bundle.slice(0, 60))} here: this is ${first.label}.`);
   showBundles(first);
   if (first === undefined) notice('Open a bundle, or drop one here.');
   else void openBundle(first);

@@ -2,7 +2,7 @@
  * Where the user draws what the flow is to refine: an image at the sample's own resolution, or places for particles.
  */
 import type { FloatTensor, Manifest } from '@ratioflow/sdk';
-import { canvas, button } from './page.js';
+import { button, canvas, text } from './page.js';
 
 export interface Pad {
   /** Takes the shape of a bundle's samples, and forgets the drawing. @param bound half the side of the plane, for points */
@@ -87,6 +87,8 @@ export function createPad(onDrawn: () => void): Pad {
       finish();
     }
     cursor = to;
+    text('pen').style.setProperty('--x', `${100 * cursor[0]}%`);
+    text('pen').style.setProperty('--y', `${100 * cursor[1]}%`);
   });
   button('clear').addEventListener('click', () => {
     clear();

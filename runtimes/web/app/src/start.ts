@@ -72,6 +72,8 @@ async function interpolation(model: Model, { seed, seedB, count, K, kappa }: Ful
   }
   const x0 = await model.prior({ z: { shape: [count, elements], data: z } });
   const steps = K + kappa;
+  const bytes = 4 * steps * z.length;
+  if (bytes > maxNoiseBytes) throw new Error(`The way of ${count} samples through ${steps} steps takes ${(bytes / 2 ** 30).toFixed(1)} GiB of noise: take fewer samples, or steps.`);
   const noise = new Float32Array(steps * z.length);
   for (let k = 0; k < steps; k++) {
     const xi = normals({ seed, purpose: purposes.flow, step: k, count: paths, elements });
@@ -79,6 +81,9 @@ async function interpolation(model: Model, { seed, seedB, count, K, kappa }: Ful
   }
   return { x0, ...(steps > 0 && { noise: { shape: [steps, ...x0.shape], data: noise } }) };
 }
+
+/** The browser has so much to spare for the noise of a way. */
+const maxNoiseBytes = 2 ** 29;
 
 /** Paths of an interpolation: of points several, as one alone says little of the plane. */
 const pathsOf = ({ sampleShape }: Manifest, count: number): number => (sampleShape.length > 1 ? 1 : Math.max(1, Math.round(Math.sqrt(count) / 2)));
