@@ -121,7 +121,12 @@ describe.each(['graph', 'step', 'device'] as const)('the sampler, plan %s', (pla
       }
       if (value.step === value.of) expect(value.x.data).toEqual(expected);
       value.x.data.fill(1e9);
+      (value.x.shape as number[])[0] = 0;
     }
+    const x: FloatTensor = { shape: [1, 2], data: new Float32Array(2) };
+    const { next } = await model.step(x, x);
+    (next.shape as number[]).length = 0;
+    expect(x.shape).toEqual([1, 2]);
   });
 
   it('reports every step of every batch once and in order', async () => {

@@ -8,8 +8,8 @@ import type { FloatTensor, Tensor } from './runtime.js';
 /** Number of elements of a shape; 1 for a scalar. */
 export const sizeOf = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
 
-/** A float32 tensor over existing data. */
-export const floatTensor = (data: Float32Array, shape: readonly number[]): FloatTensor => ({ data, shape });
+/** A float32 tensor over existing data, its shape its own: whoever gets it may do with it what he likes. */
+export const floatTensor = (data: Float32Array, shape: readonly number[]): FloatTensor => ({ data, shape: [...shape] });
 
 /** A float32 tensor of one number. */
 export const scalar = (value: number): FloatTensor => floatTensor(Float32Array.of(value), []);
