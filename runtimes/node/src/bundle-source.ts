@@ -37,7 +37,10 @@ export async function bundleSource(where: BundleLocation, options: UrlSourceOpti
   if (/^file:\/\//i.test(where)) return bundleSource(pathOf(where), options);
   if (/^[a-z][a-z0-9+.-]+:\/\//i.test(where)) return urlSource(where, options);
   const isFile = await stat(where).then((status) => status.isFile(), () => false);
-  return isFile ? zipSource(await readFile(where), where) : folderSource(where);
+  if (!isFile) return folderSource(where);
+  return zipSource(await readFile(where).catch((cause: unknown) => {
+    throw new BundleError(`${where} cannot be read: ${messageOf(cause)}`, { cause });
+  }), where);
 }
 
 function pathOf(url: string | URL): string {

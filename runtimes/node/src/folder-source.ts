@@ -8,6 +8,9 @@ import { join, sep } from 'node:path';
 import { BundleError } from '@ratioflow/sdk';
 import type { BundleSource } from '@ratioflow/sdk';
 
+/** Node reads less than 2 GiB at once: of more, it ends the process. */
+const largestRead = 2 ** 30;
+
 /** The files of the bundle in `folder`. */
 export function folderSource(folder: string): BundleSource {
   return {
@@ -27,7 +30,7 @@ export function folderSource(folder: string): BundleSource {
         const bytes = new Uint8Array(size);
         let filled = 0;
         for (;;) {
-          const { bytesRead } = await file.read(bytes, filled, size - filled, filled);
+          const { bytesRead } = await file.read(bytes, filled, Math.min(size - filled, largestRead), filled);
           filled += bytesRead;
           if (bytesRead === 0 || filled === size) return bytes.subarray(0, filled);
         }

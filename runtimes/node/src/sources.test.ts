@@ -1,7 +1,7 @@
 /** Bundles from the network, from archives and from memory: whole, bounded, kept on disk, and never from elsewhere. */
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
-import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, open as openFile, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,6 +13,7 @@ import { fakeManifest, fakeRuntime, fakeSource } from '../../../sdk/src/testing/
 import { bundleSource, memorySource } from './bundle-source.js';
 import { defaultCacheFolder } from './cache.js';
 import { open } from './open.js';
+import { folderSource } from './folder-source.js';
 import { urlSource } from './url-source.js';
 import { zipSource } from './zip-source.js';
 
@@ -277,6 +278,24 @@ describe('open', () => {
     expect(requests).toContain('/models/a/ratio.onnx');
     await model.dispose();
   });
+});
+
+describe('folderSource', () => {
+  it('reads files of more than 2 GiB, and says what is too large for an archive', async () => {
+    // Almost all of it is a hole.
+    const size = 2 ** 31 + 3;
+    const path = join(folder, 'large.zip');
+    await writeFile(path, 'ab');
+    const file = await openFile(path, 'r+');
+    await file.write('yz', size - 2);
+    await file.close();
+    const bytes = await folderSource(folder).read('large.zip', size);
+    expect(bytes).toHaveLength(size);
+    expect([bytes[0], bytes[1], bytes[2 ** 30], bytes[size - 2], bytes[size - 1]]).toEqual([97, 98, 0, 121, 122]);
+    await expect(bundleSource(path)).rejects.toThrow(BundleError);
+    await expect(bundleSource(path)).rejects.toThrow(`${path} cannot be read: `);
+    await rm(path);
+  }, 60_000);
 });
 
 describe('memorySource', () => {
