@@ -30,7 +30,10 @@ export interface Subject {
 }
 
 /** How a bundle's flow runs, where it is not as the bundle says. */
-export type FlowSchedule = Pick<SampleOptions, 'K' | 'kappa' | 'eta' | 'nu'>;
+export interface FlowSchedule extends Pick<SampleOptions, 'K' | 'kappa' | 'eta' | 'nu' | 'scale'> {
+  /** Of a guided bundle: classes that the samples have in turn, by their index; −1 guides nothing. @default no class */
+  readonly classes?: readonly number[];
+}
 
 export interface SubjectOptions {
   /** Of bundles. @default 0 */
@@ -65,13 +68,19 @@ export async function openSubject(text: string, options: SubjectOptions): Promis
   throw new ArgumentError(`${text} holds neither images (.jpg, .jpeg, .png, .webp) nor a bundle (manifest.json).`);
 }
 
-async function bundle(path: string, { seed = 0, flow, providers, threads }: SubjectOptions): Promise<Subject> {
+async function bundle(path: string, { seed = 0, flow = {}, providers, threads, onMessage }: SubjectOptions): Promise<Subject> {
   const model = await open(path, { ...(providers && { providers }), ...(threads !== undefined && { threads }) });
   const { manifest, runtime } = model;
   if (manifest.prior.kind === 'source') {
     await model.dispose();
     throw new ArgumentError(`${path} starts from images of another domain, and draws nothing by itself: translate images into a folder or an array, and evaluate those.`);
   }
+  const { classes, ...schedule } = flow;
+  if (manifest.guidance && !classes) onMessage?.(`${path} is guided by a classifier, and its samples are drawn without a class, as if it were not; --class gives them classes.`);
+  /** What `sample` is told of samples `from` to `from + count − 1`. */
+  const settingsOf = (from: number, count: number, signal: AbortSignal | undefined): SampleOptions => ({
+    ...schedule, ...(classes && { class: Array.from({ length: count }, (_, i) => classes[(from + i) % classes.length]!) }), seed, first: from, count, ...(signal && { signal }),
+  });
   const manifestBytes = await (await bundleSource(path)).read('manifest.json');
   const facts: Record<string, unknown> = {
     model: manifest.name, manifestSha256: createHash('sha256').update(manifestBytes).digest('hex'), seed: String(seed),
@@ -84,19 +93,19 @@ async function bundle(path: string, { seed = 0, flow, providers, threads }: Subj
     stamp: () => Promise.resolve(null),
     async *read(first, count, signal) {
       for (let done = 0; done < count; done += stretch) {
-        const { samples, statistics } = await model.sample({ ...flow, seed, first: first + done, count: Math.min(stretch, count - done), ...(signal && { signal }) });
+        const { samples, statistics } = await model.sample(settingsOf(first + done, Math.min(stretch, count - done), signal));
         Object.assign(facts, { provider: statistics.provider, warnings: statistics.warnings });
         yield scaled(samples);
       }
     },
     async *refined(kappas, first, count, signal) {
-      const K = flow?.K ?? manifest.K;
+      const K = flow.K ?? manifest.K;
       const stops = kappas.map((kappa) => K + kappa);
       // As many together as `sample` takes: another batch rounds otherwise.
       const batch = Math.max(8, 2 ** Math.floor(Math.log2(65_536 / sampleLength(manifest.sampleShape))));
       for (let done = 0; done < count; done += batch) {
         const stages: FloatTensor[] = [];
-        const frames = model.flow({ ...flow, kappa: kappas.at(-1)!, seed, first: first + done, count: Math.min(batch, count - done), every: greatestDivisor(stops), ...(signal && { signal }) });
+        const frames = model.flow({ ...settingsOf(first + done, Math.min(batch, count - done), signal), kappa: kappas.at(-1)!, every: greatestDivisor(stops) });
         let next = await frames.next();
         for (; next.done !== true; next = await frames.next()) {
           const { step, x } = next.value;

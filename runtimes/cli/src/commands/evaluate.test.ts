@@ -73,6 +73,32 @@ describe('ratioflow evaluate', () => {
     expect(manifest.reference).toMatchObject({ count: 50, extractor: manifest.extractor.sha256 });
   });
 
+  it('draws a guided bundle\'s samples by class, in turn, and says where they have none', async () => {
+    const builder = new GraphBuilder('classifier');
+    const pixels = builder.op('Flatten', [builder.input('x', 'float32', ['N', 1, 4, 4])], { axis: 1 });
+    const towards = Float32Array.from({ length: 48 }, (_, i) => 3 * Math.cos(i * i));
+    builder.output('logits', builder.op('MatMul', [pixels, builder.initializer('w', { dtype: 'float32', dims: [16, 3], data: new Uint8Array(towards.buffer) })]));
+    await writeFile(at('guide.onnx'), writeModel(newModel(builder.graph)));
+    expect((await ratioflow(['compose', bundle, '--guide', at('guide.onnx'), '--guide-range', 'none', '--scale', '2', '-o', at('guided')])).code).toBe(0);
+    const evaluated = async (...args: string[]): Promise<{ distance: number; err: string; subject: Record<string, unknown> }> => {
+      const { code, err } = await evaluate(at('guided'), '--reference', at('data.npy'), '--extractor', at('mean.onnx'), '--count', '20', '--first', '4', '-o', at('guided.json'), ...args);
+      expect(code, err).toBe(0);
+      const { figures, manifest } = await resultOf(at('guided.json'));
+      return { distance: figures['frechetDistance']!.mean, err, subject: manifest.subject };
+    };
+    const none = await evaluated();
+    expect(none.err).toContain('guided is guided by a classifier, and its samples are drawn without a class, as if it were not; --class gives them classes.');
+    const inTurn = await evaluated('--class', '2,0,1', '--scale', '1');
+    expect(inTurn.err).not.toContain('without a class');
+    expect(inTurn.subject).toMatchObject({ classes: [2, 0, 1], scale: 1 });
+    await using model = await open(at('guided'));
+    const { samples } = await model.sample({ first: 4, scale: 1, class: Array.from({ length: 20 }, (_, i) => [2, 0, 1][(4 + i) % 3]!) });
+    expect(inTurn.distance).toBeCloseTo(distanceOf(meansOf(samples.data), meansOf(data)), 6);
+    expect(Math.abs(inTurn.distance - none.distance)).toBeGreaterThan(1e-4);
+    const { code, err } = await evaluate(bundle, '--reference', at('data.npy'), '--extractor', at('mean.onnx'), '--count', '20', '--class', '1');
+    expect([code, err]).toEqual([1, expect.stringContaining('class and scale need a guided bundle')]);
+  });
+
   it('takes the files that sample writes, grey ones and those with equal red, green and blue', async () => {
     expect((await ratioflow(['sample', bundle, '--count', String(count), '--seed', '6', '-o', `${at('samples')}/`])).code).toBe(0);
     const files = await readdir(at('samples'));

@@ -4,7 +4,7 @@ import type { EvaluateOptions, Evaluation, Figure, RefinementPoint } from '@rati
 import type { Seed } from '@ratioflow/sdk';
 import type { Context } from '../context.js';
 import { engineOf, flowOf, withFlowOptions, type FlowFlags } from '../flow-options.js';
-import { integerFrom, integerList, seed } from '../parsers.js';
+import { classList, finiteNumber, integerFrom, integerList, seed } from '../parsers.js';
 import { showProgress } from '../progress.js';
 import { table } from '../text.js';
 
@@ -28,6 +28,8 @@ interface Options extends FlowFlags {
   readonly refineCurve?: number[];
   readonly plot?: string;
   readonly cache: string | boolean;
+  readonly class?: number[];
+  readonly scale?: number;
 }
 
 export const evaluateCommand = (context: Context): Command => withFlowOptions(new Command('evaluate')
@@ -38,6 +40,8 @@ export const evaluateCommand = (context: Context): Command => withFlowOptions(ne
   .option('--count <n>', 'samples of each repetition (default: 10000 of a bundle, else all)', integerFrom(2))
   .option('--first <i>', 'index of the first sample', integerFrom(0), 0)
   .addOption(new Option('--seed <s>', 'seed of the samples of a bundle, in [0, 2^64)').argParser(seed).default(0n, '0'))
+  .option('--class <list>', 'of a guided bundle: a class for all samples, or several that they have in turn, with commas; -1 guides nothing (default: no class)', classList)
+  .option('--scale <phi>', 'scale of the guidance (default: the bundle\'s)', finiteNumber)
   .option('--repeats <n>', 'repeat on the next samples, and the next: figures with mean and deviation', integerFrom(1), 1)
   .option('--reference-count <n>', 'samples of the reference (default: all)', integerFrom(2))
   .option('--subsets <n>', 'subsets of the kernel distance (default: 100)', integerFrom(1))
@@ -55,7 +59,7 @@ export const evaluateCommand = (context: Context): Command => withFlowOptions(ne
   .option('--no-cache', 'compute statistics of references anew, and keep none'))
   .action((subject: string, options: Options) => run(subject, options, context));
 
-async function run(subject: string, { out, json, cache, plot, refineCurve, provider, threads, steps, refine, eta, nu, ...rest }: Options, context: Context): Promise<void> {
+async function run(subject: string, { out, json, cache, plot, refineCurve, provider, threads, steps, refine, eta, nu, class: classes, scale, ...rest }: Options, context: Context): Promise<void> {
   const [{ evaluate, refinementCurve, refinementPicture }, { checkOutputFile, writeFileAtomic }, { ArgumentError }] = await Promise.all([import('@ratioflow/trainer'), import('@ratioflow/node'), import('@ratioflow/sdk')]);
   if (plot !== undefined && !refineCurve) throw new ArgumentError('A plot is one of a curve: say which, with --refine-curve 0,5,10,20.');
   const inputs = [subject, rest.reference, rest.fdrlReference, rest.extractor, rest.fdrlCompat];
@@ -64,7 +68,7 @@ async function run(subject: string, { out, json, cache, plot, refineCurve, provi
   const flags: FlowFlags = { provider, ...(threads !== undefined && { threads }), ...(steps !== undefined && { steps }), ...(refine !== undefined && { refine }), ...(eta !== undefined && { eta }), ...(nu !== undefined && { nu }) };
   const bar = await showProgress(context, 0, 'samples');
   const options: EvaluateOptions = {
-    ...rest, subject, ...engineOf(flags), flow: flowOf(flags), ...(cache !== true && { cache }), signal: context.signal,
+    ...rest, subject, ...engineOf(flags), flow: { ...flowOf(flags), ...(classes && { classes }), ...(scale !== undefined && { scale }) }, ...(cache !== true && { cache }), signal: context.signal,
     onProgress: (done, total) => bar.update(done, total ?? done), onMessage: (message) => context.note(message),
   };
   let result: Evaluation | RefinementPoint[];
