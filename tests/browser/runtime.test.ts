@@ -1,6 +1,10 @@
 /** @ratioflow/web in a real Chromium, against what onnxruntime-node makes of the same bundles. */
 import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { GraphBuilder, newModel, writeModel } from '@ratioflow/export';
@@ -255,6 +259,44 @@ describe.skipIf(noChromium !== undefined)('in the browser', () => {
       return [before, await opening, provider];
     });
     expect(result).toEqual(['before', 'during', 'wasm']);
+  });
+
+  it('rejects at once what is aborted while its worker is downloading, and goes on when the network does', async () => {
+    let stalled = true;
+    const waiting: ServerResponse[] = [];
+    const slow = createServer((request, response) => {
+      response.setHeader('Access-Control-Allow-Origin', '*');
+      const send = (): unknown => response.end(readFileSync(join(folder, request.url!)));
+      if (!stalled || request.url!.endsWith('manifest.json')) send();
+      else waiting.push(response.on('resume', send));
+    });
+    await new Promise<void>((resolve) => slow.listen(0, '127.0.0.1', resolve));
+    const page = await openPage();
+    try {
+      const url = `http://127.0.0.1:${(slow.address() as AddressInfo).port}/points`;
+      const errors = await page.evaluate(async (url) => {
+        const model = await ratioflow.open(url, { providers: ['wasm'], cache: false });
+        Object.assign(globalThis, { model });
+        const other: Sdk.AbortSignalLike & { aborted: boolean } = { aborted: false, reason: new Error('another make') };
+        setTimeout(() => { other.aborted = true; }, 100);
+        const signals = [AbortSignal.timeout(100), other, AbortSignal.timeout(100)];
+        return Promise.all([model.sample({ signal: signals[0]! }), model.sample({ signal: signals[1]! }), model.flow({ signal: signals[2]! }).next()]
+          .map(async (task) => task.then(() => 'none', (error: unknown) => (error as Error).name === 'Error' ? (error as Error).message : (error as Error).name)));
+      }, url);
+      expect(errors).toEqual(['TimeoutError', 'another make', 'TimeoutError']);
+      stalled = false;
+      for (const response of waiting) response.emit('resume');
+      expect(await page.evaluate(async () => {
+        const { model } = globalThis as unknown as { readonly model: Sdk.Model };
+        const { provider } = (await model.sample({ K: 1, kappa: 0 })).statistics;
+        await model.dispose();
+        return provider;
+      })).toBe('wasm');
+      expect(await page.evaluate(async () => ratioflow.open('/bundles/points', { signal: {} as never }).then(() => 'open', String))).toBe('ArgumentError: signal is {}; allowed: an AbortSignal.');
+    } finally {
+      slow.closeAllConnections();
+      slow.close();
+    }
   });
 
   it('asks its worker for nothing that was aborted before, and tells it the options of a flow once', async () => {

@@ -3,7 +3,7 @@
  */
 import { openBundle } from '@ratioflow/sdk';
 import type { OpenOptions as ModelOptions, Model } from '@ratioflow/sdk';
-import { rejectUnknown } from '@ratioflow/sdk/engine';
+import { checkHooks, rejectUnknown } from '@ratioflow/sdk/engine';
 import { isOwnOrigin } from './engine.js';
 import { fileSource } from './file-source.js';
 import type { BundleFiles } from './file-source.js';
@@ -38,6 +38,7 @@ const optionNames = [...runtimeOptionNames, ...['optimization', 'selfTest', 'onP
  */
 export async function open(bundle: string | URL | BundleFiles, options: OpenOptions = {}): Promise<Model> {
   rejectUnknown(options, optionNames);
+  checkHooks(options);
   const { providers, threads, assets, optimization, selfTest, onProgress, cache = true, signal, worker = true } = options;
   if (providers !== undefined) checkProviders(providers);
   signal?.throwIfAborted();

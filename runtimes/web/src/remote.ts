@@ -1,7 +1,7 @@
 /**
  * The page's side: a `Model` whose engine is in a worker, so that the page never waits for it.
  */
-import { ArgumentError, RatioflowError, RuntimeError } from '@ratioflow/sdk';
+import { ArgumentError, RuntimeError } from '@ratioflow/sdk';
 import type { AbortSignalLike, FlowOptions, Frame, Manifest, Model, Progress, SampleOptions, Statistics } from '@ratioflow/sdk';
 import { checkHooks } from '@ratioflow/sdk/engine';
 import { errorOf } from './protocol.js';
@@ -70,16 +70,17 @@ export async function openRemote(worker: Worker, request: OpenRequest, { onProgr
   };
   worker.onmessageerror = () => end(new RuntimeError('A message of the worker of the model cannot be read.'));
 
-  /** Runs `task` and lets the signal end it: with the signal's own reason. */
+  /** Runs `task`, which waits for request `id`, and lets the signal end it: with the signal's own reason. */
   const abortable = async <T>(id: number, given: AbortSignalLike | undefined, task: () => Promise<T>): Promise<T> => {
-    const watch = watchSignal(given, () => post({ type: 'abort', id }));
+    const watch = watchSignal(given, () => {
+      post({ type: 'abort', id });
+      // At once, even while the worker is downloading: what it answers then is of no interest.
+      waiting.get(id)?.reject(given!.reason);
+      waiting.delete(id);
+    });
     try {
       if (given?.aborted === true) throw given.reason;
       return await task();
-    } catch (error) {
-      // An error of ours that came first is what really happened.
-      if (given?.aborted === true && !(error instanceof RatioflowError)) throw given.reason;
-      throw error;
     } finally {
       watch();
     }
