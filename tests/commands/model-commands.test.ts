@@ -216,6 +216,7 @@ describe('ratioflow compose', () => {
     const { drift } = await model.gradient({ shape: [1, 2], data: Float32Array.of(0.3, -0.4) });
     [0.3, -0.4].forEach((x, i) => expect(Number(drift.data[i])).toBeCloseTo(2 * (x - (x - meanAt(i, 2)) / spread ** 2), 4));
     await model.dispose();
+    expect((await ratioflow(['inspect', out])).out).toMatch(/^estimators +2, of weights 0\.5, 1\.5$/m);
   });
 
   it('guides by a classifier', async () => {
@@ -232,6 +233,7 @@ describe('ratioflow compose', () => {
       const { code: refused, err: message } = await ratioflow(['sample', out, '--class', given, '-o', join(folder, 'more.npy')]);
       expect([refused, message]).toEqual([2, expect.stringContaining('Allowed: an integer from -1.')]);
     }
+    expect((await ratioflow(['inspect', out])).out).toMatch(/^guidance +by a classifier, classes 0 to \d, scale phi 0\.7$/m);
   });
 
   it('feeds values as they are with --guide-range none', async () => {

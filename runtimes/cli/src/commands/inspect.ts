@@ -16,7 +16,7 @@ export const inspectCommand = (context: Context): Command => new Command('inspec
   });
 
 function describe(manifest: Manifest): string[] {
-  const { sampleShape, valueRange, prior, classNames, training, files } = manifest;
+  const { sampleShape, valueRange, prior, classNames, training, files, guidance, mixture, unrolled } = manifest;
   const isImage = sampleShape.length === 3;
   const total = Object.values(files).reduce((sum, { size }) => sum + size, 0);
   const rows: [string, string][] = [
@@ -26,6 +26,9 @@ function describe(manifest: Manifest): string[] {
     ['flow', `${manifest.K} bridging and ${manifest.kappa} refinement steps, eta ${manifest.eta}, nu ${manifest.nu}`],
     ['prior', `${prior.kind} (z ${prior.z})`],
     ...(classNames === null ? [] : [['classes', classNames.join(', ')] as [string, string]]),
+    ...(guidance === undefined ? [] : [['guidance', `by a classifier, classes 0 to ${guidance.classes - 1}, scale phi ${guidance.scale}`] as [string, string]]),
+    ...(mixture === undefined ? [] : [['estimators', `${mixture.length}, of weights ${mixture.join(', ')}`] as [string, string]]),
+    ...(unrolled === undefined ? [] : [['unrolled', `sampler-unrolled.onnx takes ${unrolled} steps`] as [string, string]]),
     ['format', `version ${manifest.formatVersion}, ONNX opset ${manifest.opset}`],
     ['checks', `${manifest.verification.length} verification vectors`],
   ];
