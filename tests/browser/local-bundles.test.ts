@@ -1,5 +1,6 @@
 /** What `npm run app` serves of the bundles nearby, whatever their folders hold. */
-import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -20,6 +21,13 @@ beforeAll(async () => {
   await rm(join(folder, 'odd/weights.bin'));
   await mkdir(join(folder, 'odd/weights.bin'));
   await rm(join(folder, 'odd/step.onnx'));
+  await rm(join(folder, 'odd/ratio.onnx'));
+  await symlink(join(folder, 'secret.txt'), join(folder, 'odd/ratio.onnx'));
+  await writeFile(join(folder, 'secret.txt'), 'nothing of the bundle');
+  if (process.platform !== 'win32') {
+    await mkdir(join(folder, 'pipe'));
+    execFileSync('mkfifo', [join(folder, 'pipe/manifest.json')]);
+  }
   process.env.RATIOFLOW_BUNDLES = folder;
   const { configurePreviewServer } = localBundles() as unknown as { configurePreviewServer: (server: object) => void };
   configurePreviewServer({
@@ -47,6 +55,8 @@ it('lists the bundles and gives their files and no others, one that cannot be re
   // A folder, and nothing, where the manifest names a file.
   expect(await status('/odd/weights.bin')).toBe(500);
   expect(await status('/odd/step.onnx')).toBe(500);
+  // A link that leads out of it.
+  expect(await status('/odd/ratio.onnx')).toBe(500);
   expect(await status('/%E0%A4%A')).toBe(500);
   expect(await status('/points/manifest.json')).toBe(200);
 });

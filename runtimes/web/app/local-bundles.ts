@@ -3,9 +3,9 @@
  * RATIOFLOW_BUNDLES: their list at bundles/index.json, and of each the files that its manifest names, and nothing else.
  */
 import { createReadStream } from 'node:fs';
-import { readFile, readdir, stat } from 'node:fs/promises';
+import { readFile, readdir, realpath, stat } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { basename, delimiter, join, relative, resolve } from 'node:path';
+import { basename, delimiter, join, relative, resolve, sep } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { parseManifest } from '@ratioflow/sdk';
 import type { Manifest } from '@ratioflow/sdk';
@@ -19,9 +19,16 @@ interface Found {
 
 const skipped = new Set(['node_modules', 'dist', 'checkpoints', 'verify', 'coverage']);
 
+/** The path of a regular file in a folder: reading a pipe would never end, and a link may lead anywhere. @throws where there is none */
+async function fileIn(folder: string, name: string): Promise<string> {
+  const [root, path] = await Promise.all([realpath(folder), realpath(join(folder, name))]);
+  if (!path.startsWith(root + sep) || !(await stat(path)).isFile()) throw new Error(`${name} is no file of this bundle`);
+  return path;
+}
+
 async function manifestIn(folder: string): Promise<Manifest | undefined> {
   try {
-    return parseManifest(await readFile(join(folder, 'manifest.json')));
+    return parseManifest(await readFile(await fileIn(folder, 'manifest.json')));
   } catch {
     return undefined;
   }
@@ -72,10 +79,8 @@ export function localBundles(): Plugin {
       next();
       return;
     }
-    const path = join(bundle.folder, file);
-    const status = await stat(path);
-    if (!status.isFile()) throw new Error(`${file} is no file`);
-    response.setHeader('Content-Type', file.endsWith('.json') ? 'application/json' : 'application/octet-stream').setHeader('Content-Length', status.size);
+    const path = await fileIn(bundle.folder, file);
+    response.setHeader('Content-Type', file.endsWith('.json') ? 'application/json' : 'application/octet-stream').setHeader('Content-Length', (await stat(path)).size);
     await pipeline(createReadStream(path), response);
   };
   const use = ({ middlewares }: { middlewares: { use: (path: string, handler: (request: IncomingMessage, response: ServerResponse, next: () => void) => void) => unknown } }): void => {
