@@ -20,6 +20,9 @@ const external = (offset?: number, length?: number, location = 'weights.bin'): U
 const modelOf = (main: Uint8Array[], inner: Uint8Array[]): Uint8Array => message(field(1, 8), field(7,
   field(1, field(4, 'Loop'), field(5, field(1, 'body'), field(6, ...inner.map((each) => field(5, each)), field(2, 'body')))), field(2, 'main'), ...main.map((each) => field(5, each))));
 
+/** The same field, its tag plus 2³². */
+const hidden = ([tag, ...rest]: Uint8Array): Uint8Array => Uint8Array.of(tag! | 128, 128, 128, 128, 16, ...rest);
+
 /** Loops in loops in loops. */
 const nested = (depth: number): Uint8Array => (depth === 0 ? new Uint8Array(0) : field(1, field(5, field(6, nested(depth - 1)))));
 
@@ -57,6 +60,10 @@ describe('resolveExternalData', () => {
     [Uint8Array.of(0x3a, 5, 1), 'm.onnx is not an ONNX model: field 7 at byte 0 runs past the end.'],
     [Uint8Array.of(0x3a, 0xff), 'm.onnx is not an ONNX model: it breaks off inside a field.'],
     [Uint8Array.of(0x3b), 'm.onnx is not an ONNX model: wire type 3 at byte 0.'],
+    // Tags and texts that engines read as others than a careless walk does.
+    [modelOf([tensor(hidden(entry('location', 'secret.bin')), hidden(field(14, 1)))], []), 'is not an ONNX model: the tag at byte'],
+    [message(field(1, 8), hidden(field(7, field(5, external(0, 4, 'secret.bin'))))), 'm.onnx is not an ONNX model: the tag at byte 2 has more than 32 bits.'],
+    [modelOf([tensor(field(13, field(1, 'location'), field(2, 'weights.bin'), field(2, `${'./'.repeat(500)}secret.bin`)), field(14, 1))], []), 'm.onnx: external data is described by a text of 1010 bytes; allowed: at most 1000.'],
     [field(7, nested(60)), 'm.onnx: subgraphs are nested more than 64 messages deep.'],
   ])('refuses model %#', async (model, text) => {
     await expect(resolve(model)).rejects.toThrow(BundleError);

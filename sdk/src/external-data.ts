@@ -130,7 +130,9 @@ function visitTensor(name: string, bytes: Uint8Array, depth: number, visitor: Vi
 function keyValue(name: string, bytes: Uint8Array): [string, string] {
   const strings = ['', ''];
   for (const field of fieldsOf(name, bytes)) {
-    if (field.wire !== 2 || field.end - field.value > 1000) continue;
+    if (field.wire !== 2) continue;
+    // Of several the last one counts, also for engines: none may be passed over.
+    if (field.end - field.value > 1000) throw new BundleError(`${name}: external data is described by a text of ${field.end - field.value} bytes; allowed: at most 1000.`);
     strings[field.number - 1] = String.fromCharCode(...bytes.subarray(field.value, field.end));
   }
   return [strings[0]!, strings[1]!];
@@ -152,6 +154,8 @@ function* fieldsOf(name: string, bytes: Uint8Array): Generator<Field> {
   while (at < bytes.byteLength) {
     const start = at;
     const tag = varint();
+    // Engines drop the bits beyond, and find in it a field that would have been passed over here.
+    if (tag >= 2 ** 32) throw new BundleError(`${name} is not an ONNX model: the tag at byte ${start} has more than 32 bits.`);
     const wire = tag % 8;
     const number = Math.floor(tag / 8);
     let value = 0;
