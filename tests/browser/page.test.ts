@@ -250,6 +250,28 @@ describe.skipIf(noChromium !== undefined)('the page', () => {
     await expect.poll(() => page.textContent('#notice')).toContain('The file is no ZIP archive that can be read: it has no directory.');
   });
 
+  it('opens what is dropped, also where it comes out of no file system, and says what is none', async () => {
+    const page = await openPage('bundle=image');
+    await finished(page);
+    const drop = (files: readonly (readonly [name: string, base64: string])[]): Promise<void> => page.evaluate((files) => {
+      const dataTransfer = new DataTransfer();
+      dataTransfer.setData('text/plain', 'words');
+      for (const [name, content] of files) dataTransfer.items.add(new File([Uint8Array.from(atob(content), (character) => character.charCodeAt(0))], name));
+      document.body.dispatchEvent(new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true }));
+    }, files);
+    await drop([]);
+    await expect.poll(() => page.textContent('#notice')).toContain('What was dropped is no file');
+    await drop([['x.txt', btoa('hello')]]);
+    await expect.poll(() => page.textContent('#notice')).toContain('There is no manifest.json among these files');
+    await drop([['manifest.json', btoa('{}')]]);
+    await expect.poll(() => page.textContent('#notice')).toContain('formatVersion is undefined');
+    const archive = join(folder, 'dropped.zip');
+    await writeZip(archive, join(folder, 'points'), 'points/');
+    await drop([['dropped.zip', (await readFile(archive)).toString('base64')]]);
+    await page.waitForFunction(() => document.getElementById('facts')!.textContent.startsWith('points'));
+    await finished(page);
+  });
+
   it.each([1280, 1021, 830, 360])('keeps its places while it plays, the timeline wide enough for a finger, %d pixels wide', async (width) => {
     const page = await openPage('bundle=points&count=4', { viewport: { width, height: 740 } });
     await finished(page);

@@ -92,7 +92,11 @@ export async function createLibrary(onOpen: (entry: Entry) => void, onProblem: (
     event.preventDefault();
     screen.classList.remove('over');
     const items = [...event.dataTransfer?.items ?? []].map((item) => item.webkitGetAsEntry()).filter((entry) => entry !== null);
+    // Files that are in no file system, dragged out of another program, have no entries.
+    const files = [...event.dataTransfer?.files ?? []].map((file) => [file.name, file] as const);
     if (items.length > 0) void filesUnder(items).then(chooseFiles, (error: unknown) => onProblem(messageOf(error)));
+    else if (files.length > 0) void chooseFiles(files);
+    else onProblem('What was dropped is no file: drop the folder of a bundle, its files, or a ZIP.');
   });
 
   return {
