@@ -69,6 +69,9 @@ describe('shape inference', () => {
     expect(shapesOf('Split', [['N', 7]], { axis: 1, num_outputs: 3 }, 3)).toEqual([['N', 3], ['N', 3], ['N', 1]]);
     expect(shapesOf('TopK', [['N', 7], ints(2)], { axis: 1 }, 2)).toEqual([['N', 2], ['N', 2]]);
     expect(shapesOf('LayerNormalization', [['N', 7], [7], [7]], {}, 3)).toEqual([['N', 7], ['N', 1], ['N', 1]]);
+    const b = new GraphBuilder('types');
+    const layer = (stash_type: number): ReturnType<GraphBuilder['ops']> => b.ops('LayerNormalization', [b.input(`x${stash_type}`, 'float16', [2, 7]), b.input(`w${stash_type}`, 'float16', [7])], { stash_type }, 3);
+    expect([1, 16].map((type) => layer(type).map(({ dtype }) => dtype))).toEqual([['float16', 'float32', 'float32'], ['float16', 'bfloat16', 'bfloat16']]);
   });
 
   it('folds shape arithmetic through symbols', () => {

@@ -1,5 +1,6 @@
 /** Normalisation layers: the first output has the shape of the first input. */
 import type { Node } from '../ir/types.js';
+import { elementTypeNames, type DataTypeCode } from './data-type.js';
 import { inputOf, intOf, normalizeAxis, type AttributeKind, type Operator, type OutputType } from './operator.js';
 
 const same = (inputs: [number, number], attributes: Record<string, AttributeKind>): Operator => ({
@@ -8,11 +9,11 @@ const same = (inputs: [number, number], attributes: Record<string, AttributeKind
   infer: (node) => [{ dtype: inputOf(node, 0).dtype, shape: inputOf(node, 0).shape }],
 });
 
-/** Types of mean and inverse deviation: single precision (stash_type), extent 1 from `axis` on. */
+/** Types of mean and inverse deviation: that of `stash_type`, single precision unless it is given, and extent 1 from `axis` on. */
 function statistics(node: Node, where: string): OutputType {
   const { shape } = inputOf(node, 0);
   const at = shape && normalizeAxis(intOf(node, 'axis', -1), shape.length, where);
-  return { dtype: 'float32', shape: shape?.map((dim, axis) => (axis < at! ? dim : 1)) };
+  return { dtype: elementTypeNames[intOf(node, 'stash_type', 1) as DataTypeCode], shape: shape?.map((dim, axis) => (axis < at! ? dim : 1)) };
 }
 
 export const normalizationOperators: Readonly<Record<string, Operator>> = {

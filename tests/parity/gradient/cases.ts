@@ -188,6 +188,12 @@ export const singleCases: readonly (readonly [string, Network])[] = [
   ['GRU of sequences of different lengths, backwards', network([[4, 2, 2], [1, 9, 2], [1, 9, 3]], (b, x, w, r) =>
     wide(b, b.op('GRU', [narrow(b, x), narrow(b, w), narrow(b, r), null, b.constant({ dtype: 'int32', dims: [2], data: new Uint8Array(Int32Array.of(2, 4).buffer) })], { hidden_size: 3, direction: 'reverse' })))],
   ['LpNormalization of rows, one of them zero', network([['N', 3]], (b, x) => b.op('LpNormalization', [b.op('Concat', [x, b.op('Mul', [x, b.scalar(0, x)])], { axis: 0 })]))],
+  // Mean and inverse deviation are in single precision, whatever is normalised; parameters reach the first output alone.
+  ...[[1], [2], [1, 2], [0, 1], [0, 2], [0, 1, 2]].map((outputs) => [`LayerNormalization, outputs ${outputs.join()}`, network([['N', 3, 2, 5], ...(outputs[0] === 0 ? [[2, 5], [2, 5]] : [])], (b, x, ...parameters) => {
+    const scales = parameters.length > 0 ? parameters.map((value) => narrow(b, value)) : [b.scalar(1, 'float32')];
+    const found = b.ops('LayerNormalization', [narrow(b, x), ...scales], { axis: -2, epsilon: 1e-3 }, 3);
+    return wide(b, b.op('Concat', outputs.map((index) => b.op('Flatten', [found[index]!])), { axis: 1 }));
+  })] as const),
   ['RNN', single('RNN', [[3, 'N', 2], [1, 3, 2], [1, 3, 3]], { hidden_size: 3, direction: 'reverse' })],
   ['ConvTranspose, input and kernel', single('ConvTranspose', [image, [2, 3, 3, 2], [3]], { kernel_shape: [3, 2], strides: [2, 1], pads: [1, 0, 1, 0], output_padding: [1, 0], dilations: [1, 1], group: 1 })],
 ];

@@ -1,7 +1,7 @@
 """Gradients of the ONNX operator test-suite against float64 finite differences.
 
 Takes every node case of the `onnx` package that has a floating-point input and output, turns it into float64 where the
-operator allows, has `gradient` differentiate it with respect to each floating-point input (a vector-Jacobian product
+operator allows, has `gradient` differentiate each floating-point output with respect to each floating-point input (a vector-Jacobian product
 with a random seed), and compares with central differences along random directions, both evaluated by the `onnx`
 package's reference evaluator. Prints a summary, and writes docs/gradient-coverage.md with --write. With --peers, other tools
 (peers.py) differentiate the same cases: in float64, or where that does not come out right, in the case's own types.
@@ -11,6 +11,7 @@ Usage: python onnx_node_suite.py [--only REGEX] [--peers] [--write] [--verbose]
 import argparse
 import collections
 import inspect
+import itertools
 import json
 import math
 import os
@@ -25,7 +26,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, numpy_helper
 from onnx.reference import ReferenceEvaluator
-from onnx.reference.ops import op_affine_grid, op_causal_conv_with_state, op_dynamic_quantize_linear, op_erf, op_grid_sample, op_linear_attention
+from onnx.reference.ops import op_affine_grid, op_causal_conv_with_state, op_dynamic_quantize_linear, op_erf, op_grid_sample, op_layer_normalization, op_linear_attention
 from ours import differentiate
 from page import write_section
 from peers import PACKAGES, PEERS, Refused, limited
@@ -40,6 +41,9 @@ ROUNDED_TOLERANCE = 2e-2
 onnxruntime.set_default_logger_severity(4)
 # The reference evaluator computes erf in single precision.
 op_erf.Erf._run = lambda self, x: (np.vectorize(math.erf, otypes=[np.float64])(x).astype(x.dtype),)
+
+# And takes no other type for statistics than single precision, though it computes them in that of the input.
+op_layer_normalization.LayerNormalization._run = lambda self, x, scale, bias=None, axis=None, epsilon=None, stash_type=None: op_layer_normalization._layer_normalization(x, scale, bias, axis, epsilon)
 
 
 def denormalize(self, n, dims, align_corners):
@@ -111,7 +115,7 @@ def widen_graph(graph):
 
 
 def widened(model):
-    """The same model in float64; the scales of Resize and the statistics of LayerNormalization have types of their own."""
+    """The same model in float64; the scales of Resize have a type of their own."""
     wide = onnx.ModelProto()
     wide.CopyFrom(model)
     widen_graph(wide.graph)
@@ -120,13 +124,10 @@ def widened(model):
             for value in wide.graph.input:
                 if value.name == scales:
                     value.type.tensor_type.elem_type = TensorProto.FLOAT
-        if node.op_type == "GroupNormalization":
+        if node.op_type in ("GroupNormalization", "LayerNormalization"):
             kept = [attribute for attribute in node.attribute if attribute.name != "stash_type"]
             del node.attribute[:]
             node.attribute.extend([*kept, onnx.helper.make_attribute("stash_type", int(TensorProto.DOUBLE))])
-        if node.op_type == "LayerNormalization":
-            del node.output[1:]
-            del wide.graph.output[1:]
     for function in wide.functions:
         widen_nodes(function.node)
     return wide
@@ -202,14 +203,14 @@ def jobs_of(cases, folder):
         names = [name for index, name in enumerate(graph.node[0].input) if index in skip]
         wide = widened(case.model)
         feeds = feeds_of(case, random)
-        for info in inputs:
+        for output, info in itertools.product(outputs, inputs):
             if info.name in names or feeds[info.name].size == 0:
                 continue
-            yield Job(case, {}, wide, outputs[0].name, info.name, feeds, "inputs")
+            yield Job(case, {}, wide, output.name, info.name, feeds, "inputs")
             fixed = [value.name for value in graph.input if not is_float(value) or value.name in names]
             if fixed:
                 steady, rest = with_constants(wide, feeds, fixed)
-                yield Job(case, {name: feeds[name] for name in fixed}, steady, outputs[0].name, info.name, rest, "constants")
+                yield Job(case, {name: feeds[name] for name in fixed}, steady, output.name, info.name, rest, "constants")
 
 
 def with_constants(model, feeds, names):
@@ -262,7 +263,9 @@ class Reference:
         if output.dtype != np.float64:
             self.problem = f"output stays {output.dtype}"
             return
-        if not np.all(np.isfinite(output)):
+        finite = np.isfinite(output)
+        given = all(np.all(np.isfinite(array)) for array in job.feeds.values() if array.dtype.kind == "f")
+        if not np.any(finite) or not (given or np.all(finite)):
             self.problem = "output is not finite"
             return
         declared = next(value for value in job.wide.graph.output if value.name == job.output).type.tensor_type.shape.dim
@@ -270,13 +273,14 @@ class Reference:
             self.problem = f"output is {output.shape} instead of what is declared, as the input was moved off its ties"
             return
         self.output = output
-        self.seed = random.uniform(0.5, 1.5, output.shape) * random.choice([-1, 1], output.shape)
+        # What a mask sets to minus infinity, say, has no differences.
+        self.seed = np.where(finite, random.uniform(0.5, 1.5, output.shape) * random.choice([-1, 1], output.shape), 0)
         x = job.feeds[job.wrt]
 
         def value(point):
             found = forward.run(None, {**job.feeds, job.wrt: point})[at]
             # An input may steer the shape, too: there is no derivative then.
-            return float(np.sum(self.seed * found)) if found.shape == self.seed.shape else math.nan
+            return float(np.sum(np.where(finite, self.seed * found, 0))) if found.shape == self.seed.shape else math.nan
 
         here = value(x)
         for trial in range(8):
@@ -398,7 +402,7 @@ def write_table(jobs, totals):
             reasons[name].add(re.sub(r'^.*?node "[^"]*": ', "", job.detail)[:110].replace("|", "/").replace("\n", " "))
     lines = [
         "Written by `python tests/parity/gradient/onnx_node_suite.py --write`: every node case of the `onnx` package "
-        f"(version {onnx.__version__}) that has a floating-point input and output, differentiated with respect to each of its "
+        f"(version {onnx.__version__}) that has a floating-point input and output, each of its floating-point outputs differentiated with respect to each of its "
         "floating-point inputs and compared with float64 central differences; where integers steer the operator, once with them as "
         "inputs and once as constants. `zeros` is set: what no differentiable path leads from has the gradient zero, which is compared, too. *Refused*: a named error instead of a gradient. "
         "*No reference*: the reference evaluator cannot run the case in float64, or the output is not smooth where it was tried.", "",

@@ -85,6 +85,14 @@ describe('the onnx package', () => {
     expect(status).toBe(0);
     expect((JSON.parse(lines.at(-1)!) as { pass: number }).pass).toBeGreaterThan(100);
   });
+
+  it.skipIf(!withOnnx)('differentiates every output that an operator has', { timeout: 300_000 }, async () => {
+    const { status, lines } = await runScript(withOnnx!, 'onnx_node_suite.py', ['--only', '^test_(layer_normalization_4d_axis|attention_4d_with_qk_matmul|attention_3d_with_past_and_present_qk_matmul_bias|sce_mean_log_prob|lstm_defaults|gru_seq|batchnorm_.*training)']);
+    expect(status).toBe(0);
+    const counts = JSON.parse(lines.at(-1)!) as { pass: number };
+    expect(Object.keys(counts)).toEqual(['onnx', 'pass']);
+    expect(counts.pass).toBeGreaterThan(300);
+  });
 });
 
 describe('PyTorch', () => {

@@ -10,7 +10,6 @@ const attention: Rule = (context) => {
   const { builder: b, node, where } = context;
   const [q, k, v] = [requiredInput(context, 0), requiredInput(context, 1), requiredInput(context, 2)];
   const [mask, pastKey, pastValue] = [node.inputs[3], node.inputs[4], node.inputs[5]];
-  if (context.outputGradients[3]) throw new UnsupportedError(`${where}: its output of products cannot be differentiated.`);
   const flat = shapeOf(q).length === 3;
   const heads = flat ? [intOf(node, 'q_num_heads', 0), intOf(node, 'kv_num_heads', 0)] : [shapeOf(q)[1], shapeOf(k)[1]];
   const [queryHeads, keyHeads] = heads;
@@ -43,7 +42,9 @@ const attention: Rule = (context) => {
     const weights = mask || seen ? b.op('Where', [b.op('IsNaN', [soft]), b.scalar(0, soft), soft]) : soft;
     const mixed = b.op('MatMul', [cast(weights, type), shared(values)]);
     const y = flat ? b.op('Reshape', [b.op('Transpose', [mixed], { perm: [0, 2, 1, 3] }), b.ints([0, 0, -1])]) : mixed;
-    return [y, keys, values];
+    const products = [raw, capped, bounded, cast(weights, type)][intOf(node, 'qk_matmul_output_mode', 0)];
+    if (!products) throw new UnsupportedError(`${where}: its qk_matmul_output_mode must be 0, 1, 2 or 3.`);
+    return [y, keys, values, products];
   };
   const inputs = [q, k, v, ...(mask && dtypeOf(mask) !== 'bool' ? [mask] : []), ...(pastKey ? [pastKey] : []), ...(pastValue ? [pastValue] : [])];
   const gradients = new Map(context.expand(make, inputs).map((gradient, index) => [index, gradient]));

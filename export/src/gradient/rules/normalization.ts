@@ -77,6 +77,21 @@ function batchStatistics(context: RuleContext): (Value | null)[] {
   }, [x, scale, bias, mean, variance]);
 }
 
+/** Layer normalisation whose mean or inverse deviation is differentiated, too. */
+function layerStatistics(context: RuleContext, axes: readonly number[], epsilon: number): (Value | null)[] {
+  const { builder, node } = context;
+  const [x, scale, bias] = [requiredInput(context, 0), requiredInput(context, 1), node.inputs[2]];
+  const type = workingType(x);
+  return context.expand(() => {
+    const wide = cast(context, x, type);
+    const { hat, inverse } = normalize(context, wide, axes, epsilon);
+    const scaled = builder.op('Mul', [hat, cast(context, scale, type)]);
+    const y = bias ? builder.op('Add', [scaled, cast(context, bias, type)]) : scaled;
+    const statistic = (value: Value, index: number): Value => cast(context, value, dtypeOf(node.outputs[index] ?? value));
+    return [cast(context, y, dtypeOf(x)), statistic(reduceKeeping(context, 'ReduceMean', wide, axes), 1), statistic(inverse, 2)];
+  }, bias ? [x, scale, bias] : [x, scale]);
+}
+
 const from = (x: Value, first: number): number[] => shapeOf(x).map((_, axis) => axis).slice(first);
 
 export const normalizationRules: Readonly<Record<string, Rule>> = {
@@ -103,7 +118,8 @@ export const normalizationRules: Readonly<Record<string, Rule>> = {
   LayerNormalization: (context) => {
     const x = requiredInput(context, 0);
     const axis = normalizeAxis(intOf(context.node, 'axis', -1), shapeOf(x).length, context.where);
-    return affineNormalization(context, from(x, axis), floatOf(context.node, 'epsilon', 1e-5));
+    const rule = context.outputGradients.some((value, index) => value && index > 0) ? layerStatistics : affineNormalization;
+    return rule(context, from(x, axis), floatOf(context.node, 'epsilon', 1e-5));
   },
   RMSNormalization: (context) => {
     const x = requiredInput(context, 0);

@@ -54,7 +54,7 @@ export const nonDifferentiable: ReadonlySet<string> = new Set([
 ]);
 
 /** Operators whose rules take gradients of outputs after the first. */
-export const manyOutputs: ReadonlySet<string> = new Set(['Attention', 'BatchNormalization', 'CausalConvWithState', 'DynamicQuantizeLinear', 'GRU', 'LinearAttention', 'LSTM', 'RNN', 'SoftmaxCrossEntropyLoss', 'Split']);
+export const manyOutputs: ReadonlySet<string> = new Set(['Attention', 'BatchNormalization', 'CausalConvWithState', 'DynamicQuantizeLinear', 'GRU', 'LayerNormalization', 'LinearAttention', 'LSTM', 'RNN', 'SoftmaxCrossEntropyLoss', 'Split']);
 
 export function ruleOf(opType: string): Rule | undefined {
   return rules.get(opType);
