@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { GraphError, UnsupportedError } from '../errors.js';
 import { GraphBuilder } from '../ir/builder.js';
-import { boolean, numbersOf } from '../ir/constant.js';
+import { boolean, float32, numbersOf } from '../ir/constant.js';
 import { newModel } from '../ir/model.js';
 import type { Model, Value } from '../ir/types.js';
 import { readModel } from '../onnx/read.js';
@@ -137,6 +137,14 @@ describe('gradient', () => {
     builder.output('y', builder.op(opType, [builder.input('x', 'float64', ['N', 4])], attributes));
     const { initializers } = gradient(newModel(builder.graph)).graph;
     expect([...initializers.values()].flatMap((constant) => numbersOf(constant))).toContain(expected);
+  });
+
+  it.each([[['N', 4]], [['N', 3, 4]], [['N', 'M', 4]]])('reads the weight of a product as it stands, for x of %j', (shape) => {
+    const builder = new GraphBuilder('dense');
+    builder.output('y', builder.op('MatMul', [builder.input('x', 'float32', shape), builder.constant(float32(Array.from({ length: 20 }, (_, i) => i), [4, 5]))]));
+    const { nodes, outputs } = gradient(newModel(builder.graph)).graph;
+    expect(nodes.map((node) => node.opType)).not.toContain('Transpose');
+    expect(outputs[1]!.shape).toEqual(shape);
   });
 
   it('uses neither Where nor comparisons for the slopes of ReLU networks', () => {

@@ -4,7 +4,7 @@ import { dtypeOf, shapeOf } from '../../ir/builder.js';
 import { floats, int64 } from '../../ir/constant.js';
 import { floatOf, intOf } from '../../ops/operator.js';
 import type { Value } from '../../ir/types.js';
-import { requiredInput, unbroadcast, type Rule, type RuleContext } from '../rule.js';
+import { requiredInput, reshapeTo, unbroadcast, type Rule, type RuleContext } from '../rule.js';
 import { einsumRule } from './einsum.js';
 
 /** Swaps the last two axes. */
@@ -37,6 +37,16 @@ function sharedMatrixGradient(context: RuleContext, a: Value, b: Value): Value |
   return builder.op('Gemm', [rows(a, inner), rows(gradient, columns)], { transA: 1 });
 }
 
+/** dA of A B for a plain matrix B: by an operator that reads B as it stands, so that engines need no transposed copy of a weight. */
+function sharedInputGradient(context: RuleContext, a: Value, b: Value): Value | undefined {
+  const { builder, gradient } = context;
+  const columns = shapeOf(b)[1];
+  if (shapeOf(b).length !== 2 || typeof columns !== 'number') return undefined;
+  if (shapeOf(a).length === 2) return builder.op('Gemm', [gradient, b], { transB: 1 });
+  const rows = builder.op('Reshape', [gradient, builder.ints([-1, columns])]);
+  return reshapeTo(context, builder.op('Gemm', [rows, b], { transB: 1 }), shapeOf(a), [a]);
+}
+
 /** Orders of matrices whose cofactors are written out: there are as many minors as elements. */
 const mostRows = 32;
 
@@ -66,7 +76,7 @@ export const linearAlgebraRules: Readonly<Record<string, Rule>> = {
     const [a, b] = [requiredInput(context, 0), requiredInput(context, 1)];
     if (shapeOf(a).length < 2 || shapeOf(b).length < 2) return matMulWithVectors(context);
     return [
-      context.wants(0) ? unbroadcast(context, builder.op('MatMul', [context.gradient, transposed(context, b)]), a) : null,
+      context.wants(0) ? (sharedInputGradient(context, a, b) ?? unbroadcast(context, builder.op('MatMul', [context.gradient, transposed(context, b)]), a)) : null,
       context.wants(1) ? (sharedMatrixGradient(context, a, b) ?? unbroadcast(context, builder.op('MatMul', [transposed(context, a), context.gradient]), b)) : null,
     ];
   },
