@@ -124,6 +124,7 @@ describe('createRuntime', () => {
     expect(() => createRuntime({ cuda: { device: 3 } as never })).toThrow(new ArgumentError('Unknown option "device" of cuda; allowed: deviceId.'));
     expect(() => createRuntime({ cuda: 3 as never })).toThrow(new ArgumentError('cuda is 3; allowed: an object of deviceId.'));
     expect(() => createRuntime({ threads: 0 })).toThrow('threads is 0; allowed: an integer from 1 to 1024.');
+    expect(() => createRuntime({ threads: '2' as never })).toThrow('threads is "2"; allowed: an integer from 1 to 1024.');
     await expect(load('affine.onnx', { threads: 1.5 })).rejects.toThrow('threads is 1.5');
   });
 

@@ -139,6 +139,6 @@ export function rejectUnknown(options: object, known: readonly string[], of?: st
 
 function checkInteger(name: string, value: number | undefined, min: number, max: number): void {
   if (value !== undefined && !(Number.isSafeInteger(value) && value >= min && value <= max)) {
-    throw new ArgumentError(`${name} is ${value}; allowed: an integer from ${min} to ${max}.`);
+    throw new ArgumentError(`${name} is ${typeof (value as unknown) === 'string' ? JSON.stringify(value) : value}; allowed: an integer from ${min} to ${max}.`);
   }
 }
