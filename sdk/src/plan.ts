@@ -63,25 +63,18 @@ const always: Pace = { steps: () => 1, measured: () => undefined };
 export async function choosePlan({ graphs, manifest, pace }: Engine, eta: number, nu: number): Promise<Plan> {
   const scalars = { eta: scalar(eta), nu: scalar(nu) };
   // Any session tells what the engine can do, and sampling mostly needs this one anyhow.
-  const { controlFlow, lowering } = (await graphs.session('prior')).capabilities;
-  const plain = controlFlow ? 'sampler' : 'step';
-  const graph = lowering && [lowering, 'cpu' as const].map((kind) => `${plain}-${kind}` as const).find((name) => manifest.files[`${name}.onnx`]) || plain;
+  const { controlFlow, lowerings } = (await graphs.session('prior')).capabilities;
+  const [plain, input, output] = controlFlow ? ['sampler', 'x0', 'x'] as const : ['step', 'x', 'next'] as const;
+  const graph = lowerings?.map((kind) => `${plain}-${kind}` as const).find((name) => manifest.files[`${name}.onnx`]) ?? plain;
   const session = await graphs.session(graph);
-  if (controlFlow) {
-    return {
-      name: 'graph', session, pace,
-      advance: async (x, noise, steps, extras) => {
-        const x0 = await hostOf(x);
-        return (await graphs.run(graph, { ...extras, x0, noise: floatTensor(noise, [steps, ...x0.shape]), ...scalars }, { x: x0.shape })).x;
-      },
-    };
-  }
-  const onDevice = session.capabilities.deviceTensors;
+  const onDevice = !controlFlow && session.capabilities.deviceTensors;
   return {
-    name: onDevice ? 'device' : 'step', session, pace: always,
-    advance: async (x, xi, _, extras) => {
-      const feeds = { ...extras, ...scalars, noise: floatTensor(xi, x.shape) };
-      return onDevice ? graphs.runOnDevice(graph, { ...feeds, x }, 'next', x.shape) : (await graphs.run(graph, { ...feeds, x: await hostOf(x) }, { next: x.shape })).next;
+    name: controlFlow ? 'graph' : onDevice ? 'device' : 'step', session, pace: controlFlow ? pace : always,
+    advance: async (x, xi, steps, extras) => {
+      const feeds = { ...extras, ...scalars, noise: floatTensor(xi, controlFlow ? [steps, ...x.shape] : x.shape) };
+      return onDevice
+        ? graphs.runOnDevice(graph, { ...feeds, x }, output, x.shape)
+        : (await graphs.run(graph, { ...feeds, [input]: await hostOf(x) }, { [output]: x.shape }))[output]!;
     },
   };
 }

@@ -53,8 +53,8 @@ export interface Capabilities {
   readonly controlFlow: boolean;
   /** Outputs can stay on the device and be fed to the next run: the session has `runOnDevice`. */
   readonly deviceTensors: boolean;
-  /** The kind of engine, for which a bundle may have graphs of its own: with `wasm`, sampling takes `sampler-wasm.onnx` where there is one, else `sampler-cpu.onnx`. */
-  readonly lowering?: Lowering;
+  /** Kinds of engines for which a bundle may have graphs of its own, best first: with `['wasm', 'cpu']`, sampling takes `sampler-wasm.onnx` where there is one, else `sampler-cpu.onnx`. */
+  readonly lowerings?: readonly Lowering[];
 }
 
 /** A graph that is ready to run. Whoever loaded it disposes of it. */

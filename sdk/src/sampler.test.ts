@@ -225,11 +225,11 @@ describe('the sampler', () => {
     };
     const forCpu = { 'step-cpu.onnx': new Uint8Array(0), 'sampler-cpu.onnx': new Uint8Array(0) };
     const files = { ...forCpu, 'step-wasm.onnx': new Uint8Array(0), 'sampler-wasm.onnx': new Uint8Array(0) };
-    const [loaded, samples] = await sampled({ lowering: 'cpu' }, files);
+    const [loaded, samples] = await sampled({ lowerings: ['cpu'] }, files);
     expect(loaded).toEqual(['prior', `${graph}-cpu`]);
-    expect(await sampled({ lowering: 'wasm' }, files)).toEqual([['prior', `${graph}-wasm`], samples]);
-    expect(await sampled({ lowering: 'wasm' }, forCpu)).toEqual([['prior', `${graph}-cpu`], samples]);
-    for (const lowering of ['cpu', 'wasm'] as const) expect(await sampled({ lowering }, {})).toEqual([['prior', graph], samples]);
+    expect(await sampled({ lowerings: ['wasm', 'cpu'] }, files)).toEqual([['prior', `${graph}-wasm`], samples]);
+    expect(await sampled({ lowerings: ['wasm', 'cpu'] }, forCpu)).toEqual([['prior', `${graph}-cpu`], samples]);
+    expect(await sampled({ lowerings: ['wasm', 'cpu'] }, {})).toEqual([['prior', graph], samples]);
     expect(await sampled({}, files)).toEqual([['prior', graph], samples]);
   });
 

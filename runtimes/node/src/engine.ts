@@ -39,7 +39,7 @@ export const engineName = `onnxruntime-node ${env.versions.node ?? env.versions.
 
 /** What onnxruntime-node can do on each provider. */
 const capabilities: Readonly<Record<ProviderName, Capabilities>> = {
-  cpu: { controlFlow: true, deviceTensors: false, lowering: 'cpu' },
+  cpu: { controlFlow: true, deviceTensors: false, lowerings: ['cpu'] },
   // Every run copies through the host, so that many steps in one graph pay.
   cuda: { controlFlow: true, deviceTensors: false },
   // Loop falls back to the CPU with copies at every step; x stays on the device instead.

@@ -13,7 +13,7 @@ export type ProviderName = (typeof providerNames)[number];
 export const capabilities: Readonly<Record<ProviderName, Capabilities>> = {
   // Loop falls back to the CPU with copies at every step; tensors can stay on the device instead.
   webgpu: { controlFlow: false, deviceTensors: true },
-  wasm: { controlFlow: true, deviceTensors: false, lowering: 'wasm' },
+  wasm: { controlFlow: true, deviceTensors: false, lowerings: ['wasm', 'cpu'] },
 };
 
 /** Checks a list of providers. @throws {ArgumentError} for an unknown name, an empty list, or what is no list */
