@@ -271,6 +271,15 @@ describe('a damaged checkpoint', () => {
   });
 });
 
+it('a resumption that does not fit its checkpoint leaves the run as it was', async () => {
+  const out = newFolder();
+  await startRun(digits(), { out });
+  await rm(join(out, 'prior.safetensors'));
+  const before = await readdir(out, { recursive: true });
+  await expect(resumeRun(['estimator.width=2', 'training.iterations=4'], { out })).rejects.toThrow(/does not fit the configuration/);
+  expect(await readdir(out, { recursive: true })).toEqual(before);
+});
+
 describe('a run that was killed', () => {
   it('before its first checkpoint starts at the beginning when it is resumed, without what it left', async () => {
     const [whole, out] = [newFolder(), newFolder()];

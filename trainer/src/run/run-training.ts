@@ -133,10 +133,13 @@ async function runEstimator(config: TrainingConfig, options: RunOptions, checkpo
     for (const warning of assembly.tensorflow.warnings) onMessage?.(warning);
     onMessage?.(`Learning: ${assembly.tensorflow.description}. Flow: ${assembly.bridge.engine === 'tfjs' ? 'the same' : runtime.name}.`);
     if (!checkpoint) await checkRoom(out, config, parametersOf(assembly.network), outcomeBytes(assembly));
-    if (assembly.prior.state !== prior) await writePrior(out, assembly.prior.state, config);
+    let written = prior;
     const log = await iterate({
       config, learner: assembly.learner, stepSettings: 'training.learningRate or flow.eta',
       async openLog(from) {
+        // After the configuration: a run that is killed here can be resumed.
+        if (assembly.prior.state !== written) await writePrior(out, assembly.prior.state, config);
+        written = assembly.prior.state;
         await writeData(out, assembly.dataset);
         return openRecord(out, from, estimatorRecord(assembly, runtime));
       },
