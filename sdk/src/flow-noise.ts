@@ -65,7 +65,7 @@ function buffered(perStep: number, fill: (out: Float32Array, k: number, steps: n
   };
   const release = (): void => {
     for (const buffer of [taken, spare]) if (buffer.length > 0 && buffer.byteLength <= idleBytes && idle.length < idleMost) idle.push(buffer);
-    [spare, taken] = [new Float32Array(0), new Float32Array(0)];
+    spare = taken = new Float32Array(0);
   };
   return { capacity: Math.max(1, Math.floor(bufferBytes / 4 / perStep)), prefetch, take, release };
 }

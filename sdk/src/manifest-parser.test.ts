@@ -72,7 +72,7 @@ describe('parseManifest', () => {
     [withFiles({ constructor: file }), 'a name in files is "constructor"'],
     [withFiles({ 'weights.bin': { size: -1, sha256: hash } }), 'files["weights.bin"].size is -1'],
     [withFiles({ 'weights.bin': { size: 2 ** 60, sha256: hash } }), 'files["weights.bin"].size is 1152921504606847000'],
-    [withFiles({ 'weights.bin': { size: 1, sha256: hash.toUpperCase() } }), 'allowed: 64 hexadecimal digits in lower case.'],
+    [withFiles({ 'weights.bin': { size: 1, sha256: hash.toUpperCase() } }), 'allowed: 64 lower-case hexadecimal digits.'],
     [withFiles({ 'weights.bin': 5 }), 'files["weights.bin"] is 5'],
     [{ training: {} }, 'training.seed is undefined; allowed: an integer as a string of decimal digits.'],
     [{ training: { ...complete().training as object, seed: 42 } }, 'training.seed is 42'],

@@ -48,7 +48,7 @@ const files: Check<Readonly<Record<string, FileRecord>>> = (value, field) => {
   if (foreign !== undefined) fail(`a name in ${field}`, foreign, `${known.join(', ')} or verify/<name>.npy`);
   const missing = Object.values(graphFiles).find((name) => !names.includes(name));
   if (missing) throw new BundleError(`manifest.json: ${field} lacks ${missing}, which every bundle holds.`);
-  return dictionary(object<FileRecord>({ size: integer(0), sha256: pattern(/^[0-9a-f]{64}$/, '64 hexadecimal digits in lower case') }))(value, field, fail);
+  return dictionary(object<FileRecord>({ size: integer(0), sha256: pattern(/^[0-9a-f]{64}$/, '64 lower-case hexadecimal digits') }))(value, field, fail);
 };
 
 const tolerance = object<Tolerance>({ absolute: finite(0), relative: finite(0) });

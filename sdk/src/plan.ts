@@ -64,7 +64,9 @@ export async function choosePlan({ graphs, manifest, pace }: Engine, eta: number
   const scalars = { eta: scalar(eta), nu: scalar(nu) };
   // Any session tells what the engine can do, and sampling mostly needs this one anyhow.
   const { controlFlow, lowerings } = (await graphs.session('prior')).capabilities;
-  const [plain, input, output] = controlFlow ? ['sampler', 'x0', 'x'] as const : ['step', 'x', 'next'] as const;
+  const plain = controlFlow ? 'sampler' : 'step';
+  const input = controlFlow ? 'x0' : 'x';
+  const output = controlFlow ? 'x' : 'next';
   const graph = lowerings?.map((kind) => `${plain}-${kind}` as const).find((name) => manifest.files[`${name}.onnx`]) ?? plain;
   const session = await graphs.session(graph);
   const onDevice = !controlFlow && session.capabilities.deviceTensors;

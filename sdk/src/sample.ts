@@ -122,8 +122,7 @@ export async function* flow(engine: Engine, options: FlowOptions): AsyncGenerato
   const frame = async ({ step, x }: State): Promise<Frame> => {
     const copy = 'data' in x ? floatTensor(x.data.slice(), x.shape) : await hostOf(x);
     if (step === of) clampInPlace(copy.data, engine.manifest.valueRange);
-    const stage = step === 0 ? 'prior' : step <= settings.K ? 'bridging' : 'refinement';
-    return { step, of, stage, x: copy, ...(options.logRatio && { logRatio: await scoreOf(engine, copy, settings.extras(0, 1)['weights']) }) };
+    return { step, of, stage: step === 0 ? 'prior' : step <= settings.K ? 'bridging' : 'refinement', x: copy, ...(options.logRatio && { logRatio: await scoreOf(engine, copy, settings.extras(0, 1)['weights']) }) };
   };
   const x0 = await startOf(engine, settings, 0, settings.count);
   const nextStop = (k: number): number => Math.min(of, (Math.floor(k / stride) + 1) * stride);
