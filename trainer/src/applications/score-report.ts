@@ -70,7 +70,7 @@ export async function scoreReport(options: ScoreReportOptions): Promise<ScoreRep
   const model = await open(options.bundle, options.engine ?? {});
   const sources: SampleSource[] = [];
   try {
-    const { sampleShape, valueRange, prior } = model.manifest;
+    const { sampleShape, valueRange, prior, guidance } = model.manifest;
     if (calibrate && prior.kind === 'source') throw new ArgumentError(`${options.bundle} starts from images of another domain, and draws no samples by itself to calibrate with: translate some, and compare the scores of both with against.`);
     if (ranking !== undefined && (sampleShape.length !== 3 || ![1, 3].includes(sampleShape[0]!))) throw new ArgumentError(`Samples of [${sampleShape.join(', ')}] are no images: there is no picture of their ranking.`);
     const opened = async (paths: readonly string[]): Promise<SampleSource> => {
@@ -98,7 +98,8 @@ export async function scoreReport(options: ScoreReportOptions): Promise<ScoreRep
       await writeFileAtomic(rocFile, (await rocChart({ curves: [{ ...detection!, name: images.name }], title: 'Detection by log q/p', subtitle: `against ${detection!.name}` })).png);
       files.push(rocFile);
     }
-    const report = { name: images.name, logRatio, ...(detection && { detection }), ...(calibration && { calibration }), provider: model.runtime.name, warnings: [...model.runtime.warnings] };
+    const classless = guidance && calibrate ? [`${options.bundle} is guided by a classifier, and its samples to calibrate with are drawn without a class, as if it were not.`] : [];
+    const report = { name: images.name, logRatio, ...(detection && { detection }), ...(calibration && { calibration }), provider: model.runtime.name, warnings: [...model.runtime.warnings, ...classless] };
     if (table !== undefined) {
       await writeFileAtomic(table, /\.csv$/i.test(table) ? csvOf(images, logRatio) : jsonOf(model, images, report));
       files.push(table);

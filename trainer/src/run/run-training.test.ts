@@ -277,6 +277,7 @@ it('a resumption that does not fit its checkpoint leaves the run as it was', asy
   await rm(join(out, 'prior.safetensors'));
   const before = await readdir(out, { recursive: true });
   await expect(resumeRun(['estimator.width=2', 'training.iterations=4'], { out })).rejects.toThrow(/does not fit the configuration/);
+  await expect(resumeRun(['pairing=lsif-chi2', 'training.iterations=4'], { out })).rejects.toThrow(/pairing = lsif-chi2, but .* was trained with lr-kl/);
   expect(await readdir(out, { recursive: true })).toEqual(before);
 });
 

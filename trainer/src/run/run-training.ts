@@ -58,7 +58,10 @@ export async function startRun(config: RunConfig, options: RunOptions): Promise<
  */
 export async function resumeRun(overrides: readonly string[], options: RunOptions & { readonly from?: number | undefined }): Promise<RunResult | ClassifierResult> {
   const { text, path } = await readRunConfig(options.out);
-  const config = parseRunConfig(text, path, overrides);
+  const [before, config] = [parseRunConfig(text, path), parseRunConfig(text, path, overrides)];
+  if (before.kind === 'estimator' && config.kind === 'estimator' && before.pairing !== config.pairing) {
+    throw new ConfigError(`pairing = ${config.pairing}, but ${options.out} was trained with ${before.pairing}, by which its network's output means something else: leave it as it is, or start a new run.`);
+  }
   return holdingRun(options.out, () => resume(config, options));
 }
 

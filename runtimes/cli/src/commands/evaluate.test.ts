@@ -88,6 +88,10 @@ describe('ratioflow evaluate', () => {
     };
     const none = await evaluated();
     expect(none.err).toContain('guided is guided by a classifier, and its samples are drawn without a class, as if it were not; --class gives them classes.');
+    const beside = async (...args: string[]): Promise<string> => (await ratioflow(args)).err;
+    expect(await beside('neighbours', at('guided'), '--data', at('data.npy'), '--count', '2', '-k', '1', '-o', at('near.csv'))).toContain('guided by a classifier, and its samples are drawn without a class');
+    expect(await beside('score', at('guided'), at('data.npy'), '--calibrate')).toContain('guided by a classifier, and its samples to calibrate with are drawn without a class');
+    expect(await beside('score', at('guided'), at('data.npy'))).not.toContain('without a class');
     const inTurn = await evaluated('--class', '2,0,1', '--scale', '1');
     expect(inTurn.err).not.toContain('without a class');
     expect(inTurn.subject).toMatchObject({ classes: [2, 0, 1], scale: 1 });

@@ -37,11 +37,12 @@ async function run(bundle: string, options: Options, context: Context): Promise<
   const [node, trainer] = await Promise.all([import('@ratioflow/node'), import('@ratioflow/trainer')]);
   const { out, data, count, first, k, extractor, images } = options;
   const model = await node.open(bundle, engineOf(options));
-  const { sampleShape, valueRange, prior } = model.manifest;
+  const { sampleShape, valueRange, prior, guidance } = model.manifest;
   if (prior.kind === 'source' && !images) {
     await model.dispose();
     throw new ArgumentError(`${bundle} starts from images of another domain, and draws no samples by itself: give what it made of some with --images.`);
   }
+  if (guidance && !images) context.note(`note: ${bundle} is guided by a classifier, and its samples are drawn without a class, as if it were not; give those that sample --class makes with --images.`);
   const space = extractor === undefined ? undefined : await trainer.openExtractor(extractor, { ...engineOf(options), signal: context.signal, onMessage: (message) => context.note(message) });
   const set = await trainer.openSampleSource([data], sampleShape, valueRange).catch(async (error: unknown) => {
     await Promise.all([model.dispose(), space?.dispose()]);
