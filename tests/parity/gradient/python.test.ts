@@ -110,6 +110,13 @@ describe('PyTorch', () => {
     expect((JSON.parse(lines.at(-1)!) as { pass: number }).pass).toBeGreaterThan(18);
   });
 
+  it.skipIf(!withTorch)('agrees in float64 with networks whose constants the exporters store in single precision', { timeout: 600_000 }, async () => {
+    const { status, lines } = await runScript(withTorch!, 'torch_models.py', ['--double', '--only', '^(mlp|activation (GELU$|Hardswish)|squeeze|residual leaky|layer scale|rotary|pools 1-D|conv grouped)']);
+    expect(lines.filter((line) => /^(wrong|failed|does not run|refused|export)/.test(line))).toEqual([]);
+    expect(status).toBe(0);
+    expect(JSON.parse(lines.at(-1)!)).toMatchObject({ pass: 18 });
+  });
+
   it.skipIf(!withTorch)('agrees where extents of images are symbolic', { timeout: 600_000 }, async () => {
     const { status, lines } = await runScript(withTorch!, 'torch_models.py', ['--exporter', 'script', '--free', '--stacks', '6', '--only', '^(stack|u-net|pad (reflect|replicate)|pool (average|max)|conv same|scale|adaptive average)']);
     expect(lines.filter((line) => /^(wrong|failed|does not run|refused)/.test(line))).toEqual([]);
