@@ -14,6 +14,10 @@ class Refused(Exception):
     """What a peer will not differentiate, in its own words."""
 
 
+class TimedOut(Refused):
+    """What a peer did not finish in time."""
+
+
 def by_onnx_ad(model, output, source):
     import onnx_ad
     try:
@@ -62,7 +66,7 @@ def by_graph_grad(model, output, source):
 def limited(seconds, differentiate, *arguments):
     """Ends what takes longer, as a refusal."""
     def stop(_signal, _frame):
-        raise Refused(f"no answer within {seconds} s")
+        raise TimedOut(f"no answer within {seconds} s")
     previous = signal.signal(signal.SIGALRM, stop)
     signal.alarm(seconds)
     try:

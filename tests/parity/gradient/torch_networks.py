@@ -10,6 +10,7 @@ Usage: python torch_networks.py [--only REGEX] [--opset N] [--columns REGEX] [--
 """
 import argparse
 import copy
+import functools
 import json
 import os
 import pathlib
@@ -23,14 +24,17 @@ import torch
 from double_evaluator import evaluate
 from networks import CASES, as_exported, networks
 from ours import differentiate
-from page import write_section
-from peers import PACKAGES, PEERS, Refused, with_batch
+from page import cells_of, write_section
+from peers import PACKAGES, PEERS, Refused, TimedOut, limited, with_batch
 from torch_models import export, relative
 
 # The half's is that of its own arithmetic: eps is 1e-3, and hundreds of roundings lie one behind the other.
 TOLERANCE = {"half": 2e-2, "single": 1e-4, "double": 1e-9}
+# Seconds that a peer may take for one network.
+PATIENCE = 120
 DTYPE = {"half": torch.float16, "single": torch.float32, "double": torch.float64}
 PRECISIONS = {"half": "float16", "single": "float32", "double": "float64"}
+HEADING = "Networks from PyTorch"
 # (who exports or differentiates, precision) → heading
 COLUMNS = {
     **{(exporter, precision): f"{name}, {PRECISIONS[precision]}" for precision in ("single", "double", "half") for exporter, name in (("script", "TorchScript"), ("dynamo", "dynamo"))},
@@ -52,25 +56,38 @@ def run(path, precision, feeds):
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"]).run(["y", "grad_x"], feeds)
 
 
-def compare(path, precision, model, shape, batch):
-    """Relative errors of a gradient graph, and of PyTorch's own gradient in this precision, both from float64."""
-    dtype, tolerance = DTYPE[precision], TOLERANCE[precision]
+def references(model, precision, shape, batch):
+    """What gradient graphs are compared with, a function of the number of the trial, computed once for all of them: input, seed,
+    output and gradient in float64 of each network that may have been exported, and autograd's gradient in this precision."""
+    dtype = DTYPE[precision]
     own = copy.deepcopy(model).to(dtype)
     candidates = [copy.deepcopy(own).double()]
     rounded = as_exported(candidates[0]) if precision == "double" else None
     candidates += [] if rounded is None else [rounded]
-    best = None
-    # Rounding decides on which side of a kink an activation lies; a wrong rule is wrong at every input.
-    for trial in range(1 if precision == "double" else 6):
+
+    @functools.cache
+    def of(trial):
         torch.manual_seed(100 + trial)
         x = torch.randn(batch, *shape, dtype=torch.float64).to(dtype)
-        seed = torch.randn_like(own(x))
+        with torch.no_grad():
+            seed = torch.randn(candidates[0](x.double()).shape, dtype=dtype)
+        exact = [reference(candidate, x.double(), seed) for candidate in candidates]
+        if not all(float(gradient.abs().max()) > 0 for _, gradient in exact):
+            raise ValueError("the gradient of this network is zero: it tells nothing")
+        return x, seed, exact, None if precision == "double" else reference(own, x, seed)[1]
+    return of
+
+
+def compare(path, precision, references_of):
+    """Relative errors of a gradient graph, and of PyTorch's own gradient in this precision, both from float64."""
+    tolerance, best = TOLERANCE[precision], None
+    # Rounding decides on which side of a kink an activation lies; a wrong rule is wrong at every input.
+    for trial in range(1 if precision == "double" else 6):
+        x, seed, candidates, autograd = references_of(trial)
         output, gradient = run(path, precision, {"x": x.numpy(), "seed_y": seed.numpy()})
         # A constant that the exporter rounded moves the output, too: then it is that network whose gradient counts.
-        y, exact = min((reference(candidate, x.double(), seed) for candidate in candidates), key=lambda pair: relative(output, pair[0].numpy()))
-        if not float(exact.abs().max()) > 0:
-            raise ValueError("the gradient of this network is zero: it tells nothing")
-        autograd = exact if precision == "double" else reference(own, x, seed)[1]
+        y, exact = min(candidates, key=lambda pair: relative(output, pair[0].numpy()))
+        autograd = exact if autograd is None else autograd
         found = {
             "output": relative(output, y.numpy()), "exact": relative(gradient, exact.numpy()),
             "autograd": relative(gradient, autograd.numpy()), "torch": relative(autograd.numpy(), exact.numpy()),
@@ -99,7 +116,9 @@ def export_network(path, model, shape, precision, exporter, opset):
 def gradients_by(who, path, out, batch):
     """Has a peer differentiate; what went wrong, or None."""
     try:
-        onnx.save(PEERS[who](with_batch(onnx.load(path), batch), "y", "x"), out)
+        onnx.save(limited(PATIENCE, PEERS[who], with_batch(onnx.load(path), batch), "y", "x"), out)
+    except TimedOut as error:
+        return {"status": "timed out", "detail": str(error)}
     except Refused as error:
         return {"status": "refused", "detail": str(error)[:120]}
     return None
@@ -109,6 +128,7 @@ def rows_of(name, model, shape, columns, opset, folder, batch=None):
     """One row a column; each network alone in a folder, as its gradient graphs are as large as itself."""
     batch = batch or (1 if shape[-1] > 200 else 2)
     jobs, failed = {}, {}
+    known = {precision: references(model, precision, shape, batch) for precision in {precision for _, precision in columns}}
     for who, precision in columns:
         path = os.path.join(folder, f"{'script' if who in PEERS else who}-{precision}.onnx")
         problem = None if os.path.exists(path) else export_network(path, model, shape, precision, "script" if who in PEERS else who, opset)
@@ -128,7 +148,7 @@ def rows_of(name, model, shape, columns, opset, folder, batch=None):
             if column not in failed:
                 if column[0] not in PEERS:
                     onnx.checker.check_model(jobs[column]["out"], full_check=True)
-                found = compare(jobs[column]["out"], column[1], model, shape, batch)
+                found = compare(jobs[column]["out"], column[1], known[column[1]])
                 failed[column] = {"status": "pass" if found["ok"] else "wrong" if found["exported"] else "export differs", "found": found,
                                   "detail": " ".join(f"{key} {value:.1e}" for key, value in found.items() if not isinstance(value, bool))}
         except Exception as error:  # noqa: BLE001
@@ -161,7 +181,7 @@ def main():
     counts = {status: sum(row["status"] == status for row in rows) for status in sorted({row["status"] for row in rows})}
     print(json.dumps({"torch": torch.__version__, "opset": arguments.opset, **counts}))
     if arguments.write:
-        write(rows, columns, arguments.opset)
+        write(rows, arguments.opset)
     if any(row["status"] in ("wrong", "failed", "does not run") for row in rows if row["exporter"] not in PEERS):
         raise SystemExit(1)
 
@@ -171,30 +191,34 @@ def cell(row):
     if not found:
         return row["status"]
     text = f"{found['judged']:.0e}" if found["ok"] else f"{row['status']} ({found['judged']:.0e})"
+    if row["precision"] == "half":
+        return f"{text} (PyTorch {found['torch']:.0e})"
     if found["judged"] > TOLERANCE[row["precision"]] and row["exporter"] not in PEERS:
         text += f" (from float64 {found['exact']:.0e}, PyTorch {found['torch']:.0e})"
     return text
 
 
-def write(rows, columns, opset):
+def write(rows, opset):
+    """Cells that these rows do not have stay as the page has them."""
     import torchvision
-    table = {}
+    table = cells_of(HEADING)
     for row in rows:
-        table.setdefault(row["name"], {})[row["exporter"], row["precision"]] = cell(row)
-    ours = [row for row in rows if (row["exporter"], row["precision"]) in columns and row["exporter"] not in PEERS and row["status"] != "not exported"]
-    half, peers = any(precision == "half" for _, precision in columns), [who for who, _ in columns if who in PEERS]
+        table.setdefault(row["name"], {})[COLUMNS[row["exporter"], row["precision"]]] = cell(row)
+    headings = [heading for heading in COLUMNS.values() if any(heading in cells for cells in table.values())]
+    ours = [text for cells in table.values() for heading, text in cells.items() if heading not in PEERS and text not in ("–", "not exported")]
+    half, peers = any("float16" in heading for heading in headings), [who for who in PEERS if who in headings]
     lines = [
         f"Written by `python tests/parity/gradient/torch_networks.py --write` with PyTorch {torch.__version__.split('+')[0]}, torchvision {torchvision.__version__.split('+')[0]}, opset {opset}: networks with random weights (none zero) "
         "and a random seed for the output, exported with a dynamic batch by PyTorch's exporters, TorchScript and dynamo; batch 2, batch 1 for 224 × 224 pixels. "
         f"Float32{' and float16 run' if half else ' runs'} on ONNX Runtime's CPU provider, float64 on the `onnx` package's reference evaluator. The largest difference from autograd's gradient in the same precision, relative to its largest element"
-        + ("; in float16 from the float64 gradient of the network with the same rounded weights" if half else "") + ". Where PyTorch's own gradient is farther from float64 than the tolerance (1e-4"
+        + ("; in float16 from the float64 gradient of the network with the same rounded weights, beside the distance of PyTorch's own float16 gradient" if half else "") + ". Where PyTorch's own gradient is farther from float64 than the tolerance (1e-4"
         + (", in float16 2e-2" if half else "") + ": an activation near a kink lies on the other side), both distances from float64 are given."
         + (f" The last columns are other tools ({', '.join(f'{who} {version(PACKAGES[who])}' for who in peers)}) on the TorchScript export with a fixed batch." if peers else ""), "",
-        f"**{sum(row['status'] == 'pass' for row in ours)} of {len(ours)} gradients of ours pass.** *Not exported*: PyTorch refuses.", "",
-        "| network | " + " | ".join(COLUMNS[column] for column in columns) + " |", "|---" * (len(columns) + 1) + "|",
-        *[f"| {name} | " + " | ".join(table[name].get(column, "–") for column in columns) + " |" for name in CASES if name in table],
+        f"**{sum(text[0].isdigit() for text in ours)} of {len(ours)} gradients of ours pass.** *Not exported*: PyTorch refuses. *–*: not measured." + (f" *Timed out*: no answer within {PATIENCE} s. *Does not run*: ONNX Runtime does not take the graph." if peers else ""), "",
+        "| network | " + " | ".join(headings) + " |", "|---" * (len(headings) + 1) + "|",
+        *[f"| {name} | " + " | ".join(table[name].get(heading, "–") for heading in headings) + " |" for name in CASES if name in table],
     ]
-    write_section("Networks from PyTorch", lines)
+    write_section(HEADING, lines)
 
 
 if __name__ == "__main__":
