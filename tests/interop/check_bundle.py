@@ -21,7 +21,7 @@ manifest = json.loads((bundle / "manifest.json").read_text())
 levels = ["ORT_DISABLE_ALL", "ORT_ENABLE_BASIC", "ORT_ENABLE_EXTENDED", "ORT_ENABLE_ALL"]
 checks = {"onnxruntime": 0}
 refused = {}
-# The slope of a kink in half precision is Clip(60000 y, slope, 1), where overflow is meant.
+# The slope of a kink in half precision is Clip(60000 · 60000 y, slope, 1), where overflow is meant.
 np.seterr(over="ignore")
 
 

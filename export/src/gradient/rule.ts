@@ -176,5 +176,11 @@ function flattenInner(context: RuleContext, value: Value, axis: number): Value {
   return context.builder.op('Reshape', [value, context.builder.op('Concat', [...outer.map((_, at) => extentVector(context, value, at)), context.builder.ints([-1])], { axis: 0 })]);
 }
 
-/** A factor that takes any number that is not tiny beyond 1: the slope of a kink at zero is Clip(z · large, left, 1). */
-export const largeFactor = (like: Value): number => (dtypeOf(like) === 'float16' ? 6e4 : 1e30);
+/**
+ * z times so large a factor that all but tiny numbers go beyond 1: the slope of a kink at zero is Clip(magnified z, left, 1). No number of
+ * float16 is large enough for its small ones (60000 takes 10⁻⁵ to 0.6), so that there are two factors.
+ */
+export function magnified(builder: GraphBuilder, z: Value): Value {
+  const factors = dtypeOf(z) === 'float16' ? [6e4, 6e4] : [1e30];
+  return factors.reduce((value, factor) => builder.op('Mul', [value, builder.scalar(factor, z)]), z);
+}

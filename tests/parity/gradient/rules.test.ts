@@ -141,6 +141,23 @@ describe('half precision', () => {
   });
 });
 
+describe('kinks in half precision', () => {
+  it.each<readonly [string, (b: GraphBuilder, x: Value) => Value, number]>([
+    ['LeakyRelu', (b, x) => b.op('LeakyRelu', [x], { alpha: 0.25 }), 0.25],
+    ['Relu', (b, x) => b.op('Relu', [x]), 0],
+    ['PRelu', (b, x) => b.op('PRelu', [x, b.op('CastLike', [b.scalar(0.25, 'float32'), x])]), 0.25],
+    ['Max', (b, x) => b.op('Max', [x, b.op('CastLike', [b.scalar(0, 'float32'), x])]), 0],
+    ['Clip', (b, x) => b.op('Clip', [x, b.op('CastLike', [b.scalar(0, 'float32'), x]), null]), 0],
+  ])('lie between the smallest numbers there are: %s', async (_, make, left) => {
+    const model = modelOf(network([['N']], (b, x) => wide(b, make(b, b.op('Cast', [x], { to: 10 })))));
+    const session = await Session.open(gradient(model));
+    // 6e-8 is the smallest half; its negative one keeps its sign under a slope of a quarter from 2.4e-7 on.
+    const data = [6e-8, 3e-7, -3e-7, 1e-6, -1e-6, 1.6e-5, -1.6e-5, 0.5, -0.5, 6e4, -6e4];
+    const { grad_x0 } = await session.run({ x0: { shape: [data.length], data: Float64Array.from(data) } }).finally(() => session.close());
+    expect([...grad_x0!.data]).toEqual(data.map((value) => (value > 0 ? 1 : left)));
+  });
+});
+
 describe('random graphs from the table of rules', () => {
   const steps: readonly ((b: GraphBuilder, x: Value, y: Value) => Value)[] = [
     (b, x) => b.op('Tanh', [x]), (b, x) => b.op('Sigmoid', [x]), (b, x) => b.op('Softmax', [x], { axis: -1 }), (b, x, y) => b.op('Mul', [x, y]), (b, x, y) => b.op('Add', [x, y]),

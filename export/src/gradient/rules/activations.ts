@@ -2,7 +2,7 @@
 import { dtypeOf, type GraphBuilder } from '../../ir/builder.js';
 import { dataTypeCodes, type Value } from '../../ir/types.js';
 import { floatOf, intOf, stringOf } from '../../ops/operator.js';
-import { largeFactor, requiredInput, requiredOutput, unbroadcast, type Rule, type RuleContext } from '../rule.js';
+import { magnified, requiredInput, requiredOutput, unbroadcast, type Rule, type RuleContext } from '../rule.js';
 
 /**
  * Slope of a function that is linear on either side of zero: `left` below, 1 above. Clip(y · large, left, 1) costs a
@@ -10,7 +10,7 @@ import { largeFactor, requiredInput, requiredOutput, unbroadcast, type Rule, typ
  */
 function kinkedSlope(context: RuleContext, y: Value, left: number): Value {
   const { builder } = context;
-  return builder.op('Clip', [builder.op('Mul', [y, builder.scalar(largeFactor(y), y)]), builder.scalar(left, y), builder.scalar(1, y)]);
+  return builder.op('Clip', [magnified(builder, y), builder.scalar(left, y), builder.scalar(1, y)]);
 }
 
 const times = (context: RuleContext, slope: Value): Value => context.builder.op('Mul', [context.gradient, slope]);
@@ -34,7 +34,7 @@ function calculator(builder: GraphBuilder, x: Value): Calculator {
   return {
     add: binary('Add'), sub: binary('Sub'), mul,
     of: (opType, item, attributes = {}) => builder.op(opType, [item], attributes),
-    step: (z) => builder.op('Clip', [mul(z, largeFactor(x)), value(0), value(1)]),
+    step: (z) => builder.op('Clip', [magnified(builder, z), value(0), value(1)]),
     greater: binary('Greater'),
     where: (condition, yes, no) => builder.op('Where', [condition, value(yes), value(no)]),
   };

@@ -1,7 +1,7 @@
 /** Operators that choose between values: Where, Clip, Max, Min. At ties the gradient is shared or dropped, never doubled. */
 import { dtypeOf } from '../../ir/builder.js';
 import { dataTypeCodes, type Value } from '../../ir/types.js';
-import { largeFactor, requiredInput, requiredOutput, unbroadcast, type Rule, type RuleContext } from '../rule.js';
+import { magnified, requiredInput, requiredOutput, unbroadcast, type Rule, type RuleContext } from '../rule.js';
 
 /** Bounds beyond this are no bounds: exporters write the largest number for "none". */
 const unbounded = 1e30;
@@ -45,7 +45,7 @@ function clippedInput(context: RuleContext): Value {
   }
   if (distances.length === 0) return gradient;
   const distance = distances.reduce((left, right) => builder.op('Mul', [left, right]));
-  const slope = builder.op('Clip', [builder.op('Mul', [distance, builder.scalar(largeFactor(y), y)]), builder.scalar(0, y), builder.scalar(1, y)]);
+  const slope = builder.op('Clip', [magnified(builder, distance), builder.scalar(0, y), builder.scalar(1, y)]);
   return builder.op('Mul', [gradient, slope]);
 }
 
@@ -67,10 +67,10 @@ function extreme(sign: 1 | -1): Rule {
     const inputs = node.inputs.map((_, index) => requiredInput(context, index));
     if (inputs.length === 1) return [gradient];
     if (inputs.length === 2) {
-      const large = builder.scalar(sign * largeFactor(gradient), gradient);
       return inputs.map((input, index) => {
         if (!context.wants(index)) return null;
-        const lead = builder.op('Mul', [builder.op('Sub', [input, inputs[1 - index]!]), large]);
+        const other = inputs[1 - index]!;
+        const lead = magnified(builder, builder.op('Sub', sign > 0 ? [input, other] : [other, input]));
         const slope = builder.op('Clip', [builder.op('Add', [lead, builder.scalar(0.5, lead)]), builder.scalar(0, lead), builder.scalar(1, lead)]);
         return unbroadcast(context, builder.op('Mul', [gradient, slope]), input);
       });
