@@ -3,6 +3,7 @@
  * algorithm pays for small layers, too, and branches do not (docs/lowerings.md has the measurements).
  */
 import type { Lowering } from '@ratioflow/sdk';
+import { hasGraph } from '../ir/model.js';
 import { branchlessField } from './branchless-field.js';
 import { tried, type Field } from './field.js';
 import { winogradField, type WinogradGain } from './winograd-field.js';
@@ -14,8 +15,8 @@ export type LoweredFields = Readonly<Record<Lowering, Field | undefined>>;
 const gains: WinogradGain = (channels, rows, columns) =>
   channels >= 32 && rows * columns >= (channels > 128 ? 8 ** 2 : 4 ** 2) && Math.max(rows, columns) <= Math.min(channels, 64);
 
-/** The same field for WebAssembly; undefined for networks without convolutions, which gain nothing. */
+/** The same field for WebAssembly; undefined for networks without convolutions, which gain nothing, and with control flow, whose graphs read values from around. */
 export function wasmField(field: Field): Field | undefined {
   const { nodes } = tried(field).builder.graph;
-  return nodes.some(({ opType }) => opType === 'Conv') ? branchlessField(winogradField(field, gains) ?? field) : undefined;
+  return nodes.some(({ opType }) => opType === 'Conv') && !nodes.some(hasGraph) ? branchlessField(winogradField(field, gains) ?? field) : undefined;
 }
