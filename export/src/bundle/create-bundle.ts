@@ -2,7 +2,7 @@
 import { pairingOf, type PairingName, type Runtime, type TrainingRecord } from '@ratioflow/sdk';
 import type { Model } from '../ir/types.js';
 import { estimatorOf } from '../products/estimator.js';
-import { loweredFields } from '../products/estimator-graphs.js';
+import { loweredField } from '../products/estimator-graphs.js';
 import { estimatorField } from '../products/field.js';
 import { halfField } from '../products/half-field.js';
 import { priorOf, type PriorSource } from '../products/prior.js';
@@ -49,7 +49,7 @@ export async function createBundle(options: BundleOptions): Promise<Map<string, 
   const { name, eta, nu, K, kappa, valueRange = null, classNames = null, training = null, products = {}, allowDepartures = false, reference } = options;
   return assembleBundle({
     field: estimatorField(estimator, pairing),
-    lowered: loweredFields(estimator, pairing),
+    lowered: { cpu: loweredField(estimator, pairing, 'cpu'), wasm: loweredField(estimator, pairing, 'wasm') },
     half: products.float16 ? halfField(estimator, pairing) : undefined,
     prior: priorOf(options.prior, estimator.sampleShape),
     about: { name, valueRange, pairing: pairing.name, eta, nu, K, kappa, classNames, training },

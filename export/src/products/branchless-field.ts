@@ -1,7 +1,7 @@
 /**
- * ONNX Runtime's WebAssembly computes `Clip`, `Relu` and `LeakyRelu` element by element, with a branch that signs at random
- * mispredict, unless they are fused with the convolution or dense layer before them. Here those that are not are written as
- * `Max`, `Min` and `PRelu`, which it computes without branches, several elements at a time: the same values.
+ * ONNX Runtime's WebAssembly takes several times as long for `Clip`, `Relu` and `LeakyRelu` of numbers with signs at random as for
+ * `Max`, `Min` and `PRelu` (docs/lowerings.md), unless they are fused with the convolution or dense layer before them. Here those
+ * that are not are written as the latter: the same values.
  */
 import type { GraphBuilder } from '../ir/builder.js';
 import { float32 } from '../ir/constant.js';

@@ -5,10 +5,10 @@ import type { Model, Value } from '../ir/types.js';
 import type { Estimator } from './estimator.js';
 import { inBlocks } from './block-layout.js';
 import { carriedField } from './carried-field.js';
-import { estimatorField } from './field.js';
+import { estimatorField, type Field } from './field.js';
 import { gradientModel, ratioModel, samplerModel, stepModel } from './graphs.js';
 import { phasedField } from './phased-field.js';
-import { wasmField, type LoweredFields } from './wasm-field.js';
+import { wasmField } from './wasm-field.js';
 import { winogradField } from './winograd-field.js';
 
 /** x → logRatio [N]. */
@@ -23,16 +23,19 @@ export const stepGraph = (estimator: Estimator, pairing: Pairing): Model => step
 /** x0, noise [K, N, …], eta, nu → x: K steps in a Loop, K the leading extent of the noise. Does not clamp. */
 export const samplerGraph = (estimator: Estimator, pairing: Pairing): Model => samplerModel(estimatorField(estimator, pairing));
 
-/** The field computed as suits a kind of engines, where that gains something (docs/lowerings.md). */
-export function loweredFields(estimator: Estimator, pairing: Pairing): LoweredFields {
+/** The field computed as suits a kind of engines; undefined where that gains nothing (docs/lowerings.md). */
+export function loweredField(estimator: Estimator, pairing: Pairing, lowering: Lowering): Field | undefined {
   const field = estimatorField(estimator, pairing, { phases: 'apart' });
+  if (lowering === 'wasm') return wasmField(phasedField(estimator, pairing) ?? field);
+  const wide = winogradField(field);
+  if (wide) return wide;
   const phased = phasedField(estimator, pairing);
-  return { cpu: winogradField(field) ?? (phased ? inBlocks(phased) : carriedField(field)), wasm: wasmField(phased ?? field) };
+  return phased ? inBlocks(phased) : carriedField(field);
 }
 
 /** The sampler, lowered for a kind of engines; undefined where that gains nothing. */
 export function loweredSamplerGraph(estimator: Estimator, pairing: Pairing, lowering: Lowering = 'cpu'): Model | undefined {
-  const field = loweredFields(estimator, pairing)[lowering];
+  const field = loweredField(estimator, pairing, lowering);
   return field && samplerModel(field);
 }
 
