@@ -41,8 +41,8 @@ async function bareSampler({ read }, runtime, { eta, nu, K, kappa, sampleShape, 
 }
 
 /** The bundle of a shipped configuration before any training. */
-async function configured(name) {
-  const config = await loadConfig(join(import.meta.dirname, `../../trainer/configs/${name}.yaml`));
+async function configured(name, changes) {
+  const config = await loadConfig(join(import.meta.dirname, `../../trainer/configs/${name}.yaml`), changes);
   const runtime = createRuntime();
   const assembly = await assemble(config, runtime);
   const files = await bundleOf(assembly, 0, runtime);
@@ -51,24 +51,26 @@ async function configured(name) {
 }
 
 /** CIFAR-10's network, whose steps take so long that few of them are timed. */
-async function resnet32() {
+async function resnet32(spectralNorm) {
   const folder = await mkdtemp(join(tmpdir(), 'ratioflow-bench-'));
-  await writeUntrainedBundle(folder, 'resnet32', [3, 32, 32], { K: 4, kappa: 0 });
+  await writeUntrainedBundle(folder, 'resnet32', [3, 32, 32], { K: 4, kappa: 0, spectralNorm });
   return Object.assign(await bundleSource(folder), { remove: () => rm(folder, { recursive: true }) });
 }
 
 const overhead = [];
 const comparison = [];
-for (const { name, bundle, batches } of [
+for (const { name, bundle, batches, spectral = false } of [
   { name: 'toy', bundle: () => configured('swiss-roll'), batches: { overhead: [64, 1024], pytorch: [64, 1024] } },
   { name: 'digits', bundle: () => configured('digits'), batches: { overhead: [8, 64], pytorch: [1, 64] } },
-  { name: 'resnet32', bundle: resnet32, batches: { overhead: [], pytorch: [1, 32] } },
+  { name: 'resnet32', bundle: () => resnet32(false), batches: { overhead: [], pytorch: [1, 32] } },
+  { name: 'digits', bundle: () => configured('digits', ['estimator.spectralNorm=true']), batches: { overhead: [], pytorch: [1, 64] }, spectral: true },
+  { name: 'resnet32', bundle: () => resnet32(true), batches: { overhead: [], pytorch: [1] }, spectral: true },
 ]) {
   const runtime = createRuntime();
   const source = await bundle();
   const model = await openBundle(source, runtime);
   const { K, kappa } = model.manifest;
-  const title = (batch) => `${name}, ${K + kappa} steps, batch ${batch}`;
+  const title = (batch) => `${name}${spectral ? ', spectrally normalised' : ''}, ${K + kappa} steps, batch ${batch}`;
   const sdk = (batch) => () => timed(() => model.sample({ count: batch, batch, seed: 1 }));
   // On one thread, whose processor time is the time of the work: none is spent on waiting for another.
   const single = createRuntime({ threads: 1 });
@@ -84,7 +86,7 @@ for (const { name, bundle, batches } of [
   }
   await one.dispose();
   for (const batch of pytorch ? batches.pytorch : []) {
-    const theirs = (official) => async () => (await pytorch.ask({ do: 'sample', case: name, batch, steps: K + kappa, official })).milliseconds;
+    const theirs = (official) => async () => (await pytorch.ask({ do: 'sample', case: name, batch, steps: K + kappa, official, spectral })).milliseconds;
     const [kept, lean] = [await interleave(rounds, [sdk(batch), theirs(true)]), await interleave(rounds, [sdk(batch), theirs(false)])];
     comparison.push([title(batch), milliseconds(kept.a), milliseconds(kept.b), ratio(kept.ratio), milliseconds(lean.b), ratio(lean.ratio)]);
     console.log(comparison.at(-1).join(' | '));

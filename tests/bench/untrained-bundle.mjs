@@ -6,9 +6,9 @@ import { estimatorConverters } from '../../trainer/dist/estimators/converters.js
 import { createEstimator } from '../../trainer/dist/estimators/create-estimator.js';
 
 /** Writes the bundle of an estimator of the trainer with its initial weights, of few steps: making it samples with all of them. @param name `mlp`, `resnet28`, `resnet32`, … */
-export async function writeUntrainedBundle(folder, name, sampleShape, { K = 8, kappa = 2 } = {}) {
+export async function writeUntrainedBundle(folder, name, sampleShape, { K = 8, kappa = 2, spectralNorm = false } = {}) {
   const { tf } = await loadTensorFlow();
-  const network = createEstimator(tf, name, sampleShape, 1);
+  const network = createEstimator(tf, name, sampleShape, 1, { spectralNorm });
   const { model } = await convertLayersModel(network, { converters: estimatorConverters });
   network.dispose();
   const images = sampleShape.length === 3;
