@@ -57,8 +57,8 @@ export const pattern = (described: RegExp, allowed: string): Check<string> => ac
 export const text = (max: number): Check<string> =>
   pattern(new RegExp(`^[^\\0-\\x1f\\x7f-\\x9f\\u202a-\\u202e\\u2066-\\u2069]{1,${max}}$`), `a string of 1 to ${max} characters without control characters`);
 
-/** One of a list of strings. */
-export const oneOf = <T extends string>(names: readonly T[]): Check<T> => accept((value) => (names as readonly unknown[]).includes(value), names.join(', '));
+/** One of a list. */
+export const oneOf = <T extends string | boolean>(names: readonly T[]): Check<T> => accept((value) => (names as readonly unknown[]).includes(value), names.join(', '));
 
 /** An array of at most `max` entries. */
 export const list = <T>(item: Check<T>, max: number): Check<readonly T[]> => (value, field, fail) => (Array.isArray(value) && value.length <= max

@@ -1,12 +1,14 @@
 /**
  * The shortest way from a bundle to a model.
  */
-import { ArgumentError, openBundle } from '@ratioflow/sdk';
+import { openBundle } from '@ratioflow/sdk';
 import type { Model, OpenOptions } from '@ratioflow/sdk';
+import { checkLoading } from '@ratioflow/sdk/engine';
 import { bundleSource } from './bundle-source.js';
 import type { BundleLocation } from './bundle-source.js';
 import { createRuntime, rejectUnknown, runtimeOptionNames } from './runtime.js';
 import type { RuntimeOptions } from './runtime.js';
+import { checkUrlOptions } from './url-source.js';
 import type { UrlSourceOptions } from './url-source.js';
 
 const optionNames = [
@@ -26,7 +28,8 @@ export async function open(where: BundleLocation, options: RuntimeOptions & Open
   rejectUnknown(options, optionNames);
   const { providers, threads, split, worker, timeout, memoryLimit, cuda, cache, maxBytes, headers, signal, onProgress, ...rest } = options;
   const runtime = createRuntime(given({ providers, threads, split, worker, timeout, memoryLimit, cuda }));
-  if (signal !== undefined && !((signal as unknown) instanceof AbortSignal)) throw new ArgumentError(`signal is ${JSON.stringify(signal)}; allowed: an AbortSignal.`);
+  checkLoading(rest);
+  checkUrlOptions(given({ cache, maxBytes, headers, signal, onProgress }));
   signal?.throwIfAborted();
   // Graphs are read when they are needed, which may be long after the opening that this signal is for.
   const opening = new AbortController();

@@ -2,6 +2,7 @@
  * Execution providers of onnxruntime-node by name, in order of preference, and what to do to get one that is absent.
  */
 import { ArgumentError } from '@ratioflow/sdk';
+import { show } from '@ratioflow/sdk/engine';
 
 /** The execution providers of onnxruntime-node, in the customary order of preference. */
 export const providerNames = ['cuda', 'webgpu', 'cpu'] as const;
@@ -28,10 +29,10 @@ export const providerConfig = (provider: ProviderName, cuda: CudaOptions | undef
 /** Checks a list of providers. @throws {ArgumentError} for an unknown name, an empty list, or what is no list */
 export function checkProviders(providers: readonly string[]): readonly ProviderName[] {
   const list: unknown = providers;
-  if (!Array.isArray(list)) throw new ArgumentError(`providers is ${JSON.stringify(list)}; allowed: an array of ${providerNames.join(', ')}.`);
+  if (!Array.isArray(list)) throw new ArgumentError(`providers is ${show(list)}; allowed: an array of ${providerNames.join(', ')}.`);
   const unknown = providers.find((name) => !(providerNames as readonly string[]).includes(name));
   if (unknown !== undefined || providers.length === 0) {
-    throw new ArgumentError(`providers has ${unknown === undefined ? 'no entry' : JSON.stringify(unknown)}; allowed: ${providerNames.join(', ')}, in order of preference.`);
+    throw new ArgumentError(`providers has ${unknown === undefined ? 'no entry' : show(unknown)}; allowed: ${providerNames.join(', ')}, in order of preference.`);
   }
   return providers as readonly ProviderName[];
 }

@@ -126,6 +126,7 @@ describe('createRuntime', () => {
     expect(() => createRuntime({ threads: 0 })).toThrow('threads is 0; allowed: an integer from 1 to 1024.');
     expect(() => createRuntime({ threads: '2' as never })).toThrow('threads is "2"; allowed: an integer from 1 to 1024.');
     await expect(load('affine.onnx', { threads: 1.5 })).rejects.toThrow('threads is 1.5');
+    await expect(load('affine.onnx', { optimization: 'max' as never })).rejects.toThrow(new ArgumentError('optimization is "max"; allowed: disabled, basic, extended, all.'));
   });
 
   it('does not grow over many rounds of loading, running and disposing', async () => {

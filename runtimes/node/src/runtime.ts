@@ -3,7 +3,7 @@
  * loaded from bytes, with external data from memory: the engine never opens a file that a bundle names.
  */
 import { ArgumentError, BundleError, RuntimeError } from '@ratioflow/sdk';
-import { messageOf, resolveExternalData } from '@ratioflow/sdk/engine';
+import { argument, checkLoading, integer, messageOf, optional, resolveExternalData, show } from '@ratioflow/sdk/engine';
 import type { ResolvedGraph } from '@ratioflow/sdk/engine';
 import type { GraphSource, Runtime } from '@ratioflow/sdk';
 import type { Engine, EngineOptions, EngineSession } from './engine.js';
@@ -53,16 +53,16 @@ export function createRuntime(options: RuntimeOptions = {}): Runtime {
   rejectUnknown(options, runtimeOptionNames);
   const { providers = ['cpu'], threads, split = true, worker = false, timeout, memoryLimit, cuda } = options;
   const wanted = checkProviders(providers);
-  checkInteger('threads', threads, 1, 1024);
-  checkInteger('timeout', timeout, 1, 2 ** 31 - 1);
-  checkInteger('memoryLimit', memoryLimit, 2 ** 20, Number.MAX_SAFE_INTEGER);
+  checkLoading(options);
+  argument('timeout', timeout, optional(integer(1, 2 ** 31 - 1)));
+  argument('memoryLimit', memoryLimit, optional(integer(2 ** 20)));
   if (cuda !== undefined) rejectUnknown(cuda, ['deviceId'] satisfies (keyof CudaOptions)[], 'cuda');
-  checkInteger('cuda.deviceId', cuda?.deviceId, 0, 1024);
-  if (!([true, false, 'thread', 'process'] as readonly unknown[]).includes(worker)) throw new ArgumentError(`worker is ${JSON.stringify(worker)}; allowed: true, false, "thread", "process".`);
+  argument('cuda.deviceId', cuda?.deviceId, optional(integer(0, 1024)));
+  if (!([true, false, 'thread', 'process'] as readonly unknown[]).includes(worker)) throw new ArgumentError(`worker is ${show(worker)}; allowed: true, false, "thread", "process".`);
   for (const [name, limit] of Object.entries({ timeout, memoryLimit })) {
     if (limit !== undefined && worker !== 'process') throw new ArgumentError(`${name} is given without worker: "process"; only a process can be ended in the middle of a call.`);
   }
-  if (!([true, false, 'always'] as readonly unknown[]).includes(split)) throw new ArgumentError(`split is ${JSON.stringify(split)}; allowed: true, false, "always".`);
+  if (!([true, false, 'always'] as readonly unknown[]).includes(split)) throw new ArgumentError(`split is ${show(split)}; allowed: true, false, "always".`);
   const engine = worker === false ? localEngine : createRemoteEngine(worker === 'process' ? 'process' : 'thread', { timeout, memoryLimit });
   const defaults = { ...(threads !== undefined && { threads }), ...(cuda && { cuda }) };
   return runtimeOn(engine, wanted, defaults, split !== false && worker !== 'process' ? createSplitter(engine, split === 'always' && wanted[0] === 'cpu') : undefined);
@@ -76,7 +76,7 @@ export function runtimeOn(engine: Engine, wanted: readonly ProviderName[], defau
     name: engineName,
     warnings,
     load: async (graph, options = {}) => {
-      checkInteger('threads', options.threads, 1, 1024);
+      checkLoading(options);
       const providers = usable ??= usableProviders(engine, wanted, defaults, warnings).catch((cause: unknown) => {
         // An engine that ended while it was asked says nothing about providers: the next load asks again.
         usable = undefined;
@@ -132,13 +132,7 @@ async function create(
 
 /** A misspelt option must not be ignored. @param of the option whose own options these are */
 export function rejectUnknown(options: object, known: readonly string[], of?: string): void {
-  if (typeof options !== 'object' || (options as object | null) === null) throw new ArgumentError(`${of ?? 'options'} is ${JSON.stringify(options)}; allowed: an object of ${known.join(', ')}.`);
+  if (typeof options !== 'object' || (options as object | null) === null || Array.isArray(options)) throw new ArgumentError(`${of ?? 'options'} is ${show(options)}; allowed: an object of ${known.join(', ')}.`);
   const unknown = Object.keys(options).find((name) => !known.includes(name));
-  if (unknown !== undefined) throw new ArgumentError(`Unknown option ${JSON.stringify(unknown)}${of === undefined ? '' : ` of ${of}`}; allowed: ${known.join(', ')}.`);
-}
-
-function checkInteger(name: string, value: number | undefined, min: number, max: number): void {
-  if (value !== undefined && !(Number.isSafeInteger(value) && value >= min && value <= max)) {
-    throw new ArgumentError(`${name} is ${typeof (value as unknown) === 'string' ? JSON.stringify(value) : value}; allowed: an integer from ${min} to ${max}.`);
-  }
+  if (unknown !== undefined) throw new ArgumentError(`Unknown option ${show(unknown)}${of === undefined ? '' : ` of ${of}`}; allowed: ${known.join(', ')}.`);
 }

@@ -118,7 +118,7 @@ describe('urlSource', () => {
   it('takes https, or this machine, also after a redirect', async () => {
     expect(() => urlSource('http://example.org/bundle')).toThrow(new ArgumentError('http://example.org is not https: what a bundle says of itself could be changed on its way. Allowed: https, or http on localhost.'));
     expect(() => urlSource('file:///etc/')).toThrow(ArgumentError);
-    expect(() => urlSource('nonsense')).toThrow('"nonsense" is no URL.');
+    expect(() => urlSource('nonsense')).toThrow('"nonsense" is no URL; allowed: https://…, or http:// on localhost.');
     await expect(bundleSource('ftp://localhost/a')).rejects.toThrow(ArgumentError);
     expect(urlSource('https://example.org/a?token=secret').location).toBe('https://example.org/a/');
   });
@@ -252,12 +252,43 @@ describe('open', () => {
     await expect(open(base, { maxBytes: 'much' as never })).rejects.toThrow(new ArgumentError('maxBytes is "much"; allowed: a number from 1.'));
   });
 
+  it.each([false, true])('says what an option may be, whether or not this bundle needs it (worker: %s)', async (worker) => {
+    for (const [options, message] of [
+      [{ optimization: 'max' }, 'optimization is "max"; allowed: disabled, basic, extended, all.'],
+      [{ selfTest: 'no' }, 'selfTest is "no"; allowed: true, false.'],
+      [{ cache: 5 }, 'cache is 5; allowed: the path of a folder, or false.'],
+      [{ cache: '' }, 'cache is ""; allowed: the path of a folder, or false.'],
+      [{ maxBytes: NaN }, 'maxBytes is NaN; allowed: a number from 1.'],
+      [{ onProgress: 5 }, 'onProgress is 5; allowed: a function.'],
+      [{ threads: 2n }, 'threads is 2n; allowed: an integer from 1 to 1024.'],
+      [{ split: 2n }, 'split is 2n; allowed: true, false, "always".'],
+      [{ cuda: [] }, 'cuda is []; allowed: an object of deviceId.'],
+      // The values are the user's secrets.
+      [{ headers: 'authorization: secret' }, 'headers is of type string; allowed: an object of names and texts of HTTP headers.'],
+      [{ headers: { authorization: undefined } }, 'headers["authorization"] is of type undefined; allowed: an object of names and texts of HTTP headers.'],
+      [{ headers: { authorization: 'Bearer secret\nx' } }, 'headers["authorization"] has a name or a text that no request can carry; allowed: an object of names and texts of HTTP headers.'],
+    ] as const) await expect(open(files, { worker, ...options } as never), message).rejects.toThrow(new ArgumentError(message));
+    await expect(open(files, [] as never)).rejects.toThrow(/^options is \[\]; allowed: an object of providers/);
+  });
+
+  it.each([
+    [null, 'null'], [undefined, 'undefined'], [42, '42'], ['', '""'], [Symbol('a'), 'a symbol'], [new ArrayBuffer(8), 'an object of type ArrayBuffer'], [{}, 'an object of type Object'],
+  ])('says that %s is no place of a bundle', async (where, shown) => {
+    await expect(open(where as never)).rejects.toThrow(new ArgumentError(`The bundle is ${shown}; allowed: a folder, a zip file, a URL, the bytes of a zip archive (Uint8Array), or a Map of files.`));
+  });
+
+  it('says what is wrong with a URL, and with a Map of something else', async () => {
+    await expect(open('http://[')).rejects.toThrow(new ArgumentError('"http://[" is no URL; allowed: https://…, or http:// on localhost.'));
+    await expect(open(new URL('data:,x'))).rejects.toThrow(/^data: is not https: /);
+    await expect(open(new Map([['manifest.json', '{}']]) as never)).rejects.toThrow(new ArgumentError('bundle in memory: manifest.json is "{}"; allowed: a Uint8Array.'));
+  });
+
   it('takes the URL of a file, as text as well', async () => {
     const place = join(folder, 'a bundle');
     await mkdir(place);
     for (const [name, bytes] of files) if (!name.includes('/')) await writeFile(join(place, name), bytes);
     const url = pathToFileURL(place);
-    for (const where of [url, url.href]) expect((await bundleSource(where)).location).toBe(place);
+    for (const where of [url, url.href, url.href.replace('///', '/')]) expect((await bundleSource(where)).location).toBe(place);
     expect((await open(url.href)).manifest.name).toBe('fake');
     await expect(open('file://elsewhere/a')).rejects.toThrow(/^file:\/\/elsewhere\/a is the URL of no file here: /);
   });

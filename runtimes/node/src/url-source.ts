@@ -4,6 +4,7 @@
  */
 import { ArgumentError, BundleError } from '@ratioflow/sdk';
 import type { BundleSource } from '@ratioflow/sdk';
+import { accept, argument, optional, show } from '@ratioflow/sdk/engine';
 import { cached, defaultCacheFolder } from './cache.js';
 
 /** Options of `urlSource`. */
@@ -20,6 +21,32 @@ export interface UrlSourceOptions {
   readonly onProgress?: (progress: { readonly file: string; readonly received: number }) => void;
 }
 
+/** Checks the options of bundles at URLs, also where a bundle lies elsewhere. @throws {ArgumentError} for a value out of range */
+export function checkUrlOptions({ cache, maxBytes, headers = {}, signal, onProgress }: UrlSourceOptions): void {
+  const check = (name: keyof UrlSourceOptions, value: unknown, fits: (given: never) => boolean, allowed: string): void => {
+    argument(name, value, optional(accept(fits as (given: unknown) => boolean, allowed)));
+  };
+  check('cache', cache, (given) => given === false || (typeof given === 'string' && given !== ''), 'the path of a folder, or false');
+  check('maxBytes', maxBytes, (given) => typeof given === 'number' && given >= 1, 'a number from 1');
+  check('signal', signal, (given) => (given as unknown) instanceof AbortSignal, 'an AbortSignal');
+  check('onProgress', onProgress, (given) => typeof given === 'function', 'a function');
+  // What headers say may be secret: no message shows it.
+  const bad = (what: string): ArgumentError => new ArgumentError(`${what}; allowed: an object of names and texts of HTTP headers.`);
+  if (typeof headers !== 'object' || (headers as object | null) === null || Array.isArray(headers)) throw bad(`headers is ${Array.isArray(headers) ? 'an array' : `of type ${typeof headers}`}`);
+  for (const [name, value] of Object.entries<unknown>(headers)) {
+    if (typeof value !== 'string') throw bad(`headers[${show(name)}] is of type ${typeof value}`);
+    if (!isHeader(name, value)) throw bad(`headers[${show(name)}] has a name or a text that no request can carry`);
+  }
+}
+
+function isHeader(name: string, value: string): boolean {
+  try {
+    return new Headers([[name, value]]).has(name);
+  } catch {
+    return false;
+  }
+}
+
 const loopback = new Set(['localhost', '127.0.0.1', '[::1]']);
 
 /** Redirects of one file that are followed. */
@@ -30,9 +57,9 @@ const maxRedirects = 10;
  * a signature for one, goes along with every file.
  * @throws {ArgumentError} for any other URL, or an option out of range
  */
-export function urlSource(url: string | URL, { cache = defaultCacheFolder(), maxBytes = 2 ** 31, headers = {}, signal, onProgress }: UrlSourceOptions = {}): BundleSource {
-  if (cache !== false && typeof cache !== 'string') throw new ArgumentError(`cache is ${JSON.stringify(cache)}; allowed: the path of a folder, or false.`);
-  if (!(typeof maxBytes === 'number' && maxBytes >= 1)) throw new ArgumentError(`maxBytes is ${JSON.stringify(maxBytes)}; allowed: a number from 1.`);
+export function urlSource(url: string | URL, options: UrlSourceOptions = {}): BundleSource {
+  checkUrlOptions(options);
+  const { cache = defaultCacheFolder(), maxBytes = 2 ** 31, headers = {}, signal, onProgress } = options;
   const base = parse(url);
   const location = new URL('.', base).href;
   const download = async (name: string, limit: number): Promise<Uint8Array> => {
@@ -66,9 +93,9 @@ function parse(url: string | URL): URL {
   try {
     parsed = new URL(url);
   } catch (cause) {
-    throw new ArgumentError(`${JSON.stringify(String(url))} is no URL.`, { cause });
+    throw new ArgumentError(`${JSON.stringify(String(url))} is no URL; allowed: https://…, or http:// on localhost.`, { cause });
   }
-  if (!isSafe(parsed)) throw new ArgumentError(`${parsed.origin} is not https: what a bundle says of itself could be changed on its way. Allowed: https, or http on localhost.`);
+  if (!isSafe(parsed)) throw new ArgumentError(`${parsed.origin === 'null' ? parsed.protocol : parsed.origin} is not https: what a bundle says of itself could be changed on its way. Allowed: https, or http on localhost.`);
   if (!parsed.pathname.endsWith('/')) parsed.pathname += '/';
   return parsed;
 }
