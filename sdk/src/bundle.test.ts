@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { BundleError, RuntimeError } from './errors.js';
+import { graphTensors } from './manifest.js';
 import { openBundle } from './model.js';
 import type { GraphSource, Runtime } from './runtime.js';
 import { fakeManifest, fakeRuntime, fakeSource } from './testing/fake-bundle.js';
@@ -79,8 +80,26 @@ describe('openBundle', () => {
       run: () => Promise.resolve({}), dispose: () => { disposed.push(name); return Promise.resolve(); },
     }) };
     const model = await openBundle(await fakeSource(), runtime);
-    await expect(model.score({ shape: [1, 2], data: new Float32Array(2) })).rejects.toThrow('memory: ratio.onnx maps input to logRatio; a bundle\'s maps x to logRatio.');
+    await expect(model.score({ shape: [1, 2], data: new Float32Array(2) })).rejects.toThrow('memory: ratio.onnx maps input to logRatio; by the manifest it maps x to logRatio.');
     expect(disposed).toEqual(['ratio.onnx']);
+  });
+
+  it.each([
+    ['ratio', ['x'], { mixture: [1, 1] }, 'x, weights to logRatio'],
+    ['ratio', ['x', 'weights'], {}, 'x to logRatio'],
+    ['ratio', ['x', 'y', 'phi'], { guidance: { classes: 2, scale: 1 } }, 'x to logRatio'],
+    ['gradient', ['x'], { guidance: { classes: 2, scale: 1 } }, 'x, y, phi to logRatio, drift'],
+    ['gradient', ['x', 'y', 'weights'], { guidance: { classes: 2, scale: 1 }, mixture: [1] }, 'x, y, phi, weights to logRatio, drift'],
+    ['gradient', ['x', 'y', 'phi'], {}, 'x to logRatio, drift'],
+    ['prior', ['z', 'y'], { guidance: { classes: 2, scale: 1 } }, 'z to x0'],
+  ] as const)('refuses %s of %j under %j: classes and weights would be passed over', async (graph, inputNames, claims, wanted) => {
+    const engine = fakeRuntime();
+    const runtime: Runtime = { ...engine, load: async (source) => ({ ...await engine.load(source), inputNames }) };
+    const model = await openBundle(await fakeSource({ ...fakeManifest(), ...claims }), runtime);
+    const x = { shape: [1, 2], data: new Float32Array(2) };
+    const use = { ratio: () => model.score(x), gradient: () => model.gradient(x), prior: () => model.prior() }[graph];
+    await expect(use()).rejects.toThrow(new BundleError(`memory: ${graph}.onnx maps ${inputNames.join(', ')} to ${graphTensors[graph].outputs.join(', ')}; by the manifest it maps ${wanted}.`));
+    expect(engine.disposed).toEqual([graph]);
   });
 
   it('names engine and graph when an engine fails, and goes on afterwards', async () => {

@@ -5,7 +5,7 @@
 import { show } from './check.js';
 import { BundleError, RuntimeError, attempt, messageOf } from './errors.js';
 import { globals } from './globals.js';
-import { extraInputs, graphTensors, halfWeightsFile, weightsFile } from './manifest.js';
+import { graphTensors, halfWeightsFile, weightsFile } from './manifest.js';
 import type { GraphName, Manifest } from './manifest.js';
 import { maxManifestBytes, parseManifest } from './manifest-parser.js';
 import type { LoadOptions, Runtime, Session } from './runtime.js';
@@ -39,21 +39,21 @@ export async function readManifest(source: BundleSource): Promise<Manifest> {
   try {
     return parseManifest(bytes);
   } catch (cause) {
-    throw bundleError(source, messageOf(cause), cause);
+    throw new BundleError(`${source.location}: ${messageOf(cause)}`, { cause });
   }
 }
 
 /** What a session that has just been made of a graph gets wrong; undefined when all is well. */
-export type SelfTest = (bundle: Bundle, graph: GraphName, session: Session) => Promise<string | undefined>;
+export type SelfTest = (bundle: Pick<Bundle, 'manifest' | 'read'>, graph: GraphName, session: Session) => Promise<string | undefined>;
 
 /** Reads and checks the manifest, and nothing else yet. @throws {BundleError} */
 export async function readBundle(source: BundleSource, runtime: Runtime, options: LoadOptions = {}, selfTest?: SelfTest): Promise<Bundle> {
   const manifest = await readManifest(source);
-  const located = (message: string): BundleError => bundleError(source, message);
+  const located = (message: string): BundleError => new BundleError(`${source.location}: ${message}`);
 
   const read = async (name: string): Promise<Uint8Array> => {
-    const expected = Object.hasOwn(manifest.files, name) ? manifest.files[name]! : undefined;
-    if (!expected) throw located(`the manifest lists no file ${show(name)}.`);
+    const expected = manifest.files[name];
+    if (!expected) throw located(`the manifest lists no file ${name}.`);
     const bytes = await readFrom(source, name, expected.size, expected.sha256);
     const damaged = (found: string, wanted: number | string): BundleError => located(`${name} has ${found}, ${wanted} by the manifest: the bundle is damaged; copy or export it again.`);
     if (bytes.byteLength !== expected.size) throw damaged(`${bytes.byteLength} bytes`, expected.size);
@@ -75,24 +75,21 @@ export async function readBundle(source: BundleSource, runtime: Runtime, options
   const load = async (graph: GraphName): Promise<Session> => {
     const name = `${graph}.onnx`;
     const session = await attempt(`${runtime.name} cannot load ${name}`, RuntimeError, async () => runtime.load({
-      name, model: await read(name), externalData: readExternal, ...(selfTest && { check: (made) => selfTest(bundle, graph, made) }),
+      name, model: await read(name), externalData: readExternal, ...(selfTest && { check: (made) => selfTest({ manifest, read }, graph, made) }),
     }, options));
-    const { inputs, outputs } = graphTensors[graph];
-    const known: readonly string[] = [...inputs, ...extraInputs];
-    const fits = session.inputNames.every((input) => known.includes(input)) && inputs.every((input) => session.inputNames.includes(input))
-      && outputs.every((output) => session.outputNames.includes(output));
-    if (fits) return session;
+    const { inputs, extras, outputs } = graphTensors[graph];
+    // Otherwise a class or weights would be passed over in silence.
+    const wanted = [...inputs, ...extras.filter((extra) => (extra === 'weights' ? manifest.mixture : manifest.guidance))];
+    const { inputNames, outputNames } = session;
+    if (wanted.length === inputNames.length && wanted.every((input) => inputNames.includes(input)) && outputs.every((output) => outputNames.includes(output))) return session;
     await session.dispose();
-    throw located(`${name} maps ${session.inputNames.join(', ')} to ${session.outputNames.join(', ')}; a bundle's maps ${inputs.join(', ')} to ${outputs.join(', ')}.`);
+    throw located(`${name} maps ${inputNames.join(', ')} to ${outputNames.join(', ')}; by the manifest it maps ${wanted.join(', ')} to ${outputs.join(', ')}.`);
   };
-  const bundle: Bundle = { manifest, location: source.location, read, load };
-  return bundle;
+  return { manifest, location: source.location, read, load };
 }
 
-const bundleError = ({ location }: BundleSource, message: string, cause?: unknown): BundleError => new BundleError(`${location}: ${message}`, { cause });
-
-const readFrom = (source: BundleSource, name: string, limit: number, sha256?: string): Promise<Uint8Array> =>
-  attempt(`${source.location}: ${name} cannot be read`, BundleError, async () => source.read(name, limit, sha256));
+const readFrom = (source: BundleSource, name: string, ...rest: [limit: number, sha256?: string]): Promise<Uint8Array> =>
+  attempt(`${source.location}: ${name} cannot be read`, BundleError, async () => source.read(name, ...rest));
 
 /** SHA-256 in lower-case hexadecimal. */
 export async function sha256(bytes: Uint8Array): Promise<string> {

@@ -7,7 +7,7 @@ import { accept, complaint, dictionary, finite, integer, list, nullable, object,
 import type { Check, Fail } from './check.js';
 import { BundleError, messageOf } from './errors.js';
 import { globals } from './globals.js';
-import { extraInputs, formatVersion, graphFiles, graphTensors, halfWeightsFile, weightsFile } from './manifest.js';
+import { formatVersion, graphFiles, graphTensors, halfWeightsFile, weightsFile } from './manifest.js';
 import type { FileRecord, GraphName, Manifest, Tolerance, VerificationVector } from './manifest.js';
 import { pairingNames } from './pairing.js';
 import { sizeOf } from './tensor.js';
@@ -17,7 +17,7 @@ export const maxManifestBytes = 16 * 2 ** 20;
 /** Largest number of elements in one sample: room for 3 × 2048². */
 const maxElements = 2 ** 24;
 /** A number of steps, from `min`. */
-export const steps = (min: number): Check<number> => integer(min, 1_000_000);
+export const stepsFrom = (min: number): Check<number> => integer(min, 1_000_000);
 const vectorPattern = /^verify\/\w[\w.-]{0,99}\.npy$/;
 
 const fail: Fail = (...found) => {
@@ -66,8 +66,8 @@ const fields = object<Omit<Manifest, 'verification'>>({
   pairing: oneOf(pairingNames),
   eta: finite(0),
   nu: finite(0),
-  K: steps(0),
-  kappa: steps(0),
+  K: stepsFrom(0),
+  kappa: stepsFrom(0),
   prior: object({ kind: oneOf(['ddp', 'uniform', 'gaussian', 'source']), z: oneOf(['normal', 'uniform']) }),
   classNames: nullable(list(text(200), 100_000)),
   opset: integer(1, 1000),
@@ -77,7 +77,7 @@ const fields = object<Omit<Manifest, 'verification'>>({
   })),
   tolerances,
   departures: optional(list(text(2000), 10_000)),
-  unrolled: optional(steps(1)),
+  unrolled: optional(stepsFrom(1)),
   guidance: optional(object({ classes: integer(1, 2 ** 31), scale: finite() })),
   mixture: optional(list(finite(), 1000)),
 });
@@ -91,9 +91,9 @@ const vectorOf = (listed: Manifest['files']): Check<VerificationVector> => (valu
     for (const name of Object.keys(record(side, at, fail))) oneOf(names)(name, `a name in ${at}`, fail);
     return dictionary(file)(side, at, fail);
   };
-  const { inputs, outputs } = graphTensors[graph];
+  const { inputs, extras, outputs } = graphTensors[graph];
   const vector = object<VerificationVector>({
-    graph: () => graph, inputs: tensors([...inputs, ...extraInputs]), outputs: tensors(outputs), tolerance: optional(tolerance),
+    graph: () => graph, inputs: tensors([...inputs, ...extras]), outputs: tensors(outputs), tolerance: optional(tolerance),
   })(value, field, fail);
   const missing = inputs.find((name) => !Object.hasOwn(vector.inputs, name));
   return missing ? fail(`${field}.inputs`, vector.inputs, `a file for every input of ${graph}; ${missing} is missing`) : vector;

@@ -17,32 +17,33 @@ export const graphFiles = {
 /** Graphs that every bundle has. */
 export type RequiredGraphName = keyof typeof graphFiles;
 
-const ratio = { inputs: ['x'], outputs: ['logRatio'] } as const;
-const gradient = { inputs: ['x'], outputs: ['logRatio', 'drift'] } as const;
-const step = { inputs: ['x', 'noise', 'eta', 'nu'], outputs: ['next', 'logRatio'] } as const;
-const sampler = { inputs: ['x0', 'noise', 'eta', 'nu'], outputs: ['x'] } as const;
+/** Inputs of a composed bundle's graphs besides: class of every sample [N] (int64), φ [], and weight of every estimator [E]. */
+export const extraInputs = ['y', 'phi', 'weights'] as const;
+
+const ratio = { inputs: ['x'], extras: ['weights'], outputs: ['logRatio'] } as const;
+const gradient = { inputs: ['x'], extras: extraInputs, outputs: ['logRatio', 'drift'] } as const;
+const step = { inputs: ['x', 'noise', 'eta', 'nu'], extras: extraInputs, outputs: ['next', 'logRatio'] } as const;
+const sampler = { inputs: ['x0', 'noise', 'eta', 'nu'], extras: extraInputs, outputs: ['x'] } as const;
 
 /**
  * Names of every graph's inputs and outputs: the same symbols as in the documentation and in every language. The graph
  * `name` is the file `name.onnx`. Beyond those of `graphFiles`, graphs are optional: for other tools, and for `verify`.
+ * Of the `extras`, a guided bundle's graph has `y` and `phi`, one with a mixture `weights`, and no other graph has any.
  */
 export const graphTensors = {
   ratio, gradient, step, sampler,
-  prior: { inputs: ['z'], outputs: ['x0'] },
-  'sampler-device-noise': { inputs: ['x0', 'steps', 'eta', 'nu'], outputs: ['x'] },
+  prior: { inputs: ['z'], extras: [], outputs: ['x0'] },
+  'sampler-device-noise': { inputs: ['x0', 'steps', 'eta', 'nu'], extras: extraInputs, outputs: ['x'] },
   'sampler-unrolled': sampler,
-  generator: { inputs: ['z'], outputs: ['images'] },
+  generator: { inputs: ['z'], extras: ['y'], outputs: ['images'] },
   'ratio-fp16': ratio, 'gradient-fp16': gradient, 'step-fp16': step, 'sampler-fp16': sampler,
   'step-cpu': step, 'sampler-cpu': sampler, 'step-wasm': step, 'sampler-wasm': sampler,
-} as const satisfies Record<RequiredGraphName, unknown> & Record<string, { inputs: readonly string[]; outputs: readonly string[] }>;
+} as const satisfies Record<RequiredGraphName, unknown> & Record<string, { inputs: readonly string[]; extras: readonly (typeof extraInputs)[number][]; outputs: readonly string[] }>;
 /** Kinds of engines for which a bundle may have graphs of its own, `step-cpu.onnx` for one: ONNX Runtime on processors, and WebAssembly. */
 export type Lowering = 'cpu' | 'wasm';
 
 /** Graphs that a bundle may have. */
 export type GraphName = keyof typeof graphTensors;
-
-/** Inputs of a composed bundle's graphs besides: class of every sample [N] (int64), φ [], and weight of every estimator [E]. */
-export const extraInputs = ['y', 'phi', 'weights'] as const;
 
 /** Name of the external data shared by all graphs. */
 export const weightsFile = 'weights.bin';

@@ -66,7 +66,7 @@ export interface OpenOptions extends LoadOptions {
 
 /**
  * Opens a bundle: reads and checks its manifest; the rest follows when it is needed.
- * @throws {BundleError} when the manifest cannot be read or is wrong
+ * @throws {BundleError} when the manifest cannot be read or is wrong; {ArgumentError} for an unknown option
  */
 export async function openBundle(source: BundleSource, runtime: Runtime, options: OpenOptions = {}): Promise<Model> {
   rejectUnknown(options, ['threads', 'optimization', 'selfTest'] satisfies (keyof OpenOptions)[]);

@@ -6,7 +6,7 @@ import type { Check } from './check.js';
 import { ArgumentError } from './errors.js';
 import type { AbortSignalLike } from './globals.js';
 import type { Manifest } from './manifest.js';
-import { steps } from './manifest-parser.js';
+import { stepsFrom } from './manifest-parser.js';
 import type { Seed } from './noise/stream.js';
 import { parseSeed } from './noise/stream.js';
 import type { FloatTensor, Tensor } from './runtime.js';
@@ -78,7 +78,8 @@ export interface Settings {
   readonly first: number;
   readonly batch: number;
   readonly K: number;
-  readonly kappa: number;
+  /** K + κ. */
+  readonly steps: number;
   readonly eta: number;
   readonly nu: number;
   readonly x0: FloatTensor | undefined;
@@ -105,14 +106,14 @@ export function settingsOf(manifest: Manifest, options: SampleOptions, extra: re
   const x0 = options.x0 === undefined ? undefined : checkTensor('x0', options.x0, [options.count ?? null, ...sampleShape]);
   const { count, seed, first } = rangeOf(manifest, options, x0?.shape[0] ?? (options.class as readonly number[] | undefined)?.length);
   const given = (name: 'K' | 'kappa' | 'eta' | 'nu', check: Check<number>): number => argument(name, options[name] ?? manifest[name], check);
-  const K = given('K', steps(0));
-  const kappa = given('kappa', steps(0));
+  const K = given('K', stepsFrom(0));
+  const steps = K + given('kappa', stepsFrom(0));
   return {
-    count, seed, first, K, kappa, x0,
+    count, seed, first, K, steps, x0,
     batch: Math.min(count, argument('batch', options.batch ?? defaultBatch(elements), integer(1))),
     eta: given('eta', finite(0)),
     nu: given('nu', finite(0)),
-    noise: options.noise !== undefined && K + kappa ? checkTensor('noise', options.noise, [K + kappa, count, ...sampleShape]) : undefined,
+    noise: options.noise !== undefined && steps ? checkTensor('noise', options.noise, [steps, count, ...sampleShape]) : undefined,
     signal: options.signal,
     extras: extrasOf(manifest, options, count),
   };

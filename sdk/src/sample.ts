@@ -82,11 +82,11 @@ export async function priorOf({ manifest, graphs }: Engine, z: FloatTensor): Pro
 export async function sample(engine: Engine, options: SampleOptions): Promise<SampleResult> {
   const start = now();
   const [settings, plan] = await begin(engine, options, ['batch', 'onStep']);
-  const { count, batch, K, kappa } = settings;
+  const { count, batch, steps } = settings;
   const { sampleShape, valueRange } = engine.manifest;
   const elements = sizeOf(sampleShape);
   // A single batch is returned as it comes out of the engine, without a copy.
-  let samples = batch < count || K + kappa === 0 ? allocate(count * elements, `${count} samples`) : undefined;
+  let samples = batch < count || steps === 0 ? allocate(count * elements, `${count} samples`) : undefined;
   let stepping = 0;
   for (let done = 0; done < count; done += batch) {
     const size = Math.min(batch, count - done);
@@ -94,11 +94,11 @@ export async function sample(engine: Engine, options: SampleOptions): Promise<Sa
     let x = x0;
     let reported = 0;
     let resumed = now();
-    for await (const state of runFlow(batchOf(settings, plan, x0, done, () => K + kappa))) {
+    for await (const state of runFlow(batchOf(settings, plan, x0, done, () => steps))) {
       // One read-back, at the end.
-      if (state.step === K + kappa) x = await hostOf(state.x);
+      if (state.step === steps) x = await hostOf(state.x);
       stepping += now() - resumed;
-      for (; reported < state.step; reported++) await options.onStep?.({ step: reported + 1, of: K + kappa, samples: done + size, count });
+      for (; reported < state.step; reported++) await options.onStep?.({ step: reported + 1, of: steps, samples: done + size, count });
       resumed = now();
     }
     // onStep may have aborted after the last call of the engine.
@@ -118,7 +118,7 @@ export async function* flow(engine: Engine, options: FlowOptions): AsyncGenerato
   const start = now();
   const [settings, plan] = await begin(engine, options, ['every', 'logRatio']);
   const stride = argument('every', options.every ?? 1, integer(1));
-  const of = settings.K + settings.kappa;
+  const of = settings.steps;
   const frame = async ({ step, x }: State): Promise<Frame> => {
     const copy = 'data' in x ? floatTensor(x.data.slice(), x.shape) : await hostOf(x);
     if (step === of) clampInPlace(copy.data, engine.manifest.valueRange);
@@ -161,15 +161,14 @@ async function startOf(engine: Engine, { x0, seed, first }: Settings, done: numb
   return drawPrior(engine, seed, first + done, size);
 }
 
-function batchOf({ seed, first, noise, K, kappa, signal, extras }: Settings, plan: Plan, x0: FloatTensor, done: number, nextStop: (k: number) => number): Parameters<typeof runFlow>[0] {
+function batchOf({ seed, first, noise, steps, signal, extras }: Settings, plan: Plan, x0: FloatTensor, done: number, nextStop: (k: number) => number): Parameters<typeof runFlow>[0] {
   const count = x0.shape[0]!;
   const elements = x0.data.length / count;
   const source = noise ? givenNoise(noise, { first: done, count, elements }) : seededNoise(seed, { first: first + done, count, elements });
-  return { x0, steps: K + kappa, noise: source, plan, nextStop, signal, extras: extras(done, count) };
+  return { x0, steps, noise: source, plan, nextStop, signal, extras: extras(done, count) };
 }
 
-function statisticsOf({ runtime }: Engine, { count, K, kappa }: Settings, plan: Plan, milliseconds: number, stepping: number): Statistics {
-  const steps = K + kappa;
+function statisticsOf({ runtime }: Engine, { count, steps }: Settings, plan: Plan, milliseconds: number, stepping: number): Statistics {
   return {
     evaluations: count * steps, steps, provider: plan.session.provider, runtime: runtime.name,
     milliseconds, millisecondsPerStep: steps && stepping / steps, plan: plan.name, warnings: [...runtime.warnings],

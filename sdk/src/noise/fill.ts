@@ -119,9 +119,10 @@ export function fillFlowNormals(out: Float32Array, { seed, step, steps }: { read
 }
 
 /** `fillNormals` into a new array of count · elements. */
-export function normals({ count, elements, ...rest }: NoiseStream & NoiseRange): Float32Array {
+export function normals(wanted: NoiseStream & NoiseRange): Float32Array {
+  const { count, elements } = wanted;
   // Nonsense is judged by checkRange; the array must not be allocated from it first.
-  const out = new Float32Array(checkRange(count * elements, { ...rest, count, elements }).count * elements);
-  fillNormals(out, rest, { ...rest, count, elements });
+  const out = new Float32Array(checkRange(count * elements, wanted).count * elements);
+  fillNormals(out, wanted, wanted);
   return out;
 }
