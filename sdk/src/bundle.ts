@@ -5,6 +5,7 @@
 import { show } from './check.js';
 import { BundleError, RuntimeError, attempt, messageOf } from './errors.js';
 import { globals } from './globals.js';
+import type { AbortSignalLike } from './globals.js';
 import { graphTensors, halfWeightsFile, weightsFile } from './manifest.js';
 import type { GraphName, Manifest } from './manifest.js';
 import { maxManifestBytes, parseManifest } from './manifest-parser.js';
@@ -19,8 +20,9 @@ export interface BundleSource {
    * @param name relative, with `/`; only names of the bundle format are asked for
    * @param limit bytes beyond which the file is of no use: a source should refuse to read more
    * @param sha256 what the content must hash to, for sources that keep copies; whoever reads checks it in any case
+   * @param signal that of the call which needs the file, if it has one: reading may end when it is aborted
    */
-  read(name: string, limit?: number, sha256?: string): Promise<Uint8Array>;
+  read(name: string, limit?: number, sha256?: string, signal?: AbortSignalLike): Promise<Uint8Array>;
 }
 
 /** An open bundle: its manifest, and its files as verified bytes and as sessions. */
@@ -28,9 +30,9 @@ export interface Bundle {
   readonly manifest: Manifest;
   readonly location: string;
   /** A file that the manifest lists. @throws {BundleError} when it is absent or not what the manifest says */
-  read(name: string): Promise<Uint8Array>;
-  /** Loads a graph. The caller disposes of the session. */
-  load(graph: GraphName): Promise<Session>;
+  read(name: string, ended?: AbortSignalLike): Promise<Uint8Array>;
+  /** Loads a graph. The caller disposes of the session. @param ended ends reading its files */
+  load(graph: GraphName, ended?: AbortSignalLike): Promise<Session>;
 }
 
 /** Reads and checks the manifest of a bundle. @throws {BundleError} when it cannot be read or is wrong */
@@ -51,10 +53,10 @@ export async function readBundle(source: BundleSource, runtime: Runtime, options
   const manifest = await readManifest(source);
   const located = (message: string): BundleError => new BundleError(`${source.location}: ${message}`);
 
-  const read = async (name: string): Promise<Uint8Array> => {
+  const read = async (name: string, ended?: AbortSignalLike): Promise<Uint8Array> => {
     const expected = manifest.files[name];
     if (!expected) throw located(`the manifest lists no file ${name}.`);
-    const bytes = await readFrom(source, name, expected.size, expected.sha256);
+    const bytes = await readFrom(source, name, expected.size, expected.sha256, ended);
     const damaged = (found: string, wanted: number | string): BundleError => located(`${name} has ${found}, ${wanted} by the manifest: the bundle is damaged; copy or export it again.`);
     if (bytes.byteLength !== expected.size) throw damaged(`${bytes.byteLength} bytes`, expected.size);
     const actual = await sha256(bytes);
@@ -63,20 +65,26 @@ export async function readBundle(source: BundleSource, runtime: Runtime, options
   };
 
   // All graphs share the weights: graphs that load at the same time share one copy, and none is kept afterwards.
-  const weights = new Map<string, WeakRef<Promise<Uint8Array>>>();
-  const readExternal = (location: string): Promise<Uint8Array> => {
-    if (location !== weightsFile && location !== halfWeightsFile) return Promise.reject(located(`a graph refers to external data ${show(location)}; allowed: ${weightsFile}.`));
-    const bytes = weights.get(location)?.deref() ?? read(location);
-    weights.set(location, new WeakRef(bytes));
-    // A read that failed may be tried again.
-    bytes.catch(() => weights.delete(location));
+  const weights = new Map<string, Promise<Uint8Array>>();
+  const readExternal = async (location: string, ended?: AbortSignalLike): Promise<Uint8Array> => {
+    if (location !== weightsFile && location !== halfWeightsFile) throw located(`a graph refers to external data ${show(location)}; allowed: ${weightsFile}.`);
+    // What another began may have been given up, or have failed for this once.
+    const known = weights.get(location)?.catch(() => readExternal(location, ended));
+    if (known) return known;
+    const bytes = read(location, ended);
+    const forget = (): boolean => weights.delete(location);
+    weights.set(location, bytes);
+    bytes.then(forget, forget);
     return bytes;
   };
-  const load = async (graph: GraphName): Promise<Session> => {
+  const load = async (graph: GraphName, ended?: AbortSignalLike): Promise<Session> => {
     const name = `${graph}.onnx`;
+    const readHere = (file: string): Promise<Uint8Array> => read(file, ended);
     const session = await attempt(`${runtime.name} cannot load ${name}`, RuntimeError, async () => runtime.load({
-      name, model: await read(name), externalData: readExternal, ...(selfTest && { check: (made) => selfTest({ manifest, read }, graph, made) }),
+      name, model: await readHere(name), externalData: (location) => readExternal(location, ended), ...(selfTest && { check: (made) => selfTest({ manifest, read: readHere }, graph, made) }),
     }, options));
+    // What is read later, for parts of a large batch, is read for somebody else.
+    ended = undefined;
     const { inputs, extras, outputs } = graphTensors[graph];
     // Otherwise a class or weights would be passed over in silence.
     const wanted = [...inputs, ...extras.filter((extra) => (extra === 'weights' ? manifest.mixture : manifest.guidance))];
@@ -88,7 +96,7 @@ export async function readBundle(source: BundleSource, runtime: Runtime, options
   return { manifest, location: source.location, read, load };
 }
 
-const readFrom = (source: BundleSource, name: string, ...rest: [limit: number, sha256?: string]): Promise<Uint8Array> =>
+const readFrom = (source: BundleSource, name: string, ...rest: [limit: number, sha256?: string, signal?: AbortSignalLike]): Promise<Uint8Array> =>
   attempt(`${source.location}: ${name} cannot be read`, BundleError, async () => source.read(name, ...rest));
 
 /** SHA-256 in lower-case hexadecimal. */

@@ -3,14 +3,16 @@
  */
 import type { Bundle } from './bundle.js';
 import { ArgumentError, RuntimeError, attempt } from './errors.js';
+import { throwIfAborted } from './globals.js';
+import type { AbortSignalLike } from './globals.js';
 import type { GraphName, Manifest } from './manifest.js';
 import type { DeviceTensor, FloatTensor, Session, Tensor } from './runtime.js';
 import { floatTensor, scalar, showShape, sizeOf } from './tensor.js';
 
 /** Sessions by graph. */
 export interface Graphs {
-  /** The session of a graph, loaded at the first call. */
-  session(graph: GraphName): Promise<Session>;
+  /** The session of a graph, loaded at the first call. `signal` ends the loading that this call begins; whoever else waits for it then begins anew. */
+  session(graph: GraphName, signal?: AbortSignalLike): Promise<Session>;
   /**
    * Runs a graph for the outputs named, each checked to hold as many float32 elements as its shape says.
    * @throws {RuntimeError} when the engine fails or returns something else
@@ -23,19 +25,26 @@ export interface Graphs {
 }
 
 export function createGraphs(bundle: Bundle): Graphs {
-  const sessions = new Map<GraphName, Promise<Session>>();
+  /** Sessions, each with the signal of whoever asked first, which ends its loading. */
+  const sessions = new Map<GraphName, readonly [Promise<Session>, AbortSignalLike | undefined]>();
   const running = new Set<Promise<unknown>>();
   let disposed: Promise<void> | undefined;
 
-  const session = async (graph: GraphName): Promise<Session> => {
+  const session = async (graph: GraphName, signal?: AbortSignalLike): Promise<Session> => {
+    throwIfAborted(signal);
     if (disposed) throw new ArgumentError(`The model of ${bundle.location} has been disposed of: open it again.`);
     const known = sessions.get(graph);
-    if (known) return known;
-    const loading = bundle.load(graph);
-    sessions.set(graph, loading);
-    // A load that failed, for want of memory say, may be tried again.
-    loading.catch(() => sessions.delete(graph));
-    return loading;
+    const [loading, first] = known ?? [bundle.load(graph, signal), signal];
+    if (!known) {
+      sessions.set(graph, [loading, signal]);
+      // A load that failed, for want of memory say, may be tried again.
+      loading.catch(() => sessions.delete(graph));
+    }
+    return loading.catch((cause: unknown) => {
+      // Another gave up what this one may still wait for.
+      if (first?.aborted) return session(graph, signal);
+      throw cause;
+    });
   };
 
   const track = async <T>(graph: GraphName, samples: number, start: (loaded: Session, defaults: Readonly<Record<string, Tensor>>) => Promise<T>): Promise<T> => {
@@ -53,9 +62,8 @@ export function createGraphs(bundle: Bundle): Graphs {
 
   const dispose = async (): Promise<void> => {
     await Promise.allSettled(running);
-    const loaded = await Promise.allSettled(sessions.values());
+    for (const [loading] of sessions.values()) await (await loading.catch(() => undefined))?.dispose();
     sessions.clear();
-    for (const outcome of loaded) if (outcome.status === 'fulfilled') await outcome.value.dispose();
   };
   return {
     session,

@@ -51,7 +51,7 @@ export interface FlowSettings extends PriorOptions {
   readonly scale?: number;
   /** Of a composed bundle: weights of the estimators. @default the manifest's */
   readonly weights?: readonly number[];
-  /** Aborts between two calls of the engine; the promise rejects with the signal's reason and the model stays usable. */
+  /** Aborts between two calls of the engine, and what a source reads for this call; the promise rejects with the signal's reason and the model stays usable. */
   readonly signal?: AbortSignalLike;
 }
 

@@ -3,6 +3,7 @@
  * itself, else one by one through `step.onnx`, x staying on the engine's device where it can. Chosen from the session's
  * capabilities, never from a provider's name.
  */
+import type { Settings } from './options.js';
 import type { Engine } from './sample.js';
 import type { DeviceTensor, FloatTensor, Session, Tensor } from './runtime.js';
 import { floatTensor, scalar } from './tensor.js';
@@ -60,15 +61,15 @@ export function createPace(): Pace {
 const always: Pace = { steps: () => 1, measured: () => undefined };
 
 /** Chooses the plan for this engine, whose pace all calls on one model share. */
-export async function choosePlan({ graphs, manifest, pace }: Engine, eta: number, nu: number): Promise<Plan> {
+export async function choosePlan({ graphs, manifest, pace }: Engine, { eta, nu, signal }: Settings): Promise<Plan> {
   const scalars = { eta: scalar(eta), nu: scalar(nu) };
   // Any session tells what the engine can do, and sampling mostly needs this one anyhow.
-  const { controlFlow, lowerings } = (await graphs.session('prior')).capabilities;
+  const { controlFlow, lowerings } = (await graphs.session('prior', signal)).capabilities;
   const plain = controlFlow ? 'sampler' : 'step';
   const input = controlFlow ? 'x0' : 'x';
   const output = controlFlow ? 'x' : 'next';
   const graph = lowerings?.map((kind) => `${plain}-${kind}` as const).find((name) => manifest.files[`${name}.onnx`]) ?? plain;
-  const session = await graphs.session(graph);
+  const session = await graphs.session(graph, signal);
   const onDevice = !controlFlow && session.capabilities.deviceTensors;
   return {
     name: controlFlow ? 'graph' : onDevice ? 'device' : 'step', session, pace: controlFlow ? pace : always,

@@ -140,8 +140,7 @@ export async function* flow(engine: Engine, options: FlowOptions): AsyncGenerato
 /** The options, checked, and the way that the steps go. @param extra names that are allowed beyond those of `FlowSettings` */
 async function begin(engine: Engine, options: SampleOptions, extra: readonly string[]): Promise<[Settings, Plan]> {
   const settings = settingsOf(engine.manifest, options, extra);
-  throwIfAborted(settings.signal);
-  return [settings, await choosePlan(engine, settings.eta, settings.nu)];
+  return [settings, await choosePlan(engine, settings)];
 }
 
 /** log q/p of every sample of x. @param weights of a composed bundle's estimators. @default the manifest's */

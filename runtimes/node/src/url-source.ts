@@ -62,8 +62,8 @@ export function urlSource(url: string | URL, options: UrlSourceOptions = {}): Bu
   const { cache = defaultCacheFolder(), maxBytes = 2 ** 31, headers = {}, signal, onProgress } = options;
   const base = parse(url);
   const location = new URL('.', base).href;
-  const download = async (name: string, limit: number): Promise<Uint8Array> => {
-    const response = await request(fileUrl(name, base), headers, signal);
+  const download = async (name: string, limit: number, ended: AbortSignal): Promise<Uint8Array> => {
+    const response = await request(fileUrl(name, base), headers, ended);
     const problem = !response.ok ? `the server answers ${response.status} ${response.statusText}`.trim()
       : Number(response.headers.get('content-length') ?? 0) > limit && response.headers.get('content-encoding') === null ? `the server announces ${response.headers.get('content-length')} bytes; allowed: ${limit}`
         : undefined;
@@ -76,11 +76,12 @@ export function urlSource(url: string | URL, options: UrlSourceOptions = {}): Bu
   };
   return {
     location,
-    read: async (name, limit = maxBytes, sha256) => {
+    read: async (name, limit = maxBytes, sha256, caller) => {
+      const ended = AbortSignal.any([signal, caller].filter((one) => one instanceof AbortSignal));
       try {
-        return await cached(cache, sha256, () => download(name, Math.min(limit, maxBytes)));
+        return await cached(cache, sha256, () => download(name, Math.min(limit, maxBytes), ended));
       } catch (cause) {
-        if (signal?.aborted === true) throw signal.reason;
+        ended.throwIfAborted();
         throw cause instanceof BundleError ? cause : new BundleError(`${location}: ${name} cannot be fetched: ${reasonOf(cause)}.`, { cause });
       }
     },
@@ -110,10 +111,10 @@ function fileUrl(name: string, base: URL): URL {
 }
 
 /** Follows redirects itself: `fetch` would follow them anywhere, and take the headers along. */
-async function request(url: URL, headers: Readonly<Record<string, string>>, signal: AbortSignal | undefined): Promise<Response> {
+async function request(url: URL, headers: Readonly<Record<string, string>>, signal: AbortSignal): Promise<Response> {
   let [target, sent] = [url, headers];
   for (let redirects = 0; redirects <= maxRedirects; redirects++) {
-    const response = await fetch(target, { headers: sent, redirect: 'manual', ...(signal && { signal }) });
+    const response = await fetch(target, { headers: sent, redirect: 'manual', signal });
     const place = response.status >= 300 && response.status < 400 ? response.headers.get('location') : null;
     if (place === null) return response;
     await response.body?.cancel();
