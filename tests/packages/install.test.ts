@@ -26,6 +26,9 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
+/** Without the trainer and the command line, which bring TensorFlow, hundreds of megabytes of it. */
+const light = (all: readonly Packed[]): Packed[] => all.filter(({ manifest }) => !['@ratioflow/trainer', 'ratioflow'].includes(manifest.name));
+
 /** Code blocks of a package's page. */
 const codeOf = async (path: string, language: string): Promise<string[]> =>
   Array.from((await readFile(path, 'utf8')).matchAll(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\``, 'gm')), ([, code]) => code!);
@@ -106,6 +109,18 @@ export async function use(): Promise<[FloatTensor, Statistics]> {
     expect(await compile(place)).toBe('');
   });
 
+  it.each([
+    ['node16', { module: 'node16', moduleResolution: 'node16' }], ['bundler', { module: 'esnext', moduleResolution: 'bundler' }],
+  ])('have declarations without errors where tfjs is not installed (%s, skipLibCheck: false)', { timeout: 120_000 }, async (name, options) => {
+    const place = join(folder, `declarations-${name}`);
+    await makeProject(place, light(packages).map((one) => ({ ...one, manifest: { ...one.manifest, peerDependencies: {} } })));
+    expect(existsSync(join(place, 'node_modules/@tensorflow'))).toBe(false);
+    const entries = light(packages).flatMap(({ manifest }) => Object.keys(manifest.exports).filter((entry) => entry !== './package.json').map((entry) => manifest.name + entry.slice(1)));
+    await writeFile(join(place, 'use.ts'), entries.map((entry) => `export * as ${entry.replace(/\W/g, '_')} from '${entry}';\n`).join(''));
+    await writeFile(join(place, 'tsconfig.json'), JSON.stringify({ compilerOptions: { ...options, target: 'es2022', lib: ['es2022', 'dom'], types: ['node'], strict: true, noEmit: true, skipLibCheck: false, exactOptionalPropertyTypes: true, preserveSymlinks: true }, files: ['use.ts'] }));
+    expect(await compile(place)).toBe('');
+  });
+
   it('run the example of the README', async () => {
     const [example] = (await codeOf(join(root, 'README.md'), 'ts')).filter((code) => code.startsWith('import { open, savePng }'));
     expect(example!.trim().split('\n').length).toBeLessThanOrEqual(10);
@@ -138,10 +153,8 @@ export async function use(): Promise<[FloatTensor, Statistics]> {
     const other = join(folder, 'by-npm');
     await mkdir(other);
     await writeFile(join(other, 'package.json'), JSON.stringify({ name: 'stranger', private: true, type: 'module' }));
-    // The trainer and the command line bring TensorFlow, hundreds of megabytes of it.
-    const light = packages.filter(({ manifest }) => !['@ratioflow/trainer', 'ratioflow'].includes(manifest.name));
     try {
-      await npm(['install', '--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund', '--fetch-retries=1', ...light.map(({ tarball }) => tarball)], other);
+      await npm(['install', '--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund', '--fetch-retries=1', ...light(packages).map(({ tarball }) => tarball)], other);
     } catch (error) {
       const problem = /ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENOTCACHED|ENETUNREACH|E40[13]|network/.exec(String((error as { stderr?: string }).stderr));
       if (problem === null) throw error;

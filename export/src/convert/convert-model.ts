@@ -1,5 +1,4 @@
 /** tfjs LayersModel → ONNX model, weights included. */
-import type { LayersModel, SymbolicTensor } from '@tensorflow/tfjs-layers';
 import { GraphError, UnsupportedError } from '../errors.js';
 import { GraphBuilder, shapeOf } from '../ir/builder.js';
 import { newModel } from '../ir/model.js';
@@ -11,6 +10,7 @@ import { builtInConverters } from './layers/table.js';
 import { imageRule, inputShape, inputType, outputNames } from './interface.js';
 import { inLayout, toChannelsFirst, type Converted } from './layout.js';
 import { allLayers, isModel, refuseMasks } from './network.js';
+import type { LayersModel, SymbolicTensor } from './tfjs-types.js';
 import { ParameterStore, readWeights } from './weights.js';
 
 /** Options of {@link convertLayersModel}. */

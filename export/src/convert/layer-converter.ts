@@ -1,15 +1,15 @@
 /** The form of a layer's converter, and what converters share. */
-import type { layers } from '@tensorflow/tfjs-layers';
 import { UnsupportedError } from '../errors.js';
 import { shapeOf, type GraphBuilder } from '../ir/builder.js';
 import type { Value } from '../ir/types.js';
 import { axisIn, channelsFirst, plain, type Converted } from './layout.js';
 import { activate } from './lowering/activations.js';
+import type { Layer } from './tfjs-types.js';
 import type { WeightArray } from './weights.js';
 
 export { channelsFirst, plain, type Converted } from './layout.js';
 
-export type Layer = layers.Layer;
+export type { Layer } from './tfjs-types.js';
 
 /** An array of the network and the initializer that holds it. */
 export interface Parameter {

@@ -1,7 +1,7 @@
 /** Questions about a tfjs network as a whole. */
-import type { LayersModel } from '@tensorflow/tfjs-layers';
 import { UnsupportedError } from '../errors.js';
 import type { Layer } from './layer-converter.js';
+import type { LayersModel } from './tfjs-types.js';
 
 export const isModel = (layer: Layer): layer is LayersModel => 'layers' in layer && 'inputs' in layer && 'outputs' in layer;
 

@@ -1,10 +1,10 @@
 /** The arrays of a network, and moving their axes about. */
-import type { LayersModel } from '@tensorflow/tfjs-layers';
 import { GraphError, UnsupportedError } from '../errors.js';
 import type { GraphBuilder } from '../ir/builder.js';
 import { float32 } from '../ir/constant.js';
 import type { Value } from '../ir/types.js';
 import type { Layer, Parameter, ParameterOptions } from './layer-converter.js';
+import type { LayersModel } from './tfjs-types.js';
 
 export interface WeightArray {
   readonly data: Float32Array;
