@@ -143,6 +143,9 @@ describe('urlSource', () => {
     answer = away(301, `http://127.0.0.2:${port}/models/a/ratio.onnx`);
     await expect(read('/moved')).rejects.toThrow(new BundleError(`http://127.0.0.1:${port}/moved/: ratio.onnx cannot be fetched: it leads to http://127.0.0.2:${port}, which is not https.`));
     expect(seen.splice(0)).toEqual(['secret']);
+    answer = away(302, 'file:///etc/passwd');
+    await expect(read('/moved')).rejects.toThrow('ratio.onnx cannot be fetched: it leads to file:, which is not https.');
+    expect(seen.splice(0)).toEqual(['secret']);
     answer = away(308, '/elsewhere');
     await expect(read('/moved')).rejects.toThrow('ratio.onnx cannot be fetched: the server redirects more than 10 times.');
     expect(seen).toHaveLength(11);

@@ -96,12 +96,15 @@ function parse(url: string | URL): URL {
   } catch (cause) {
     throw new ArgumentError(`${JSON.stringify(String(url))} is no URL; allowed: https://…, or http:// on localhost.`, { cause });
   }
-  if (!isSafe(parsed)) throw new ArgumentError(`${parsed.origin === 'null' ? parsed.protocol : parsed.origin} is not https: what a bundle says of itself could be changed on its way. Allowed: https, or http on localhost.`);
+  if (!isSafe(parsed)) throw new ArgumentError(`${originOf(parsed)} is not https: what a bundle says of itself could be changed on its way. Allowed: https, or http on localhost.`);
   if (!parsed.pathname.endsWith('/')) parsed.pathname += '/';
   return parsed;
 }
 
 const isSafe = ({ protocol, hostname }: URL): boolean => protocol === 'https:' || (protocol === 'http:' && loopback.has(hostname));
+
+/** Not every URL has an origin. */
+const originOf = ({ origin, protocol }: URL): string => (origin === 'null' ? protocol : origin);
 
 /** A file below the prefix, with the prefix's query. */
 function fileUrl(name: string, base: URL): URL {
@@ -119,7 +122,7 @@ async function request(url: URL, headers: Readonly<Record<string, string>>, sign
     if (place === null) return response;
     await response.body?.cancel();
     target = new URL(place, target);
-    if (!isSafe(target)) throw new Error(`it leads to ${target.origin}, which is not https`);
+    if (!isSafe(target)) throw new Error(`it leads to ${originOf(target)}, which is not https`);
     if (target.origin !== url.origin) sent = {};
   }
   throw new Error(`the server redirects more than ${maxRedirects} times`);
