@@ -13,6 +13,9 @@ export const integerFrom = (min: number, max: number = Number.MAX_SAFE_INTEGER) 
 /** Integers from 0 with commas between, such as 0,5,10. */
 export const integerList = (text: string): number[] => text.split(',').map(integerFrom(0));
 
+/** Puts every value of an option that is repeated into one list. */
+export const collect = <T>(parse: (text: string) => T) => (text: string, list: readonly T[]): T[] => [...list, parse(text)];
+
 /** Classes with commas between; -1 is none. */
 export const classList = (text: string): number[] => text.split(',').map(integerFrom(-1));
 

@@ -1,8 +1,8 @@
 /** `ratioflow compose`: a bundle whose flow is made of several bundles' and a classifier's. */
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import type { Context } from '../context.js';
 import { guideOf, withGuideOptions, type GuideFlags } from '../guide-options.js';
-import { finiteNumber, integerFrom } from '../parsers.js';
+import { collect, finiteNumber, integerFrom } from '../parsers.js';
 
 interface Options extends GuideFlags {
   readonly out: string;
@@ -15,7 +15,7 @@ export const composeCommand = (context: Context): Command => withGuideOptions(ne
   .description('make one bundle of several: the weighted sum of their drifts, with or without the guidance of a classifier')
   .argument('<bundle...>', 'bundles of one sample shape, value range and pairing; the first gives prior and schedule')
   .requiredOption('-o, --out <bundle>', 'folder of the new bundle; an older bundle there is replaced')
-  .option('--weight <w>', 'weight of a bundle\'s drift; as often as there are bundles (default: 1 each)', (text: string, list: number[]) => [...list, finiteNumber(text)], [])
+  .addOption(new Option('--weight <w>', 'weight of a bundle\'s drift; as often as there are bundles').argParser(collect(finiteNumber)).default([], '1 each'))
   .option('--refine <k>', 'refinement steps (default: the first bundle\'s)', integerFrom(0))
   .option('--name <text>', 'name of the new bundle (default: the names of the others)'))
   .action(async (bundles: string[], options: Options) => {

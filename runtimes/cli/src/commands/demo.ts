@@ -69,6 +69,7 @@ async function run(name: string, options: Options, context: Context, demo: (sett
   for (const line of table(files.map(({ path, about }) => [shown(path), about]))) context.print(line);
   const bundle = files.find(({ about }) => about === 'the bundle');
   if (!bundle) return;
-  context.print(['', 'From code:', '', '  import { open, savePng } from \'@ratioflow/node\';', '', `  const model = await open('${shown(bundle.path)}');`,
-    `  const { samples } = await model.sample({ count: 16, seed: 7 });`, ...(name === 'digits' ? ['  await savePng(\'mine.png\', samples);'] : []), '  await model.dispose();'].join('\n'));
+  const [imported, use] = name === 'digits' ? ['open, savePng', 'await savePng(\'mine.png\', samples);'] : ['open', 'console.log(samples.data);'];
+  context.print(['', 'From code:', '', `  import { ${imported} } from '@ratioflow/node';`, '', `  const model = await open('${shown(bundle.path)}');`,
+    `  const { samples } = await model.sample({ count: 16, seed: 7 });`, `  ${use}`, '  await model.dispose();'].join('\n'));
 }

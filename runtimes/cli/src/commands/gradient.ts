@@ -1,7 +1,8 @@
 /** `ratioflow gradient`: adds the input gradient to any ONNX model. */
 import { dirname, resolve } from 'node:path';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import type { Context } from '../context.js';
+import { collect } from '../parsers.js';
 
 interface Options {
   readonly out: string;
@@ -11,14 +12,12 @@ interface Options {
   readonly zeros?: boolean;
 }
 
-const collect = (value: string, list: string[]): string[] => [...list, value];
-
 export const gradientCommand = (context: Context): Command => new Command('gradient')
   .description('add the gradient of the sum of an output as output grad_<input> to an ONNX model; everything else stays')
   .argument('<model.onnx>', 'the model')
   .requiredOption('-o, --out <grad.onnx>', 'the model with its gradient; beside the original, weights in a file of their own stay there')
   .option('--of <output>', 'output to differentiate (default: the only one)')
-  .option('--wrt <input>', 'input to differentiate with respect to; may be repeated (default: the only floating-point one)', collect, [])
+  .addOption(new Option('--wrt <input>', 'input to differentiate with respect to; may be repeated').argParser(collect(String)).default([], 'the only floating-point one'))
   .option('--seed', 'add an input seed_<output> that the output is multiplied with before summing: a vector-Jacobian product')
   .option('--zeros', 'answer zero for an input that no differentiable path leads from, instead of refusing')
   .action(async (path: string, options: Options) => {

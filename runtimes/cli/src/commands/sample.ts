@@ -30,7 +30,7 @@ interface Options extends GuideFlags, FlowFlags {
 
 export const sampleCommand = (context: Context): Command => withGuideOptions(withFlowOptions(new Command('sample')
   .description('draw samples from a bundle')
-  .argument('<bundle>', 'folder of the bundle')
+  .argument('<bundle>', 'folder, zip file or https URL of the bundle')
   .requiredOption('-o, --out <path>', 'where to: grid.png (a scatter plot for points of the plane), array.npy (float32, [count, C, H, W] or [count, D]), or folder/ for one PNG per image, named by index; with --film also film.gif or film.webp')
   .option('--count <n>', 'number of samples (default: those in --x0, else 64; with --film 8)', integerFrom(1))
   .addOption(new Option('--seed <s>', 'integer from 0 to 2^64 - 1; a seed means the same samples on every device and in every language').argParser(seed).default(0n, '0'))
