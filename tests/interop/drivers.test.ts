@@ -114,7 +114,12 @@ describe.each(drivers)('the $name driver', ({ name, present, sample, verify }) =
     expect((await verify(hostile)).stderr).toMatch(/^error: .*the manifest names .*\.\.\/ratio\.onnx'?, which is no file of a bundle\n$/);
     await writeFile(join(hostile, 'manifest.json'), text.replace(/"formatVersion": 1/, '"formatVersion": 2'));
     expect((await verify(hostile)).stderr).toMatch(/^error: .*has format version 2(\.0)?; this driver reads 1\n$/);
+    expect((await sample(join(folder, 'nowhere'), join(folder, 'none.npy'), 1, '0', 0)).stderr).toMatch(/^error: .*no (such )?file.*nowhere\/manifest\.json'?\n$/i);
     expect((await readdir(folder)).filter((file) => file.startsWith('none') || file.startsWith('.none'))).toEqual([]);
+  });
+
+  it.skipIf(!present)('names the argument that is no number', async () => {
+    expect((await sample(bundles.points, join(folder, 'none.npy'), 1, '4.5', 0)).stderr).toMatch(/seed.*4\.5/);
   });
 });
 

@@ -1,9 +1,11 @@
 package ratioflow;
 
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Function;
 
 /** sample BUNDLE OUT.npy [COUNT [SEED [FIRST]]] | verify BUNDLE */
 public final class Main {
@@ -19,14 +21,25 @@ public final class Main {
             if (!sample) {
                 System.exit(verify(bundle, Path.of(arguments[1])) ? 0 : 1);
             }
-            int count = arguments.length > 3 ? Integer.parseInt(arguments[3]) : 64;
-            long seed = arguments.length > 4 ? Long.parseUnsignedLong(arguments[4]) : 0;
-            long first = arguments.length > 5 ? Long.parseLong(arguments[5]) : 0;
+            int count = arguments.length > 3 ? number("count", arguments[3], Integer::parseInt) : 64;
+            long seed = arguments.length > 4 ? number("seed", arguments[4], Long::parseUnsignedLong) : 0;
+            long first = arguments.length > 5 ? number("first", arguments[5], Long::parseLong) : 0;
             bundle.sample(count, seed, first).write(Path.of(arguments[2]));
             System.out.println(count + " samples (seed " + Long.toUnsignedString(seed) + ", from " + first + ") in " + arguments[2]);
+        } catch (NoSuchFileException error) {
+            System.err.println("error: there is no file " + error.getMessage());
+            System.exit(1);
         } catch (java.io.IOException | IllegalArgumentException | IllegalStateException error) {
             System.err.println("error: " + error.getMessage());
             System.exit(1);
+        }
+    }
+
+    private static <T> T number(String name, String text, Function<String, T> parse) {
+        try {
+            return parse.apply(text);
+        } catch (NumberFormatException error) {
+            throw new IllegalArgumentException(name + " is \"" + text + "\"; allowed: a whole number, " + (name.equals("count") ? "from 1" : "from 0, a seed below 2^64"));
         }
     }
 
