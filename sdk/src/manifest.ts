@@ -62,6 +62,7 @@ export interface Tolerance {
  * another domain that the caller brings; prior.onnx then is uniform noise, which verification uses and sampling does not.
  */
 export interface PriorRecord {
+  /** `ddp`: the Gaussian of the data; `uniform` on [−1, 1]; `gaussian`: N(0, s²); `source`: given. */
   readonly kind: 'ddp' | 'uniform' | 'gaussian' | 'source';
   /** `normal`: z ~ N(0, I); `uniform`: z ~ U(0, 1). Shape [N, D], D = product of the sample shape. */
   readonly z: 'normal' | 'uniform';
@@ -77,17 +78,23 @@ export interface FileRecord {
 
 /** What made the estimator; free-form beyond these fields, for people and for `inspect`. */
 export interface TrainingRecord {
+  /** Its name. */
   readonly dataset: string;
   readonly iterations: number;
+  /** In decimal digits. */
   readonly seed: string;
+  /** The whole configuration, as it was validated. */
   readonly config: Readonly<Record<string, unknown>>;
+  /** Of what trained it, by name. */
   readonly versions: Readonly<Record<string, string>>;
 }
 
 /** Inputs and expected outputs of one graph: tensor name → `.npy` file inside the bundle. */
 export interface VerificationVector {
   readonly graph: GraphName;
+  /** Every input of the graph. */
   readonly inputs: Readonly<Record<string, string>>;
+  /** Those that are compared. */
   readonly outputs: Readonly<Record<string, string>>;
   /** Instead of the provider's. */
   readonly tolerance?: Tolerance;
@@ -103,12 +110,15 @@ export interface GuidanceRecord {
 
 /** The manifest. */
 export interface Manifest {
+  /** Of the bundle format: 1. */
   readonly formatVersion: number;
+  /** Of the model, for people. */
   readonly name: string;
   /** [C, H, W] for images, [D] for points. */
   readonly sampleShape: readonly number[];
   /** Samples are clamped to this range at the very end; null: no clamp. */
   readonly valueRange: readonly [number, number] | null;
+  /** Which potential f' the flow descends. */
   readonly pairing: PairingName;
   /** Step size η. */
   readonly eta: number;
@@ -118,14 +128,19 @@ export interface Manifest {
   readonly K: number;
   /** Number of refinement steps κ after them. */
   readonly kappa: number;
+  /** Where samples start. */
   readonly prior: PriorRecord;
+  /** Names of the classes of the data, in order; null without classes. */
   readonly classNames: readonly string[] | null;
+  /** Of the graphs, in `ai.onnx`. */
   readonly opset: number;
   /** Every file of the bundle but manifest.json, by its path relative to the bundle, with `/`. */
   readonly files: Readonly<Record<string, FileRecord>>;
+  /** What made the estimator; null where nobody says. */
   readonly training: TrainingRecord | null;
   /** Per provider (`cpu`, `webgpu`, `wasm`, `cuda`); `default` for those not named. */
   readonly tolerances: Readonly<Record<string, Tolerance>>;
+  /** What a new engine is checked with. */
   readonly verification: readonly VerificationVector[];
   /** Where graphs leave the emission profile (docs/lowerings.md): sentences for people; absent when they keep to it. */
   readonly departures?: readonly string[];

@@ -22,7 +22,9 @@ import type { Verification } from './verify.js';
  * Graphs are loaded on first use. Whoever opened the model disposes of it.
  */
 export interface Model {
+  /** As it was read and checked. */
   readonly manifest: Manifest;
+  /** The one that it was opened with. */
   readonly runtime: Runtime;
   /**
    * Draws samples: prior, K bridging steps, κ refinement steps, clamp (Algorithm 2).
@@ -34,14 +36,15 @@ export interface Model {
   flow(options?: FlowOptions): AsyncGenerator<Frame, Statistics, void>;
   /**
    * One step of the flow: next = x − η ∇f'(r(x)) + ν · noise, unclamped, and log q/p at x (not at next).
-   * @param x [N, …sample shape] @param noise the same shape
+   * @param x [N, …sample shape] @param noise the same shape @param options step size and noise scale, by default the manifest's
+   * @returns `next` of x's shape, `logRatio` [N]
    */
   step(x: Tensor, noise: Tensor, options?: { readonly eta?: number; readonly nu?: number }): Promise<{ next: FloatTensor; logRatio: Float32Array }>;
   /** log q/p of every sample of x, [N, …sample shape]: below 0 where x looks like data more than like the model's own. */
   score(x: Tensor): Promise<Float32Array>;
   /** x₀ of the samples that `sample` would start from, [count, …sample shape]; or that of given `z`, [N, D], drawn as the manifest's prior says. */
   prior(options?: PriorOptions | { readonly z: Tensor }): Promise<FloatTensor>;
-  /** log q/p and the drift −∇ₓ f'(r(x)), which has the shape of x. */
+  /** log q/p, [N], and the drift −∇ₓ f'(r(x)), which has the shape of x. @param x [N, …sample shape] */
   gradient(x: Tensor): Promise<{ logRatio: Float32Array; drift: FloatTensor }>;
   /**
    * Runs the bundle's verification vectors on this runtime. They also run whenever a graph is loaded, and decide on the

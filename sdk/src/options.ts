@@ -24,10 +24,13 @@ export interface PriorOptions {
 
 /** How far one has got: `step` of `of` steps are done for samples up to `samples` of `count`. */
 export interface Progress {
+  /** Steps done by the batch under way. */
   readonly step: number;
+  /** Steps of every sample: K + κ. */
   readonly of: number;
   /** Samples that are finished or in the batch under way. */
   readonly samples: number;
+  /** Samples in all. */
   readonly count: number;
 }
 

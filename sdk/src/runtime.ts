@@ -23,6 +23,7 @@ export interface FloatTensor extends Tensor {
 
 /** A float32 tensor that stays on an engine's device. Whoever received it disposes of it. */
 export interface DeviceTensor {
+  /** Extent of every axis. */
   readonly shape: readonly number[];
   /** Copies it to the host; the tensor stays. */
   read(): Promise<Float32Array>;
@@ -34,6 +35,7 @@ export interface DeviceTensor {
 export interface GraphSource {
   /** File name inside the bundle, for messages. */
   readonly name: string;
+  /** The serialized ModelProto. */
   readonly model: Uint8Array;
   /**
    * The bytes of an external file by the location written in the graph, for example `weights.bin`; rejects for a location
@@ -61,6 +63,7 @@ export interface Capabilities {
 export interface Session {
   /** The execution provider that really runs the graph, for example `cpu`. */
   readonly provider: string;
+  /** What the sampler chooses its plan by. */
   readonly capabilities: Capabilities;
   readonly inputNames: readonly string[];
   readonly outputNames: readonly string[];

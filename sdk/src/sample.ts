@@ -32,6 +32,7 @@ export interface Statistics {
   readonly milliseconds: number;
   /** Wall time of one step of one full batch, noise included; 0 without steps. */
   readonly millisecondsPerStep: number;
+  /** How it ran: `graph`, several steps in one call of the engine; `device`, step by step with x on the device; `step`, step by step. */
   readonly plan: PlanName;
   /** What was asked for and is not so; empty when all is well. */
   readonly warnings: readonly string[];
@@ -41,6 +42,7 @@ export interface Statistics {
 export interface SampleResult {
   /** [count, …sample shape], clamped to the bundle's value range. Belongs to the caller. */
   readonly samples: FloatTensor;
+  /** Of this call. */
   readonly statistics: Statistics;
 }
 
@@ -48,7 +50,9 @@ export interface SampleResult {
 export interface Frame {
   /** Steps done: 0 for the prior, `of` for the samples. */
   readonly step: number;
+  /** Steps in all: K + κ. */
   readonly of: number;
+  /** What the last step was: `prior` at step 0, `bridging` up to K, then `refinement`. */
   readonly stage: 'prior' | 'bridging' | 'refinement';
   /** [count, …sample shape]. A copy that belongs to the caller; the last frame is clamped as `sample` does, no other is. */
   readonly x: FloatTensor;

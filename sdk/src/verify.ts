@@ -12,7 +12,9 @@ import { checkTensor, showShape } from './tensor.js';
 
 /** One output of one vector. */
 export interface Check {
+  /** What ran. */
   readonly graph: GraphName;
+  /** Name of the output that was compared. */
   readonly output: string;
   /** The execution provider that ran it; empty where none did. */
   readonly provider: string;
@@ -20,6 +22,7 @@ export interface Check {
   readonly error: number;
   /** Largest error allowed: absolute + relative · max|expected|. */
   readonly allowed: number;
+  /** The error is no larger than allowed. */
   readonly passed: boolean;
   /** Why there was nothing to compare. */
   readonly message?: string;
@@ -29,10 +32,13 @@ export interface Check {
 export interface Verification {
   /** The execution provider that really ran, the first where several did. */
   readonly provider: string;
+  /** Engine and version. */
   readonly runtime: string;
   /** Every check passed, and there was at least one. */
   readonly passed: boolean;
+  /** One for each output of the bundle's vectors. */
   readonly checks: readonly Check[];
+  /** The runtime's. */
   readonly warnings: readonly string[];
 }
 

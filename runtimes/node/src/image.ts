@@ -53,7 +53,12 @@ export interface PixelOptions {
 }
 
 /** Bytes [C, H, W] of an image of any size. */
-export interface Pixels { readonly shape: readonly [number, number, number]; readonly data: Uint8Array }
+export interface Pixels {
+  /** [C, H, W]. */
+  readonly shape: readonly [number, number, number];
+  /** 0 to 255. */
+  readonly data: Uint8Array;
+}
 
 /**
  * The pixels of an image file or its bytes, turned upright as its metadata say; grey becomes equal red, green and blue where C = 3.

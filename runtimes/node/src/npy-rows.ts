@@ -8,6 +8,7 @@ import { reasonOf } from './write-file.js';
 /** An open file. Whoever opened it closes it. */
 export interface NpyRows {
   readonly path: string;
+  /** Of the whole array; the first extent counts the rows. */
   readonly shape: readonly number[];
   /** Whether elements are bytes (0 to 255 for images). */
   readonly bytes: boolean;

@@ -38,6 +38,7 @@ export interface RuntimeOptions {
   readonly timeout?: number;
   /** Bytes of memory beyond which a worker process is ended. @default no limit */
   readonly memoryLimit?: number;
+  /** Options of the CUDA provider. */
   readonly cuda?: CudaOptions;
 }
 

@@ -7,6 +7,7 @@ import type { BundleSource } from '@ratioflow/sdk';
 
 /** How far the download of one file has got. */
 export interface Download {
+  /** Name of the file inside the bundle. */
   readonly file: string;
   /** Bytes received. */
   readonly loaded: number;

@@ -12,6 +12,7 @@ import { sizeOf } from '../tensor.js';
 /** One sample of a bundle: `sample({ seed, first: index, count: 1 })` draws it. */
 export interface SampleIndex {
   readonly seed: Seed;
+  /** Integer in [0, 2³²): the sample that `sample({ seed, first: index, count: 1 })` draws. */
   readonly index: number;
 }
 

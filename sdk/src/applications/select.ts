@@ -30,12 +30,15 @@ export interface SelectionOptions extends Omit<SampleOptions, 'x0' | 'noise' | '
 
 /** Chosen samples, in the order of their indices. */
 export interface Selection {
+  /** The chosen: [count, …sample shape], by index. */
   readonly samples: FloatTensor;
+  /** log q/p of each. */
   readonly logRatio: Float32Array;
   /** Index of each under the seed: `sample({ seed, first: index, count: 1 })` draws it again. */
   readonly indices: readonly number[];
   /** Samples drawn for them, from `first` on. */
   readonly drawn: number;
+  /** Of all that was drawn. */
   readonly statistics: Statistics;
 }
 
