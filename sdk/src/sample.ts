@@ -30,7 +30,10 @@ export interface Statistics {
   readonly runtime: string;
   /** Wall time of the whole call, prior, noise and loading of graphs included. */
   readonly milliseconds: number;
-  /** Wall time of one step of one full batch, noise included; 0 without steps. */
+  /**
+   * Wall time of one step of one full batch, noise included, and what an engine does at its first run; in Node the first large
+   * batch also loads the engines that compute its parts. 0 without steps.
+   */
   readonly millisecondsPerStep: number;
   /** How it ran: `graph`, several steps in one call of the engine; `device`, step by step with x on the device; `step`, step by step. */
   readonly plan: PlanName;
