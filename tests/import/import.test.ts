@@ -136,6 +136,19 @@ describe('a model whose weights lie beside it', () => {
 });
 
 describe('an import that would go wrong', () => {
+  it.each([
+    [{ eta: -1 }, 'eta is -1; allowed: a number'], [{ nu: NaN }, 'nu is "NaN"; allowed: a number'], [{ K: 1.5 }, 'K is 1.5; allowed: an integer from 0 to 1000000.'],
+    [{ kappa: undefined }, 'kappa is undefined; allowed: an integer from 0 to 1000000.'], [{ name: '' }, 'name is ""; allowed: '], [{ valueRange: [1, -1] }, 'valueRange is [1,-1]; allowed: null or [low, high] with low < high.'],
+    [{ prior: 'uniform' }, 'prior is "uniform"; allowed: an object whose kind is uniform, gaussian, ddp, ddp-low-rank or source.'],
+    [{ reference: undefined }, 'reference is undefined; allowed: a runtime, for example createRuntime() of @ratioflow/node.'], [{ read: undefined }, 'read is undefined; allowed: a function that reads the model'],
+  ])('names what no bundle can have: %j', async (wrong, message) => {
+    const builder = new GraphBuilder('estimator');
+    builder.output('n', builder.op('ReduceSum', [builder.input('x', 'float32', ['N', 2]), builder.ints([1])], { keepdims: 0 }));
+    const model = newModel(builder.graph);
+    const problem = await importBundle({ ...flow, read: () => Promise.resolve(model), ...wrong } as never).catch((error: unknown) => error as Error);
+    expect(problem).toMatchObject({ name: 'ArgumentError', message: expect.stringContaining(message) as string });
+  });
+
   const importing = (make: (builder: GraphBuilder) => void): Promise<unknown> => {
     const builder = new GraphBuilder('wrong');
     make(builder);

@@ -10,6 +10,7 @@ import { generatorModel, hasGenerator } from '../products/generator.js';
 import { deviceNoiseModel, gradientModel, ratioModel, samplerModel, stepModel, unrolledModel } from '../products/graphs.js';
 import { priorModel, type Prior } from '../products/prior.js';
 import type { LoweredFields } from '../products/wasm-field.js';
+import { checkDescription, checkReference } from './check-content.js';
 import { verificationVectors } from './verification.js';
 import { WeightStore } from './weight-store.js';
 
@@ -38,7 +39,7 @@ export interface BundleContent {
   readonly products: ProductOptions;
   /** Whether graphs may leave the emission profile, as foreign models make them: the manifest then says where. */
   readonly allowDepartures: boolean;
-  /** Computes the expected outputs of the verification vectors; a CPU engine with graph optimisation off. */
+  /** Computes the expected outputs of the verification vectors, on a CPU, with graph optimisation off: `createRuntime()` of `@ratioflow/node`. */
   readonly reference: Runtime;
 }
 
@@ -54,9 +55,12 @@ const tolerances: Readonly<Record<string, Tolerance>> = {
 /** Beyond this an unrolled graph is larger and slower to load than anybody wants. */
 const mostUnrolled = 100;
 
-/** Makes the bundle: file name → content, manifest.json included. @throws {GraphError} for graphs whose values are not finite */
+/** Makes the bundle: file name → content, manifest.json included. @throws {ArgumentError} for what no manifest may say; {GraphError} for graphs whose values are not finite */
 export async function assembleBundle(content: BundleContent): Promise<Map<string, Uint8Array>> {
   const { field, prior, about, products } = content;
+  const described = { ...about, sampleShape: field.sampleShape, prior: prior.record, opset: emittedOpset, tolerances };
+  checkDescription(described);
+  checkReference(content.reference);
   const files = new Map<string, Uint8Array>();
   const [store, halfStore] = products.singleFile ? [] : [new WeightStore(weightsFile), new WeightStore(halfWeightsFile)];
   const departures = new Map<string, string[]>();
@@ -72,12 +76,8 @@ export async function assembleBundle(content: BundleContent): Promise<Map<string
   for (const [name, bytes] of verification.files) files.set(name, bytes);
   const manifest: Manifest = {
     formatVersion,
-    ...about,
-    sampleShape: field.sampleShape,
-    prior: prior.record,
-    opset: emittedOpset,
+    ...described,
     files: await fileRecords(files),
-    tolerances,
     verification: verification.vectors,
     ...(departures.size > 0 && { departures: Array.from(departures, ([issue, graphs]) => `${graphs.join(', ')}: ${issue}`) }),
     ...(products.unroll !== undefined && { unrolled: products.unroll }),

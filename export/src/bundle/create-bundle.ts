@@ -33,7 +33,7 @@ export interface BundleOptions {
   readonly allowDepartures?: boolean;
   /** What the bundle holds besides what every bundle holds. */
   readonly products?: ProductOptions;
-  /** Computes the expected outputs of the verification vectors; a CPU engine with graph optimisation off. */
+  /** Computes the expected outputs of the verification vectors, on a CPU, with graph optimisation off: `createRuntime()` of `@ratioflow/node`. */
   readonly reference: Runtime;
 }
 

@@ -1,5 +1,6 @@
 /** `import`: a bundle of anybody's ONNX estimator. */
-import { pairingOf } from '@ratioflow/sdk';
+import { ArgumentError, pairingOf } from '@ratioflow/sdk';
+import { checkReference } from '../bundle/check-content.js';
 import { createBundle, type BundleOptions } from '../bundle/create-bundle.js';
 import type { Model } from '../ir/types.js';
 import { estimatorOf } from '../products/estimator.js';
@@ -31,10 +32,13 @@ export interface ImportedBundle {
  * Makes a bundle of a foreign estimator. Its batch extent is freed, its precision and opset are those of bundles, and the
  * result is compared with the original on the reference engine. Operators beyond the emission profile are kept and listed
  * in the manifest's `departures`.
+ * @throws {ArgumentError} for a prior, pairing or number that no bundle can have
  * @throws {GraphError} for a signature that does not fit, or when the result differs from the original
  * @throws {UnsupportedError} naming the node that cannot be differentiated or converted
  */
 export async function importBundle({ read, prior, sampleShape, layout, negate, ...options }: ImportOptions): Promise<ImportedBundle> {
+  if (typeof read !== 'function') throw new ArgumentError(`read is ${JSON.stringify(read)}; allowed: a function that reads the model, for example () => readModelFile(path).`);
+  checkReference(options.reference);
   const prepared = prepareEstimator(await read(), { ...(sampleShape && { sampleShape }), ...(layout && { layout }), ...(negate && { negate }) });
   const estimator = estimatorOf(prepared.model);
   const shape = estimator.sampleShape;

@@ -1,5 +1,5 @@
 /** prior.onnx: z [N, D] → x0 [N, …sample], the same map for every engine. */
-import type { PriorRecord } from '@ratioflow/sdk';
+import { ArgumentError, type PriorRecord } from '@ratioflow/sdk';
 import { GraphError } from '../errors.js';
 import { GraphBuilder } from '../ir/builder.js';
 import { float32 } from '../ir/constant.js';
@@ -100,6 +100,7 @@ function mapOf(source: PriorSource, length: number): (builder: GraphBuilder, z: 
       };
     }
     default:
-      return source satisfies never;
+      source satisfies never;
+      throw new ArgumentError(`prior is ${JSON.stringify(source)}; allowed: an object whose kind is uniform, gaussian, ddp, ddp-low-rank or source.`);
   }
 }
