@@ -261,7 +261,7 @@ describe.skipIf(noChromium !== undefined)('in the browser', () => {
     expect(result).toEqual(['before', 'during', 'wasm']);
   });
 
-  it('rejects at once what is aborted while its worker is downloading, and goes on when the network does', async () => {
+  it.each([true, false])('rejects at once what is aborted while it is downloading, and goes on when the network does (worker: %s)', async (worker) => {
     let stalled = true;
     const waiting: ServerResponse[] = [];
     const slow = createServer((request, response) => {
@@ -274,15 +274,15 @@ describe.skipIf(noChromium !== undefined)('in the browser', () => {
     const page = await openPage();
     try {
       const url = `http://127.0.0.1:${(slow.address() as AddressInfo).port}/points`;
-      const errors = await page.evaluate(async (url) => {
-        const model = await ratioflow.open(url, { providers: ['wasm'], cache: false });
+      const errors = await page.evaluate(async ({ url, worker }) => {
+        const model = await ratioflow.open(url, { providers: ['wasm'], cache: false, worker });
         Object.assign(globalThis, { model });
         const other: Sdk.AbortSignalLike & { aborted: boolean } = { aborted: false, reason: new Error('another make') };
         setTimeout(() => { other.aborted = true; }, 100);
         const signals = [AbortSignal.timeout(100), other, AbortSignal.timeout(100)];
         return Promise.all([model.sample({ signal: signals[0]! }), model.sample({ signal: signals[1]! }), model.flow({ signal: signals[2]! }).next()]
           .map(async (task) => task.then(() => 'none', (error: unknown) => (error as Error).name === 'Error' ? (error as Error).message : (error as Error).name)));
-      }, url);
+      }, { url, worker });
       expect(errors).toEqual(['TimeoutError', 'another make', 'TimeoutError']);
       stalled = false;
       for (const response of waiting) response.emit('resume');

@@ -4,11 +4,12 @@
 import { openBundle } from '@ratioflow/sdk';
 import type { OpenOptions as ModelOptions, Model } from '@ratioflow/sdk';
 import { checkHooks, rejectUnknown } from '@ratioflow/sdk/engine';
+import { abortableFlow, unlessAborted } from './abort.js';
 import { isOwnOrigin } from './engine.js';
 import { fileSource } from './file-source.js';
 import type { BundleFiles } from './file-source.js';
 import { checkProviders } from './providers.js';
-import { openRemote, watchSignal } from './remote.js';
+import { openRemote } from './remote.js';
 import { createRuntime, runtimeOptionNames } from './runtime.js';
 import type { RuntimeOptions } from './runtime.js';
 import { urlSource } from './url-source.js';
@@ -52,16 +53,16 @@ export async function open(bundle: string | URL | BundleFiles, options: OpenOpti
   }
   // Graphs are read when they are needed, which may be long after the opening that this signal is for.
   const opening = new AbortController();
-  const stop = watchSignal(signal, () => opening.abort(signal?.reason));
   const source = typeof place === 'string' ? urlSource(place, { cache, ...(onProgress && { onProgress }), signal: opening.signal }) : fileSource(place);
-  try {
-    return await openBundle(source, createRuntime(runtime), load);
-  } catch (error) {
-    signal?.throwIfAborted();
-    throw error;
-  } finally {
-    stop();
-  }
+  const model = await unlessAborted(signal, () => openBundle(source, createRuntime(runtime), load), () => opening.abort());
+  return {
+    ...model,
+    sample: (settings) => unlessAborted(settings?.signal, () => model.sample(settings)),
+    flow: (settings) => {
+      const frames = model.flow(settings);
+      return abortableFlow(settings?.signal, () => frames.next(), () => void frames.return(undefined as never));
+    },
+  };
 }
 
 function startWorker(): Worker {

@@ -2,8 +2,9 @@
  * The page's side: a `Model` whose engine is in a worker, so that the page never waits for it.
  */
 import { ArgumentError, RuntimeError } from '@ratioflow/sdk';
-import type { AbortSignalLike, FlowOptions, Frame, Manifest, Model, Progress, SampleOptions, Statistics } from '@ratioflow/sdk';
+import type { FlowOptions, Frame, Manifest, Model, Progress, SampleOptions, Statistics } from '@ratioflow/sdk';
 import { checkHooks } from '@ratioflow/sdk/engine';
+import { abortableFlow, unlessAborted } from './abort.js';
 import { errorOf } from './protocol.js';
 import type { CallName, OpenRequest, Reply, Request } from './protocol.js';
 import type { Download } from './url-source.js';
@@ -70,20 +71,10 @@ export async function openRemote(worker: Worker, request: OpenRequest, { onProgr
   };
   worker.onmessageerror = () => end(new RuntimeError('A message of the worker of the model cannot be read.'));
 
-  /** Runs `task`, which waits for request `id`, and lets the signal end it: with the signal's own reason. */
-  const abortable = async <T>(id: number, given: AbortSignalLike | undefined, task: () => Promise<T>): Promise<T> => {
-    const watch = watchSignal(given, () => {
-      post({ type: 'abort', id });
-      // At once, even while the worker is downloading: what it answers then is of no interest.
-      waiting.get(id)?.reject(given!.reason);
-      waiting.delete(id);
-    });
-    try {
-      if (given?.aborted === true) throw given.reason;
-      return await task();
-    } finally {
-      watch();
-    }
+  /** Gives a request up: what the worker answers then is of no interest. */
+  const abort = (id: number) => (): void => {
+    post({ type: 'abort', id });
+    waiting.delete(id);
   };
 
   const call = async <T>(method: CallName, ...args: readonly unknown[]): Promise<T> =>
@@ -99,14 +90,12 @@ export async function openRemote(worker: Worker, request: OpenRequest, { onProgr
       reported = reported.then(() => onStep(progress));
       reported.catch(() => post({ type: 'abort', id }));
     });
-    return abortable(id, given, async () => {
+    return unlessAborted(given, async () => {
       const outcome = send({ type: 'call', id, method: 'sample', args: [rest], watched: watch !== undefined }, watch);
       await outcome.catch(() => undefined);
       await reported;
-      const { value } = await outcome;
-      if (given?.aborted === true) throw given.reason;
-      return value as Awaited<ReturnType<Model['sample']>>;
-    });
+      return (await outcome).value as Awaited<ReturnType<Model['sample']>>;
+    }, abort(id));
   };
 
   async function* flow(options: FlowOptions = {}): AsyncGenerator<Frame, Statistics, void> {
@@ -115,16 +104,11 @@ export async function openRemote(worker: Worker, request: OpenRequest, { onProgr
     const id = ++lastId;
     // The first request begins the flow; x₀ and noise need not travel again.
     let args: Parameters<Model['flow']> = [rest];
-    try {
-      for (;;) {
-        const { value, done } = await abortable(id, given, () => send({ type: 'next', id, args }));
-        args = [];
-        if (done) return value as Statistics;
-        yield value as Frame;
-      }
-    } finally {
-      if (ended === undefined) post({ type: 'return', id });
-    }
+    return yield* abortableFlow(given, () => {
+      const frame = send({ type: 'next', id, args });
+      args = [];
+      return frame as Promise<IteratorResult<Frame, Statistics>>;
+    }, () => ended ?? post({ type: 'return', id }), abort(id));
   }
 
   const dispose = async (): Promise<void> => {
@@ -132,16 +116,12 @@ export async function openRemote(worker: Worker, request: OpenRequest, { onProgr
     end(new ArgumentError('The model has been disposed of: open it again.'));
   };
 
-  const stop = watchSignal(signal, () => end(new RuntimeError('Opening was aborted.')));
   let manifest: Manifest;
   try {
-    manifest = (await send({ type: 'open', id: ++lastId, request })).value as Manifest;
+    manifest = (await unlessAborted(signal, () => send({ type: 'open', id: ++lastId, request }))).value as Manifest;
   } catch (error) {
     end(new ArgumentError('The model was not opened.'));
-    if (signal?.aborted === true) throw signal.reason;
     throw error;
-  } finally {
-    stop();
   }
   const model: Omit<Model, typeof Symbol.asyncDispose> = {
     manifest,
@@ -162,19 +142,5 @@ export async function openRemote(worker: Worker, request: OpenRequest, { onProgr
     dispose: () => (disposing ??= dispose()),
   };
   const { asyncDispose } = Symbol as { readonly asyncDispose?: symbol };
-  if (asyncDispose !== undefined) Object.defineProperty(model, asyncDispose, { value: () => model.dispose() });
-  return model as Model;
-}
-
-/** Calls `onAbort` once the signal is aborted, until the function returned is called. */
-export function watchSignal(signal: AbortSignalLike | undefined, onAbort: () => void): () => void {
-  if (signal === undefined) return () => undefined;
-  if (signal instanceof AbortSignal) {
-    if (signal.aborted) onAbort();
-    signal.addEventListener('abort', onAbort);
-    return () => signal.removeEventListener('abort', onAbort);
-  }
-  // A signal of another make only says whether it has been aborted.
-  const timer = setInterval(() => signal.aborted && onAbort(), 20);
-  return () => clearInterval(timer);
+  return { ...model, ...(asyncDispose && { [asyncDispose]: model.dispose }) } as Model;
 }

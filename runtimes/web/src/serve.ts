@@ -17,8 +17,9 @@ export interface Scope {
 
 /** Answers requests that arrive at `scope`, for as long as it lives. */
 export function serve(scope: Scope): void {
-  let runtime: Runtime = { name: 'onnxruntime-web', warnings: [], load: () => Promise.reject(new Error('nothing is open')) };
-  let opening: Promise<Model> | undefined;
+  let runtime: Pick<Runtime, 'name' | 'warnings'> = { name: 'onnxruntime-web', warnings: [] };
+  // The first request is to open.
+  let opening: Promise<Model>;
   const aborts = new Map<number, AbortController>();
   const flows = new Map<number, { flow: AsyncGenerator<Frame, Statistics, void>; ahead: Promise<IteratorResult<Frame, Statistics>> }>();
 
@@ -33,7 +34,6 @@ export function serve(scope: Scope): void {
       send({ type: 'failure', id, error: recordOf(error), state: state() });
     }
   };
-  const model = (): Promise<Model> => opening ?? Promise.reject(new Error('nothing is open'));
   const signalOf = (id: number): AbortSignal => {
     const controller = new AbortController();
     aborts.set(id, controller);
@@ -41,13 +41,13 @@ export function serve(scope: Scope): void {
   };
 
   const open = async ({ bundle, cache, runtime: options, load }: OpenRequest): Promise<Model> => {
-    runtime = createRuntime(options);
+    const made = runtime = createRuntime(options);
     const onProgress = (download: Extract<Reply, { type: 'download' }>['download']): void => send({ type: 'download', download });
-    return openBundle(typeof bundle === 'string' ? urlSource(bundle, { cache, onProgress }) : fileSource(bundle), runtime, load);
+    return openBundle(typeof bundle === 'string' ? urlSource(bundle, { cache, onProgress }) : fileSource(bundle), made, load);
   };
 
   const call = async ({ id, method, args, watched }: Extract<Request, { type: 'call' }>): Promise<unknown> => {
-    const target = await model();
+    const target = await opening;
     try {
       if (method !== 'sample') return await (target[method] as (...list: readonly unknown[]) => Promise<unknown>)(...args);
       return await target.sample({
@@ -62,7 +62,7 @@ export function serve(scope: Scope): void {
   const next = async ({ id, args }: Extract<Request, { type: 'next' }>): Promise<IteratorResult<Frame, Statistics>> => {
     let known = flows.get(id);
     if (known === undefined) {
-      const flow = (await model()).flow({ ...args[0], signal: signalOf(id) });
+      const flow = (await opening).flow({ ...args[0], signal: signalOf(id) });
       known = { flow, ahead: flow.next() };
       flows.set(id, known);
     }

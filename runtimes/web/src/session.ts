@@ -81,15 +81,12 @@ export function wrapSession(name: string, session: InferenceSession, provider: P
         return result;
       },
     } satisfies Partial<Session>),
-    dispose: async () => {
+    dispose: () => exclusive(async () => {
       if (disposed) return;
-      await exclusive(async () => {
-        if (disposed) return;
-        disposed = true;
-        live.forEach(free);
-        await session.release();
-      });
-    },
+      disposed = true;
+      live.forEach(free);
+      await session.release();
+    }),
   };
 }
 
