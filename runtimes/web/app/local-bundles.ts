@@ -19,16 +19,17 @@ interface Found {
 
 const skipped = new Set(['node_modules', 'dist', 'checkpoints', 'verify', 'coverage']);
 
-/** The path of a regular file in a folder: reading a pipe would never end, and a link may lead anywhere. @throws where there is none */
-async function fileIn(folder: string, name: string): Promise<string> {
+/** Path and bytes of a regular file in a folder: reading a pipe would never end, and a link may lead anywhere. @throws where there is none */
+async function fileIn(folder: string, name: string): Promise<{ path: string; size: number }> {
   const [root, path] = await Promise.all([realpath(folder), realpath(join(folder, name))]);
-  if (!path.startsWith(root + sep) || !(await stat(path)).isFile()) throw new Error(`${name} is no file of this bundle`);
-  return path;
+  const state = path.startsWith(root + sep) ? await stat(path) : undefined;
+  if (state?.isFile() !== true) throw new Error(`${name} is no file of this bundle`);
+  return { path, size: state.size };
 }
 
 async function manifestIn(folder: string): Promise<Manifest | undefined> {
   try {
-    return parseManifest(await readFile(await fileIn(folder, 'manifest.json')));
+    return parseManifest(await readFile((await fileIn(folder, 'manifest.json')).path));
   } catch {
     return undefined;
   }
@@ -79,8 +80,8 @@ export function localBundles(): Plugin {
       next();
       return;
     }
-    const path = await fileIn(bundle.folder, file);
-    response.setHeader('Content-Type', file.endsWith('.json') ? 'application/json' : 'application/octet-stream').setHeader('Content-Length', (await stat(path)).size);
+    const { path, size } = await fileIn(bundle.folder, file);
+    response.setHeader('Content-Type', file.endsWith('.json') ? 'application/json' : 'application/octet-stream').setHeader('Content-Length', size);
     await pipeline(createReadStream(path), response);
   };
   const use = ({ middlewares }: { middlewares: { use: (path: string, handler: (request: IncomingMessage, response: ServerResponse, next: () => void) => void) => unknown } }): void => {
