@@ -350,7 +350,7 @@ describe.skipIf(noChromium !== undefined)('in the browser', () => {
     expect(warnings).toEqual([[], [late], [late], []]);
   });
 
-  it('refuses options that it does not know', async () => {
+  it('refuses arguments and options that it does not know, with what they are', async () => {
     const messages = await (await openPage()).evaluate(async () => {
       const message = (error: unknown): string => `${(error as Error).name}: ${(error as Error).message}`;
       const made = (options: object): string => {
@@ -360,12 +360,41 @@ describe.skipIf(noChromium !== undefined)('in the browser', () => {
           return message(error);
         }
       };
-      return [made({ provider: ['wasm'] }), made({ providers: 'wasm' }), await ratioflow.open('/bundles/points', { thread: 1 } as never).catch(message)];
+      const open = (bundle: unknown, options: object = {}): Promise<string> => ratioflow.open(bundle as string, options).then(() => 'open', message);
+      return [
+        made({ provider: ['wasm'] }), made({ providers: 'wasm' }), made({ providers: [] }), made({ providers: ['cuda'] }), made({ threads: '2' }), made({ assets: 'http://[' }),
+        await open('/bundles/points', { thread: 1 }), await open('/bundles/points', { threads: 0 }), await open('/bundles/points', { worker: 'yes' }), await open('/bundles/points', { onProgress: 5 }),
+        await open('/bundles/points', { assets: 5 }), await open(null), await open({ url: '/bundles/points' }), await open('http://['), await open(new Map()),
+      ];
     });
+    const bundle = 'allowed: a URL, or what bundleFiles or readZip gives.';
     expect(messages).toEqual([
-      'ArgumentError: Unknown option "provider"; allowed: providers, threads, assets.', 'ArgumentError: providers is "wasm"; allowed: an array of webgpu, wasm.',
+      'ArgumentError: Unknown option "provider"; allowed: providers, threads, assets.', 'ArgumentError: providers is "wasm"; allowed: an array of webgpu, wasm, not empty.',
+      'ArgumentError: providers is []; allowed: an array of webgpu, wasm, not empty.', 'ArgumentError: providers is ["cuda"]; allowed: an array of webgpu, wasm, not empty.',
+      'ArgumentError: threads is "2"; allowed: an integer from 1 to 1024.', 'ArgumentError: assets is "http://["; allowed: a URL.',
       'ArgumentError: Unknown option "thread"; allowed: providers, threads, assets, optimization, selfTest, onProgress, cache, signal, worker.',
+      'ArgumentError: threads is 0; allowed: an integer from 1 to 1024.', 'ArgumentError: worker is "yes"; allowed: true, false, or a function that makes a worker.', 'ArgumentError: onProgress is 5; allowed: a function.',
+      'ArgumentError: assets is 5; allowed: a URL.', `ArgumentError: bundle is null; ${bundle}`, `ArgumentError: bundle is {"url":"/bundles/points"}; ${bundle}`, `ArgumentError: bundle is "http://["; ${bundle}`,
+      'BundleError: The files chosen lack manifest.json: choose the folder of a bundle, or all its files.',
     ]);
+  });
+
+  it('says where the engine\'s files were looked for, and what a content security policy must allow', async () => {
+    const load = (page: Page, assets?: string): Promise<string> => page.evaluate(async (assets) => {
+      const model = await ratioflow.open('/bundles/points', { providers: ['wasm'], ...(assets !== undefined && { assets }) });
+      const error = await model.sample().then(() => 'nothing', (error: unknown) => `${(error as Error).name}: ${(error as Error).message}`);
+      await model.dispose();
+      return error;
+    }, assets);
+    expect(await load(await openPage(), '/nowhere')).toMatch(/^RuntimeError: onnxruntime-web cannot load prior\.onnx on wasm: .*\(are the \.wasm files of onnxruntime-web where the option assets says\?\)$/);
+    const strict = await serveFiles({ '/bundles/': folder, '/': join(folder, 'page') }, () => ({ 'Content-Security-Policy': 'script-src \'self\'' }));
+    try {
+      expect(await load(await openPage(strict))).toMatch(/\(a content security policy must allow 'wasm-unsafe-eval' in script-src\)$/);
+    } finally {
+      await strict.close();
+    }
+    // What engine and browser themselves report.
+    errors.splice(0);
   });
 
   it('refuses a provider that computes something else, and says so', async () => {

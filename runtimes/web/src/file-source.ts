@@ -13,7 +13,7 @@ export function fileSource(files: BundleFiles): BundleSource {
     location: 'the files chosen',
     read: async (name, limit = Infinity) => {
       const file = files.get(name);
-      if (file === undefined) throw new BundleError(name === 'manifest.json' ? 'The files chosen are no bundle: there is no manifest.json among them.' : `The files chosen lack ${name}.`);
+      if (file === undefined) throw new BundleError(`The files chosen lack ${name}: choose the folder of a bundle, or all its files.`);
       if (file.size > limit) throw new BundleError(`${name} has ${file.size} bytes, more than the ${limit} that it may have: the bundle is damaged; copy or export it again.`);
       return new Uint8Array(await file.arrayBuffer());
     },

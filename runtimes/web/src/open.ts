@@ -3,12 +3,12 @@
  */
 import { openBundle } from '@ratioflow/sdk';
 import type { OpenOptions as ModelOptions, Model } from '@ratioflow/sdk';
-import { checkHooks, rejectUnknown } from '@ratioflow/sdk/engine';
+import { accept, argument, checkHooks, optional, rejectUnknown } from '@ratioflow/sdk/engine';
 import { abortableFlow, unlessAborted } from './abort.js';
+import { absolute } from './address.js';
 import { isOwnOrigin } from './engine.js';
 import { fileSource } from './file-source.js';
 import type { BundleFiles } from './file-source.js';
-import { checkProviders } from './providers.js';
 import { openRemote } from './remote.js';
 import { createRuntime, runtimeOptionNames } from './runtime.js';
 import type { RuntimeOptions } from './runtime.js';
@@ -40,20 +40,18 @@ const optionNames = [...runtimeOptionNames, ...['optimization', 'selfTest', 'onP
 export async function open(bundle: string | URL | BundleFiles, options: OpenOptions = {}): Promise<Model> {
   rejectUnknown(options, optionNames);
   checkHooks(options);
-  const { providers, threads, assets, optimization, selfTest, onProgress, cache = true, signal, worker = true } = options;
-  if (providers !== undefined) checkProviders(providers);
-  signal?.throwIfAborted();
-  const runtime: RuntimeOptions = {
-    ...(providers && { providers }), ...(threads !== undefined && { threads }), ...(assets !== undefined && { assets: new URL(assets, location.href).href }),
-  };
-  const load: ModelOptions = { ...(optimization && { optimization }), ...(selfTest !== undefined && { selfTest }) };
-  const place = typeof bundle === 'string' || bundle instanceof URL ? new URL(bundle, location.href).href : bundle;
+  const { optimization, selfTest, onProgress, cache = true, signal, worker = true, assets, ...rest } = options;
+  argument('worker', worker, accept((value) => typeof value === 'boolean' || typeof value === 'function', 'true, false, or a function that makes a worker'));
+  argument('onProgress', onProgress, optional(accept((value) => typeof value === 'function', 'a function')));
+  const runtime: RuntimeOptions = { ...rest, ...(assets !== undefined && { assets: absolute('assets', assets) }) };
+  const load = { optimization, selfTest } as ModelOptions;
+  const place = bundle instanceof Map ? bundle as BundleFiles : absolute('bundle', bundle as string | URL, 'a URL, or what bundleFiles or readZip gives');
   if (worker !== false) {
     return openRemote(worker === true ? startWorker() : worker(), { bundle: place, cache, runtime, load }, { onProgress, signal });
   }
   // Graphs are read when they are needed, which may be long after the opening that this signal is for.
   const opening = new AbortController();
-  const source = typeof place === 'string' ? urlSource(place, { cache, ...(onProgress && { onProgress }), signal: opening.signal }) : fileSource(place);
+  const source = typeof place === 'string' ? urlSource(place, { cache, onProgress, signal: opening.signal }) : fileSource(place);
   const model = await unlessAborted(signal, () => openBundle(source, createRuntime(runtime), load), () => opening.abort());
   return {
     ...model,

@@ -28,6 +28,7 @@ export type Request =
   | { readonly type: 'return' | 'abort'; readonly id: number };
 
 export type Reply =
+  /** `done`: of a flow, that this is no frame but its statistics. */
   | { readonly type: 'result'; readonly id: number; readonly value: unknown; readonly done: boolean; readonly state: RuntimeState }
   | { readonly type: 'failure'; readonly id: number; readonly error: ErrorRecord; readonly state: RuntimeState }
   | { readonly type: 'step'; readonly id: number; readonly progress: Progress }

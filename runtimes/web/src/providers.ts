@@ -1,8 +1,8 @@
 /**
  * Execution providers of onnxruntime-web by name, in the customary order of preference, and what each can do.
  */
-import { ArgumentError } from '@ratioflow/sdk';
 import type { Capabilities } from '@ratioflow/sdk';
+import { accept, argument } from '@ratioflow/sdk/engine';
 
 /** The execution providers of onnxruntime-web, in the customary order of preference. */
 export const providerNames = ['webgpu', 'wasm'] as const;
@@ -17,12 +17,5 @@ export const capabilities: Readonly<Record<ProviderName, Capabilities>> = {
 };
 
 /** Checks a list of providers. @throws {ArgumentError} for an unknown name, an empty list, or what is no list */
-export function checkProviders(providers: readonly string[]): readonly ProviderName[] {
-  const list: unknown = providers;
-  if (!Array.isArray(list)) throw new ArgumentError(`providers is ${JSON.stringify(list)}; allowed: an array of ${providerNames.join(', ')}.`);
-  const unknown = providers.find((name) => !(providerNames as readonly string[]).includes(name));
-  if (unknown !== undefined || providers.length === 0) {
-    throw new ArgumentError(`providers has ${unknown === undefined ? 'no entry' : JSON.stringify(unknown)}; allowed: ${providerNames.join(', ')}, in order of preference.`);
-  }
-  return providers as readonly ProviderName[];
-}
+export const checkProviders = (providers: readonly string[]): readonly ProviderName[] =>
+  argument('providers', providers, accept((list) => Array.isArray(list) && list.length > 0 && list.every((name) => providerNames.includes(name as ProviderName)), `an array of ${providerNames.join(', ')}, not empty`));

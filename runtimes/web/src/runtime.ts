@@ -1,10 +1,11 @@
 /**
  * The SDK's runtime on onnxruntime-web, in the thread that calls it: of the page or of a worker.
  */
-import { ArgumentError, BundleError, RuntimeError } from '@ratioflow/sdk';
+import { BundleError, RuntimeError } from '@ratioflow/sdk';
 import type { GraphSource, LoadOptions, Runtime, Session } from '@ratioflow/sdk';
-import { messageOf, rejectUnknown, resolveExternalData } from '@ratioflow/sdk/engine';
+import { argument, integer, messageOf, optional, rejectUnknown, resolveExternalData } from '@ratioflow/sdk/engine';
 import type { ResolvedGraph } from '@ratioflow/sdk/engine';
+import { absolute } from './address.js';
 import { isOwnOrigin, startEngine } from './engine.js';
 import { capabilities, checkProviders } from './providers.js';
 import type { ProviderName } from './providers.js';
@@ -38,7 +39,7 @@ export function createRuntime(given: RuntimeOptions = {}): Runtime {
   checkThreads(threads);
   // Nothing comes after WebAssembly, which always runs.
   let usable: readonly ProviderName[] = [...new Set([...wanted.slice(0, wanted.indexOf('wasm') >>> 0), 'wasm' as const])];
-  const assetsFolder = assets === undefined ? undefined : new URL(String(assets).replace(/\/*$/, '/'), location.href).href;
+  const assetsFolder = assets === undefined ? undefined : absolute('assets', assets).replace(/\/*$/, '/');
   const warnings: string[] = [];
   const warn = (warning: string): void => {
     if (!warnings.includes(warning)) warnings.push(warning);
@@ -48,7 +49,9 @@ export function createRuntime(given: RuntimeOptions = {}): Runtime {
   let version = '';
   const create = async (graph: ResolvedGraph, check: GraphSource['check'], options: LoadOptions, [provider, ...rest]: readonly ProviderName[]): Promise<Session> => {
     const asked = options.threads ?? threads;
-    const engineThreads = crossOriginIsolated && isOwnOrigin() ? asked ?? Math.min(8, Math.ceil(navigator.hardwareConcurrency / 2)) : 1;
+    const own = isOwnOrigin();
+    const threaded = crossOriginIsolated && own;
+    const engineThreads = threaded ? asked ?? Math.min(8, Math.ceil(navigator.hardwareConcurrency / 2)) : 1;
     try {
       const engine = await startEngine(provider!, { threads: engineThreads, assets: assetsFolder }).catch((cause: unknown) => {
         // Whatever the graph, nothing runs there: the last provider aside, it is not tried again.
@@ -67,8 +70,8 @@ export function createRuntime(given: RuntimeOptions = {}): Runtime {
         logSeverityLevel: 3,
         ...(capabilities[provider!].deviceTensors && { preferredOutputLocation: 'gpu-buffer' as const }),
       })));
-      if (provider === 'wasm' && !(crossOriginIsolated && isOwnOrigin()) && asked !== 1) {
-        warn(isOwnOrigin() ? 'WebAssembly runs on one thread: the page is not cross-origin isolated. Serve it with the headers Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp for more.'
+      if (provider === 'wasm' && !threaded && asked !== 1) {
+        warn(own ? 'WebAssembly runs on one thread: the page is not cross-origin isolated. Serve it with the headers Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp for more.'
           : 'WebAssembly runs on one thread: its scripts come from another origin than the page. Serve them from the same one for more.');
       }
       const made = wrapSession(graph.name, session, provider!, engine);
@@ -104,13 +107,11 @@ export function createRuntime(given: RuntimeOptions = {}): Runtime {
 
 function explain(cause: unknown): string {
   const message = messageOf(cause);
-  if (/CompileError|unsafe-eval/.test(message)) return `${message} (a content security policy must allow 'wasm-unsafe-eval' in script-src)`;
+  if (/unsafe-eval|CSP/.test(message)) return `${message} (a content security policy must allow 'wasm-unsafe-eval' in script-src)`;
   if (/no available backend|fetch|import/i.test(message)) return `${message} (are the .wasm files of onnxruntime-web where the option assets says?)`;
   return message;
 }
 
 function checkThreads(threads: number | undefined): void {
-  if (threads !== undefined && !(Number.isSafeInteger(threads) && threads >= 1 && threads <= 1024)) {
-    throw new ArgumentError(`threads is ${threads}; allowed: an integer from 1 to 1024.`);
-  }
+  argument('threads', threads, optional(integer(1, 1024)));
 }

@@ -25,10 +25,10 @@ export function serve(scope: Scope): void {
 
   const send = (reply: Reply, transfer: ArrayBuffer[] = []): void => scope.postMessage(reply, transfer);
   const state = (): { name: string; warnings: string[] } => ({ name: runtime.name, warnings: [...runtime.warnings] });
-  const answer = async (id: number, result: Promise<unknown>, finished: (value: unknown) => boolean = () => true): Promise<void> => {
+  const answer = async (id: number, result: Promise<{ readonly value: unknown; readonly done?: boolean | undefined }>): Promise<void> => {
     try {
-      const value = await result;
-      send({ type: 'result', id, value, done: finished(value), state: state() }, buffersOf(value));
+      const { value, done = false } = await result;
+      send({ type: 'result', id, value, done, state: state() }, buffersOf(value));
     } catch (error) {
       aborts.delete(id);
       send({ type: 'failure', id, error: recordOf(error), state: state() });
@@ -46,13 +46,12 @@ export function serve(scope: Scope): void {
     return openBundle(typeof bundle === 'string' ? urlSource(bundle, { cache, onProgress }) : fileSource(bundle), made, load);
   };
 
-  const call = async ({ id, method, args, watched }: Extract<Request, { type: 'call' }>): Promise<unknown> => {
+  const call = async ({ id, method, args, watched }: Extract<Request, { type: 'call' }>): Promise<{ readonly value: unknown }> => {
     const target = await opening;
     try {
-      if (method !== 'sample') return await (target[method] as (...list: readonly unknown[]) => Promise<unknown>)(...args);
-      return await target.sample({
-        ...args[0] as SampleOptions, signal: signalOf(id), ...(watched && { onStep: (progress) => send({ type: 'step', id, progress }) }),
-      });
+      return { value: await (method === 'sample'
+        ? target.sample({ ...args[0] as SampleOptions, signal: signalOf(id), ...(watched && { onStep: (progress) => send({ type: 'step', id, progress }) }) })
+        : (target[method] as (...list: readonly unknown[]) => Promise<unknown>)(...args)) };
     } finally {
       aborts.delete(id);
     }
@@ -85,12 +84,10 @@ export function serve(scope: Scope): void {
     switch (data.type) {
       case 'open':
         opening = open(data.request);
-        void answer(data.id, opening.then(({ manifest }) => manifest));
+        void answer(data.id, opening.then(({ manifest }) => ({ value: manifest })));
         break;
       case 'call': void answer(data.id, call(data)); break;
-      case 'next':
-        void answer(data.id, next(data).then(({ value }) => value), (value) => !('stage' in (value as object)));
-        break;
+      case 'next': void answer(data.id, next(data)); break;
       case 'return': end(data.id); break;
       case 'abort': aborts.get(data.id)?.abort(); break;
     }

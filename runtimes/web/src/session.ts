@@ -39,7 +39,7 @@ export function wrapSession(name: string, session: InferenceSession, provider: P
     outputNames: session.outputNames,
     run: (feeds, outputs) => attempt(async () => {
       const inputs = Object.fromEntries(Object.entries(feeds).map(([input, tensor]) => [input, inputTensor(ort.Tensor, tensor)]));
-      const results = await (outputs === undefined ? session.run(inputs) : session.run(inputs, outputs));
+      const results = await session.run(inputs, outputs ?? session.outputNames);
       const read: Record<string, Tensor> = {};
       for (const [output, tensor] of Object.entries(results)) read[output] = await fromOrt(name, output, tensor);
       return read;

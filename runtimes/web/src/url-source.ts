@@ -4,6 +4,7 @@
  */
 import { BundleError, sha256 } from '@ratioflow/sdk';
 import type { BundleSource } from '@ratioflow/sdk';
+import { absolute } from './address.js';
 
 /** How far the download of one file has got. */
 export interface Download {
@@ -18,11 +19,11 @@ export interface Download {
 /** Options of `urlSource`. */
 export interface UrlSourceOptions {
   /** Called as bytes arrive; not for files out of the cache. */
-  readonly onProgress?: (download: Download) => void;
+  readonly onProgress?: ((download: Download) => void) | undefined;
   /** Keep files in the browser's cache, under the name `ratioflow`, and look there first. @default true */
   readonly cache?: boolean;
   /** Ends downloads under way. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 const cacheName = 'ratioflow';
@@ -32,7 +33,7 @@ const cacheName = 'ratioflow';
  * @param url of the bundle's folder, relative to the page; a query, a signature for one, goes along with every file
  */
 export function urlSource(url: string | URL, { onProgress, cache = true, signal }: UrlSourceOptions = {}): BundleSource {
-  const folder = new URL(url, location.href);
+  const folder = new URL(absolute('url', url));
   folder.pathname = folder.pathname.replace(/\/*$/, '/');
   const urlOf = (name: string): URL => new URL(name, folder);
 
