@@ -213,6 +213,59 @@ describe.skipIf(noChromium !== undefined)('in the browser', () => {
     expect(aborted).toBe('enough');
   });
 
+  it.each<[string, () => void]>([
+    ['is absent', () => Object.defineProperty(globalThis, 'caches', { value: undefined })],
+    // As in a sandboxed frame.
+    ['may not be asked for', () => Object.defineProperty(globalThis, 'caches', { get: () => { throw new DOMException('sandboxed', 'SecurityError'); } })],
+    ['is refused', () => { CacheStorage.prototype.open = () => Promise.reject(new DOMException('no storage', 'SecurityError')); }],
+    ['is full', () => { Cache.prototype.put = () => Promise.reject(new DOMException('full', 'QuotaExceededError')); }],
+    ['cannot be read', () => { Cache.prototype.match = () => Promise.reject(new DOMException('broken', 'UnknownError')); }],
+  ])('opens a bundle where the browser\'s cache %s', async (_, spoil) => {
+    const page = await openPage();
+    await page.evaluate(spoil);
+    const rounds = await page.evaluate(async () => {
+      const found: [provider: string, files: string[]][] = [];
+      for (let round = 0; round < 2; round++) {
+        const files = new Set<string>();
+        const model = await ratioflow.open('/bundles/points', { providers: ['wasm'], worker: false, onProgress: ({ file }) => files.add(file) });
+        found.push([(await model.sample({ K: 1, kappa: 0 })).statistics.provider, [...files].sort()]);
+        await model.dispose();
+      }
+      return found;
+    });
+    expect(rounds[0]![0]).toBe('wasm');
+    expect(rounds[0]![1]).toContain('weights.bin');
+    // Nothing was kept: all is fetched again.
+    expect(rounds[1]).toEqual(rounds[0]);
+  });
+
+  it.each([true, false])('takes the new files of a bundle that was changed on its server, whatever caches hold, and keeps no old ones (worker: %s)', async (worker) => {
+    const [bundle, weights] = [join(folder, 'changing'), join(folder, 'changing/weights.bin')];
+    await cp(join(folder, 'points'), bundle, { recursive: true });
+    const caching = await serveFiles({ '/bundles/': folder, '/': join(folder, 'page') }, () => ({ 'Cache-Control': 'max-age=600' }));
+    const hashOf = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
+    try {
+      const page = await openPage(caching);
+      const sample = (): Promise<string[]> => page.evaluate(async (worker) => {
+        const model = await ratioflow.open('/bundles/changing', { providers: ['wasm'], worker });
+        await model.sample({ K: 1, kappa: 0 });
+        await model.dispose();
+        const keys = await (await caches.open('ratioflow')).keys();
+        return keys.map(({ url }) => url).filter((url) => url.includes('weights.bin'));
+      }, worker);
+      const old = await readFile(weights);
+      expect(await sample()).toEqual([`${caching.url}/bundles/changing/weights.bin?sha256=${hashOf(old)}`]);
+      const changed = Buffer.from(old);
+      changed[0]! ^= 1;
+      await writeFile(weights, changed);
+      const manifest = await readFile(join(bundle, 'manifest.json'), 'utf8');
+      await writeFile(join(bundle, 'manifest.json'), manifest.replace(hashOf(old), hashOf(changed)));
+      expect(await sample()).toEqual([`${caching.url}/bundles/changing/weights.bin?sha256=${hashOf(changed)}`]);
+    } finally {
+      await caching.close();
+    }
+  });
+
   it('sends the query of a URL with every file, and fetches again what it cannot read in the cache', async () => {
     const page = await openPage();
     const { fetched, place, again } = await page.evaluate(async () => {

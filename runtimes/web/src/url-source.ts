@@ -26,8 +26,6 @@ export interface UrlSourceOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-const cacheName = 'ratioflow';
-
 /**
  * The files of the bundle under a URL. The manifest always comes from the network, or out of the cache when that fails.
  * @param url of the bundle's folder, relative to the page; a query, a signature for one, goes along with every file
@@ -37,9 +35,12 @@ export function urlSource(url: string | URL, { onProgress, cache = true, signal 
   folder.pathname = folder.pathname.replace(/\/*$/, '/');
   const urlOf = (name: string): URL => new URL(name, folder);
 
+  /** Cache storage is absent without https, and refused in sandboxed frames and where a user forbids storage. */
+  const openStore = async (): Promise<Cache | undefined> => (cache ? (globalThis as { readonly caches?: CacheStorage }).caches?.open('ratioflow') : undefined);
+
   const download = async (name: string, limit: number): Promise<Uint8Array> => {
     const target = urlOf(name).href;
-    const response = await fetch(target + folder.search, { ...(signal && { signal }), ...(name === 'manifest.json' && { cache: 'no-cache' }) });
+    const response = await fetch(target + folder.search, { signal: signal ?? null, cache: 'no-cache' });
     if (!response.ok) throw new BundleError(`${target} cannot be read: the server answers ${response.status} ${response.statusText}.`.replace(' .', '.'));
     const chunks: Uint8Array<ArrayBuffer>[] = [];
     let loaded = 0;
@@ -59,8 +60,7 @@ export function urlSource(url: string | URL, { onProgress, cache = true, signal 
   return {
     location: urlOf('.').href,
     read: async (name, limit = Infinity, hash?: string) => {
-      // Cache storage is absent without https, and refused where a user forbids storage.
-      const store = cache ? await (globalThis as { readonly caches?: CacheStorage }).caches?.open(cacheName).catch(() => undefined) : undefined;
+      const store = await openStore().catch(() => undefined);
       // The manifest has no hash, and may be another for another query.
       const key = urlOf(name).href + (hash === undefined ? folder.search : `?sha256=${hash}`);
       const cached = async (): Promise<Uint8Array | undefined> => {
@@ -69,8 +69,8 @@ export function urlSource(url: string | URL, { onProgress, cache = true, signal 
         return body && new Uint8Array(body);
       };
       const keep = async (bytes: Uint8Array): Promise<void> => {
-        // Storage that is full is no reason to fail.
-        await store?.put(key, new Response(bytes as Uint8Array<ArrayBuffer>)).catch(() => undefined);
+        // Of every file one version is kept. Storage that is full is no reason to fail.
+        await store?.delete(key, { ignoreSearch: true }).then(() => store.put(key, new Response(bytes as Uint8Array<ArrayBuffer>))).catch(() => undefined);
       };
       if (hash === undefined) {
         try {
