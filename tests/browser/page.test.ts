@@ -64,6 +64,13 @@ describe.skipIf(noChromium !== undefined)('the page', () => {
     await page.mouse.move(box.x + 0.7 * box.width, box.y + 0.8 * box.height, { steps: 4 });
     await page.mouse.up();
   };
+  /** Drops files on the page. */
+  const drop = (page: Page, files: readonly (readonly [name: string, base64: string])[]): Promise<void> => page.evaluate((files) => {
+    const dataTransfer = new DataTransfer();
+    dataTransfer.setData('text/plain', 'words');
+    for (const [name, content] of files) dataTransfer.items.add(new File([Uint8Array.from(atob(content), (character) => character.charCodeAt(0))], name));
+    document.body.dispatchEvent(new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true }));
+  }, files);
   const step = async (page: Page): Promise<number> => Number((await page.textContent('#step'))!.split('/')[0]);
   /** Waits for the whole flow, and goes to its end. */
   const finished = async (page: Page): Promise<void> => {
@@ -253,23 +260,44 @@ describe.skipIf(noChromium !== undefined)('the page', () => {
   it('opens what is dropped, also where it comes out of no file system, and says what is none', async () => {
     const page = await openPage('bundle=image');
     await finished(page);
-    const drop = (files: readonly (readonly [name: string, base64: string])[]): Promise<void> => page.evaluate((files) => {
-      const dataTransfer = new DataTransfer();
-      dataTransfer.setData('text/plain', 'words');
-      for (const [name, content] of files) dataTransfer.items.add(new File([Uint8Array.from(atob(content), (character) => character.charCodeAt(0))], name));
-      document.body.dispatchEvent(new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true }));
-    }, files);
-    await drop([]);
+    await drop(page, []);
     await expect.poll(() => page.textContent('#notice')).toContain('What was dropped is no file');
-    await drop([['x.txt', btoa('hello')]]);
+    await drop(page, [['x.txt', btoa('hello')]]);
     await expect.poll(() => page.textContent('#notice')).toContain('There is no manifest.json among these files');
-    await drop([['manifest.json', btoa('{}')]]);
+    await drop(page, [['manifest.json', btoa('{}')]]);
     await expect.poll(() => page.textContent('#notice')).toContain('formatVersion is undefined');
     const archive = join(folder, 'dropped.zip');
     await writeZip(archive, join(folder, 'points'), 'points/');
-    await drop([['dropped.zip', (await readFile(archive)).toString('base64')]]);
+    await drop(page, [['dropped.zip', (await readFile(archive)).toString('base64')]]);
     await page.waitForFunction(() => document.getElementById('facts')!.textContent.startsWith('points'));
     await finished(page);
+  });
+
+  it('opens what was chosen last, whichever takes longer to read', async () => {
+    const page = await openPage('bundle=moving');
+    await expect.poll(() => page.textContent('#notice'), { timeout: 20_000 }).toBe('Draw something on the pad.');
+    const archive = join(folder, 'slow.zip');
+    await writeZip(archive, join(folder, 'image'), '');
+    const slow = [['slow.zip', (await readFile(archive)).toString('base64')]] as const;
+    // Files are read once the test says so.
+    await page.evaluate(() => {
+      const blob = Blob.prototype as unknown as { arrayBuffer: (this: Blob) => Promise<ArrayBuffer> };
+      const { arrayBuffer } = blob;
+      const held = new Promise<void>((resolve) => Object.assign(globalThis, { release: resolve }));
+      blob.arrayBuffer = async function read() {
+        await held;
+        return arrayBuffer.call(this);
+      };
+    });
+    await drop(page, slow);
+    await page.selectOption('#bundle', 'points');
+    await finished(page);
+    await page.evaluate(() => (globalThis as unknown as { release: () => void }).release());
+    await settled(page);
+    expect(await page.textContent('#facts')).toMatch(/^points/);
+    expect(new URL(page.url()).hash).toBe('#bundle=points');
+    await drop(page, slow);
+    await page.waitForFunction(() => document.getElementById('facts')!.textContent.startsWith('image'));
   });
 
   it.each([1280, 1021, 830, 360])('keeps its places while it plays, the timeline wide enough for a finger, %d pixels wide', async (width) => {

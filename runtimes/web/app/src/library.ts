@@ -15,10 +15,13 @@ export interface Entry {
 export interface Library {
   /** The bundles that the server lists. */
   readonly listed: readonly Entry[];
-  /** The entry of an identifier or URL; undefined for one that is neither. */
+  /** The entry of an identifier or URL that is to be opened; undefined for one that is neither. */
   find(id: string): Entry | undefined;
   show(): void;
 }
+
+/** Files by their path. */
+type Files = readonly (readonly [string, Blob])[];
 
 const isListed = (value: unknown): value is { id: string; name: string; sampleShape: number[]; path: string }[] =>
   Array.isArray(value) && value.every((item: unknown) => typeof (Object(item) as { id?: unknown }).id === 'string');
@@ -42,17 +45,23 @@ const remote = (url: string): Entry => ({ id: url, label: new URL(url).pathname.
 export async function createLibrary(onOpen: (entry: Entry) => void, onProblem: (message: string) => void): Promise<Library> {
   const dialog = element('library', HTMLDialogElement);
   const listed = await list();
+  /** How often something was chosen: files that are still being read then are of no interest. */
+  let choices = 0;
   const choose = (entry: Entry): void => {
+    choices++;
     dialog.close();
     onOpen(entry);
   };
-  const chooseFiles = async (files: readonly (readonly [string, Blob])[]): Promise<void> => {
+  const chooseFiles = async (reading: Files | Promise<Files>): Promise<void> => {
+    const mine = ++choices;
     try {
+      const files = await reading;
       const only = files.length === 1 ? files[0]! : undefined;
       const found = only !== undefined && /\.zip$/i.test(only[0]) ? await readZip(only[1]) : bundleFiles(files);
       if (!found.has('manifest.json')) throw new Error('There is no manifest.json among these files: choose the folder of a bundle, all its files, or a ZIP of it.');
-      choose({ id: '', label: 'files', detail: only?.[0] ?? '', bundle: found });
+      if (mine === choices) choose({ id: '', label: 'files', detail: only?.[0] ?? '', bundle: found });
     } catch (error) {
+      if (mine !== choices) return;
       dialog.close();
       onProblem(messageOf(error));
     }
@@ -94,21 +103,24 @@ export async function createLibrary(onOpen: (entry: Entry) => void, onProblem: (
     const items = [...event.dataTransfer?.items ?? []].map((item) => item.webkitGetAsEntry()).filter((entry) => entry !== null);
     // Files that are in no file system, dragged out of another program, have no entries.
     const files = [...event.dataTransfer?.files ?? []].map((file) => [file.name, file] as const);
-    if (items.length > 0) void filesUnder(items).then(chooseFiles, (error: unknown) => onProblem(messageOf(error)));
+    if (items.length > 0) void chooseFiles(filesUnder(items));
     else if (files.length > 0) void chooseFiles(files);
     else onProblem('What was dropped is no file: drop the folder of a bundle, its files, or a ZIP.');
   });
 
   return {
     listed,
-    find: (id) => listed.find((entry) => entry.id === id) ?? (isAddress(id) ? remote(id) : undefined),
+    find: (id) => {
+      choices++;
+      return listed.find((entry) => entry.id === id) ?? (isAddress(id) ? remote(id) : undefined);
+    },
     show: () => dialog.showModal(),
   };
 }
 
 /** Files of dropped folders and files by path. */
-async function filesUnder(entries: readonly FileSystemEntry[]): Promise<(readonly [string, Blob])[]> {
-  const found: (readonly [string, Blob])[] = [];
+async function filesUnder(entries: readonly FileSystemEntry[]): Promise<Files> {
+  const found: [string, Blob][] = [];
   const visit = async (entry: FileSystemEntry, depth: number): Promise<void> => {
     // A bundle has a hundred files at most, two folders deep; whoever drops a disk is not kept waiting.
     if (found.length > 2000 || depth > 6) return;
