@@ -125,6 +125,31 @@ describe.skipIf(noChromium !== undefined)('the page', () => {
     expect(await screen(page)).toBe(start);
   });
 
+  it('listens to its keys where a slider has the focus, but for those that move it', async () => {
+    const page = await openPage('bundle=points&count=4');
+    await finished(page);
+    const timeline = (await page.locator('#position').boundingBox())!;
+    await page.mouse.click(timeline.x + timeline.width / 4, timeline.y + timeline.height / 2);
+    await expect.poll(() => step(page)).toBe(8);
+    await page.keyboard.press('ArrowRight');
+    await expect.poll(() => step(page)).toBe(9);
+    await page.keyboard.press('Home');
+    await expect.poll(() => step(page)).toBe(0);
+    await page.keyboard.press('Space');
+    await expect.poll(() => step(page)).toBeGreaterThan(0);
+    await page.focus('#kappa-slider');
+    await page.keyboard.press('End');
+    await page.waitForFunction(() => location.hash === '#bundle=points&count=4&kappa=40');
+    await page.keyboard.press('n');
+    await page.waitForFunction(() => /seed=\d+/.test(location.hash));
+    // Where one types, a letter is a letter.
+    const { hash } = new URL(page.url());
+    await page.focus('#seed');
+    await page.keyboard.press('n');
+    await page.waitForTimeout(300);
+    expect(new URL(page.url()).hash).toBe(hash);
+  });
+
   it('keeps its settings in the address, and makes the same picture of it', async () => {
     const page = await openPage('bundle=image');
     await finished(page);
