@@ -150,6 +150,33 @@ describe.skipIf(noChromium !== undefined)('the page', () => {
     expect(new URL(page.url()).hash).toBe(hash);
   });
 
+  it('shows the time that steps took, as the statistics of the flow have it', async () => {
+    const page = await openPage('');
+    await page.addInitScript(() => {
+      const took: number[] = [];
+      Object.assign(globalThis, { took });
+      const { postMessage } = Worker.prototype as unknown as { readonly postMessage: (this: Worker, message: unknown) => void };
+      const heard = new WeakSet<Worker>();
+      Worker.prototype.postMessage = function post(message: unknown) {
+        if (!heard.has(this)) {
+          this.addEventListener('message', ({ data }: MessageEvent<{ value?: { plan?: string; millisecondsPerStep?: number } }>) => {
+            if (data.value?.plan !== undefined) took.push(data.value.millisecondsPerStep!);
+          });
+        }
+        heard.add(this);
+        postMessage.call(this, message);
+      };
+    });
+    await page.goto(`${server.url}/?again#bundle=image&count=4`);
+    await finished(page);
+    await expect.poll(() => page.textContent('#speed')).not.toBe('–');
+    const [shown, rate, took] = await page.evaluate(() => [
+      document.getElementById('speed')!.textContent, document.getElementById('rate')!.textContent, (globalThis as unknown as { took: number[] }).took.at(-1)!,
+    ] as const);
+    expect(Number.parseFloat(shown)).toBeCloseTo(took, took >= 10 ? 0 : 1);
+    expect(Number(rate.replace(/,|\/s/g, ''))).toBe(Math.round(4000 / took));
+  });
+
   it('keeps its settings in the address, and makes the same picture of it', async () => {
     const page = await openPage('bundle=image');
     await finished(page);

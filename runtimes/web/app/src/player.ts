@@ -14,8 +14,7 @@ export interface Run {
   readonly of: number;
   /** Bridging steps among them. */
   readonly K: number;
-  /** Milliseconds that a step took lately. */
-  readonly stepMilliseconds: number;
+  /** Once the flow is done. */
   readonly statistics: Statistics | undefined;
 }
 
@@ -41,7 +40,7 @@ export interface Player {
   readonly place: number;
 }
 
-const nothing: Run = { frames: [], of: 0, K: 0, stepMilliseconds: NaN, statistics: undefined };
+const nothing: Run = { frames: [], of: 0, K: 0, statistics: undefined };
 
 export function createPlayer({ onShow, onPlaying, onError }: PlayerEvents): Player {
   let run: Run = nothing;
@@ -87,7 +86,6 @@ export function createPlayer({ onShow, onPlaying, onError }: PlayerEvents): Play
     const every = Math.max(1, Math.ceil((of + 1) * elements * 4 / keepBytes));
     try {
       const flow = model.flow({ ...options, every, logRatio: true, signal });
-      let since = performance.now();
       for (;;) {
         const result = await flow.next();
         if (signal.aborted) return;
@@ -95,13 +93,7 @@ export function createPlayer({ onShow, onPlaying, onError }: PlayerEvents): Play
           run = { ...run, statistics: result.value };
           break;
         }
-        const now = performance.now();
-        const took = (now - since) / every;
-        since = now;
         frames.push(result.value);
-        // The first frame includes the loading of graphs.
-        const speed = frames.length < 2 ? NaN : Number.isNaN(run.stepMilliseconds) ? took : run.stepMilliseconds + (took - run.stepMilliseconds) / 8;
-        run = { ...run, stepMilliseconds: speed };
         redraw();
       }
       if (still && place === 0 && !playing) place = last();

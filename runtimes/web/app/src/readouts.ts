@@ -13,10 +13,10 @@ export function showFrame(run: Run, frame: Frame | undefined): void {
   text('step').textContent = frame === undefined ? '–' : `${frame.step}/${run.of}`;
   text('stage').textContent = frame?.stage ?? '–';
   text('ratio').textContent = show(mean(frame?.logRatio));
-  const count = run.frames[0]?.x.shape[0] ?? 0;
-  const known = !Number.isNaN(run.stepMilliseconds);
-  text('speed').textContent = known ? `${show(run.stepMilliseconds)} ms` : '–';
-  text('rate').textContent = known ? `${Math.round(count * 1000 / run.stepMilliseconds).toLocaleString('en')}/s` : '–';
+  // What the engine took: frames come more slowly, as the page asks for their log ratios and draws. No step, no speed.
+  const took = run.statistics?.millisecondsPerStep || NaN;
+  text('speed').textContent = Number.isNaN(took) ? '–' : `${show(took)} ms`;
+  text('rate').textContent = Number.isNaN(took) ? '–' : `${Math.round((run.frames[0]?.x.shape[0] ?? 0) * 1000 / took).toLocaleString('en')}/s`;
   if (run.statistics !== undefined) showEngine(run.statistics);
 }
 
