@@ -177,6 +177,37 @@ describe.skipIf(noChromium !== undefined)('the page', () => {
     expect(Number(rate.replace(/,|\/s/g, ''))).toBe(Math.round(4000 / took));
   });
 
+  it('ignores in an address what cannot be read', async () => {
+    const page = await openPage('bundle=points&K=&kappa=%20&eta=x&nu=-1&scale=NaN&count=0&seed=-4&seedB=1e3&mode=film&provider=cuda&class=ant&other=1');
+    await finished(page);
+    expect(new URL(page.url()).hash).toBe('#bundle=points');
+    expect(await page.textContent('#step')).toBe('32/32');
+  });
+
+  it('takes points from the pad alone, and with the first button', async () => {
+    const page = await openPage('bundle=points&mode=draw');
+    await expect.poll(() => page.textContent('#notice'), { timeout: 20_000 }).toBe('Draw something on the pad.');
+    await page.evaluate(() => {
+      const { postMessage } = Worker.prototype as unknown as { readonly postMessage: (this: Worker, message: unknown) => void };
+      Worker.prototype.postMessage = function post(message: { args?: { x0?: object }[] }) {
+        if (message.args?.[0]?.x0 !== undefined) Object.assign(globalThis, { x0: message.args[0].x0 });
+        postMessage.call(this, message);
+      };
+    });
+    const box = (await page.locator('#pad').boundingBox())!;
+    await page.mouse.click(box.x + 40, box.y + 40, { button: 'right' });
+    await page.waitForTimeout(300);
+    expect(await page.textContent('#notice')).toBe('Draw something on the pad.');
+    await page.mouse.move(box.x + 0.5 * box.width, box.y + 0.5 * box.height);
+    await page.mouse.down();
+    await page.mouse.move(box.x + 3 * box.width, box.y - box.height);
+    await page.mouse.move(box.x + 0.25 * box.width, box.y + 0.5 * box.height);
+    await page.mouse.up();
+    await finished(page);
+    // Six points for each of two places.
+    expect(await page.evaluate(() => (globalThis as unknown as { x0: { shape: number[] } }).x0.shape)).toEqual([12, 2]);
+  });
+
   it('keeps its settings in the address, and makes the same picture of it', async () => {
     const page = await openPage('bundle=image');
     await finished(page);

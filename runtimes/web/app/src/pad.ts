@@ -33,6 +33,8 @@ export function createPad(onDrawn: () => void): Pad {
   const mark = ([x, y]: readonly [number, number]): void => {
     drawn = true;
     if (isPoints()) {
+      // Beyond the pad nobody would see them.
+      if (Math.min(x, y) < 0 || Math.max(x, y) > 1) return;
       for (let i = 0; i < 6; i++) {
         const [px, py] = [x + 0.05 * (Math.random() - 0.5), y + 0.05 * (Math.random() - 0.5)];
         places.push(bound * (2 * px - 1), bound * (1 - 2 * py));
@@ -56,6 +58,7 @@ export function createPad(onDrawn: () => void): Pad {
   };
 
   target.addEventListener('pointerdown', (event) => {
+    if (event.button !== 0) return;
     target.setPointerCapture(event.pointerId);
     from = place(event);
     mark(from);

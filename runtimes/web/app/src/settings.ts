@@ -46,8 +46,9 @@ export function readSettings(fragment: string): Settings {
     return isSeed(value) ? value : defaults[name];
   };
   const number = (name: string, most: number, whole: boolean): number | undefined => {
-    const value = Number(parameters.get(name) ?? NaN);
-    return parameters.has(name) && Number.isFinite(value) && value >= 0 && value <= most && (!whole || Number.isInteger(value)) ? value : undefined;
+    // Nothing and blanks would count as 0.
+    const value = Number(parameters.get(name)?.trim() || NaN);
+    return Number.isFinite(value) && value >= 0 && value <= most && (!whole || Number.isInteger(value)) ? value : undefined;
   };
   const dial = (name: keyof typeof limits, whole: boolean): number | undefined => number(name, limits[name], whole);
   return {
