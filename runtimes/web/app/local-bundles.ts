@@ -48,7 +48,7 @@ async function* bundlesUnder(folder: string, depth: number): AsyncGenerator<{ fo
   }
 }
 
-/** The bundles, digits before points so that the first is the one to look at, with identifiers that stay the same. */
+/** The bundles in the order of the folders, with identifiers that stay the same. */
 async function findBundles(roots: readonly string[]): Promise<readonly Found[]> {
   const found: Found[] = [];
   for (const root of roots) {

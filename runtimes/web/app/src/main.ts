@@ -159,7 +159,8 @@ async function openBundle(chosen: Entry): Promise<void> {
   try {
     opened = await openEntry(chosen, settings.provider, signal, ({ file, loaded, total }) => {
       const kilobytes = (bytes: number): string => Math.ceil(bytes / 1024).toLocaleString('en');
-      notice(`${file}: ${kilobytes(loaded)} kB${total === undefined ? '' : ` of ${kilobytes(total)}`}`);
+      // After a file there may be the engine to fetch, which tells nothing.
+      notice(loaded === total ? 'Starting the engine…' : `${file}: ${kilobytes(loaded)} kB${total === undefined ? '' : ` of ${kilobytes(total)}`}`);
     });
     notice('Starting the engine…');
     view = await prepare(opened, signal);

@@ -45,5 +45,7 @@ export const messageOf = (cause: unknown): string => (cause instanceof Error ? c
 export function show(value: number): string {
   if (!Number.isFinite(value)) return '–';
   const size = Math.abs(value);
-  return (size >= 100 ? value.toFixed(0) : size >= 10 ? value.toFixed(1) : value.toFixed(2)).replace('-', '−');
+  const text = size >= 100 ? value.toFixed(0) : size >= 10 ? value.toFixed(1) : value.toFixed(2);
+  // What is rounded to 0 has no sign.
+  return text.replace('-', Number(text) === 0 ? '' : '−');
 }
