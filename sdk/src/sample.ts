@@ -14,7 +14,6 @@ import { settingsOf } from './options.js';
 import type { Pace, Plan, PlanName } from './plan.js';
 import { choosePlan, hostOf } from './plan.js';
 import { runFlow } from './sampler.js';
-import type { State } from './sampler.js';
 import type { FloatTensor, Runtime, Tensor } from './runtime.js';
 import { allocate, floatTensor, sizeOf } from './tensor.js';
 
@@ -126,19 +125,21 @@ export async function* flow(engine: Engine, options: FlowOptions): AsyncGenerato
   const [settings, plan] = await begin(engine, options, ['every', 'logRatio']);
   const stride = argument('every', options.every ?? 1, integer(1));
   const of = settings.steps;
-  const frame = async ({ step, x }: State): Promise<Frame> => {
-    const copy = 'data' in x ? floatTensor(x.data.slice(), x.shape) : await hostOf(x);
+  const frame = async (step: number, x: FloatTensor): Promise<Frame> => {
+    const copy = floatTensor(x.data.slice(), x.shape);
     if (step === of) clampInPlace(copy.data, engine.manifest.valueRange);
     return { step, of, stage: step === 0 ? 'prior' : step <= settings.K ? 'bridging' : 'refinement', x: copy, ...(options.logRatio && { logRatio: await scoreOf(engine, copy, settings.extras(0, 1)['weights']) }) };
   };
   const x0 = await startOf(engine, settings, 0, settings.count);
   const nextStop = (k: number): number => Math.min(of, (Math.floor(k / stride) + 1) * stride);
-  yield await frame({ step: 0, x: x0 });
+  yield await frame(0, x0);
   let stepping = 0;
   let resumed = now();
-  for await (const state of runFlow(batchOf(settings, plan, x0, 0, nextStop))) {
+  for await (const { step, x } of runFlow(batchOf(settings, plan, x0, 0, nextStop))) {
+    // What a device still has to do is waited for where x is read back, and counts.
+    const host = (step % stride === 0 || step === of) && await hostOf(x);
     stepping += now() - resumed;
-    if (state.step % stride === 0 || state.step === of) yield await frame(state);
+    if (host) yield await frame(step, host);
     resumed = now();
   }
   return statisticsOf(engine, settings, plan, now() - start, stepping);

@@ -240,14 +240,23 @@ describe('the sampler', () => {
     await expect(model.sample({ onStep: () => Promise.reject(stop) })).rejects.toBe(stop);
   });
 
+  const busy = (milliseconds: number): void => {
+    for (const end = performance.now() + milliseconds; performance.now() < end;);
+  };
+
   it('measures steps of full batches, without what onStep takes', async () => {
     const model = await open();
-    const busy = (milliseconds: number): void => {
-      for (const end = performance.now() + milliseconds; performance.now() < end;);
-    };
     const { statistics } = await model.sample({ count: 3, batch: 2, K: 2, kappa: 0, onStep: () => busy(20) });
     expect(statistics.milliseconds).toBeGreaterThan(80);
     expect(statistics.millisecondsPerStep).toBeLessThan(10);
+  });
+
+  it('counts what a device still has to do when a frame is read back', async () => {
+    const flow = (await open({ capabilities: { controlFlow: false, deviceTensors: true }, onRead: () => busy(20) })).flow({ K: 3, kappa: 0 });
+    let result = await flow.next();
+    while (result.done !== true) result = await flow.next();
+    expect(result.value.plan).toBe('device');
+    expect(result.value.millisecondsPerStep).toBeGreaterThanOrEqual(20);
   });
 
   it('draws a uniform prior where the manifest says so', async () => {

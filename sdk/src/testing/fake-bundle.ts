@@ -25,6 +25,8 @@ export interface FakeOptions {
   readonly capabilities?: Partial<Capabilities>;
   /** Called before every run; may wait or throw. */
   readonly onRun?: (graph: GraphName, feeds: Readonly<Record<string, Tensor>>) => Promise<void> | void;
+  /** Called when a tensor of the device is read. */
+  readonly onRead?: () => void;
   readonly warnings?: readonly string[];
 }
 
@@ -37,7 +39,7 @@ export interface FakeRuntime extends Runtime {
   readonly models: Map<string, { model: Uint8Array; externalData: ReadonlyMap<string, Uint8Array> }>;
 }
 
-export function fakeRuntime({ capabilities = {}, onRun, warnings = [] }: FakeOptions = {}): FakeRuntime {
+export function fakeRuntime({ capabilities = {}, onRun, onRead, warnings = [] }: FakeOptions = {}): FakeRuntime {
   const contents = new WeakMap<DeviceTensor, Tensor>();
   const toDevice = (tensor: Tensor): DeviceTensor => {
     runtime.device.made++;
@@ -47,6 +49,7 @@ export function fakeRuntime({ capabilities = {}, onRun, warnings = [] }: FakeOpt
       shape: tensor.shape,
       read: () => {
         runtime.device.reads++;
+        onRead?.();
         return disposed ? Promise.reject(new Error('read after disposal')) : Promise.resolve((tensor.data as Float32Array).slice());
       },
       dispose: () => {
