@@ -14,6 +14,8 @@ export interface Run {
   readonly of: number;
   /** Bridging steps among them. */
   readonly K: number;
+  /** Milliseconds from frame to frame lately, for each step: what a step takes, its log ratio and the drawing; NaN before. */
+  readonly frameMilliseconds: number;
   /** Once the flow is done. */
   readonly statistics: Statistics | undefined;
 }
@@ -40,7 +42,7 @@ export interface Player {
   readonly place: number;
 }
 
-const nothing: Run = { frames: [], of: 0, K: 0, statistics: undefined };
+const nothing: Run = { frames: [], of: 0, K: 0, frameMilliseconds: NaN, statistics: undefined };
 
 export function createPlayer({ onShow, onPlaying, onError }: PlayerEvents): Player {
   let run: Run = nothing;
@@ -86,6 +88,7 @@ export function createPlayer({ onShow, onPlaying, onError }: PlayerEvents): Play
     const every = Math.max(1, Math.ceil((of + 1) * elements * 4 / keepBytes));
     try {
       const flow = model.flow({ ...options, every, logRatio: true, signal });
+      let since = performance.now();
       for (;;) {
         const result = await flow.next();
         if (signal.aborted) return;
@@ -93,7 +96,13 @@ export function createPlayer({ onShow, onPlaying, onError }: PlayerEvents): Play
           run = { ...run, statistics: result.value };
           break;
         }
+        const now = performance.now();
+        const took = (now - since) / every;
+        since = now;
         frames.push(result.value);
+        // The first frame includes the loading of graphs.
+        const lately = frames.length < 2 ? NaN : Number.isNaN(run.frameMilliseconds) ? took : run.frameMilliseconds + (took - run.frameMilliseconds) / 8;
+        run = { ...run, frameMilliseconds: lately };
         redraw();
       }
       if (still && place === 0 && !playing) place = last();

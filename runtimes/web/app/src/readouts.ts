@@ -13,10 +13,12 @@ export function showFrame(run: Run, frame: Frame | undefined): void {
   text('step').textContent = frame === undefined ? '–' : `${frame.step}/${run.of}`;
   text('stage').textContent = frame?.stage ?? '–';
   text('ratio').textContent = show(mean(frame?.logRatio));
-  // What the engine took: frames come more slowly, as the page asks for their log ratios and draws. No step, no speed.
-  const took = run.statistics?.millisecondsPerStep || NaN;
-  text('speed').textContent = Number.isNaN(took) ? '–' : `${show(took)} ms`;
-  text('rate').textContent = Number.isNaN(took) ? '–' : `${Math.round((run.frames[0]?.x.shape[0] ?? 0) * 1000 / took).toLocaleString('en')}/s`;
+  // What the engine took is known at the end; until then it is at most the time from frame to frame.
+  const exact = run.statistics?.millisecondsPerStep;
+  const took = exact ?? run.frameMilliseconds;
+  const known = took > 0;
+  text('speed').textContent = known ? `${exact === undefined ? '≤ ' : ''}${show(took)} ms` : '–';
+  text('rate').textContent = known ? `${exact === undefined ? '≥ ' : ''}${Math.round((run.frames[0]?.x.shape[0] ?? 0) * 1000 / took).toLocaleString('en')}/s` : '–';
   if (run.statistics !== undefined) showEngine(run.statistics);
 }
 
