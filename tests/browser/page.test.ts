@@ -230,6 +230,34 @@ describe.skipIf(noChromium !== undefined)('the page', () => {
     expect(new URL(other.url()).hash).toBe('#bundle=image&seed=77');
   });
 
+  it('stops where a flow fails, and opens the bundle again at the next wish', async () => {
+    const page = await openPage('bundle=points&count=4');
+    await finished(page);
+    await page.evaluate(() => {
+      const { postMessage } = Worker.prototype as unknown as { readonly postMessage: (this: Worker, message: unknown) => void };
+      const lost = new Set<Worker>();
+      // The engine that is there is lost for good; one that is started later is not.
+      Worker.prototype.postMessage = function post(message: { type: string; id: number }) {
+        if (lost.size === 0) lost.add(this);
+        if (message.type !== 'next' || !lost.has(this)) {
+          postMessage.call(this, message);
+          return;
+        }
+        const error = { name: 'RuntimeError', message: 'the WebGPU device was lost: open the model again' };
+        this.dispatchEvent(new MessageEvent('message', { data: { type: 'failure', id: message.id, error, state: { name: '', warnings: [] } } }));
+      };
+    });
+    await page.click('#dice');
+    await expect.poll(() => page.textContent('#notice')).toBe('the WebGPU device was lost: open the model again');
+    await expect.poll(() => page.getAttribute('#play', 'aria-label')).toBe('Play');
+    await page.fill('#seed', '5');
+    await page.focus('#play');
+    await settled(page);
+    expect(await page.textContent('#notice')).toBe('');
+    expect(await page.textContent('#step')).toBe('32/32');
+    expect(new URL(page.url()).hash).toBe('#bundle=points&seed=5&count=4');
+  });
+
   it('keeps to the latest of two wishes, whichever takes longer to prepare', async () => {
     const page = await openPage('bundle=image&count=4');
     await finished(page);

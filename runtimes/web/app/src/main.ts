@@ -24,6 +24,8 @@ let entry: Entry | undefined;
 let model: Model | undefined;
 let view: ((frames: Run['frames'], place: number) => void) | undefined;
 let opening = new AbortController();
+/** Whether a flow has failed: its engine may be of no more use, as one whose graphics device is lost. */
+let failed = false;
 /** How often a flow has been asked for: what an earlier one still prepares is of no interest to the latest. */
 let asked = 0;
 
@@ -53,7 +55,10 @@ const player = createPlayer({
     document.body.classList.toggle('playing', playing);
     button('play').setAttribute('aria-label', playing ? 'Pause' : 'Play');
   },
-  onError: (error) => notice(messageOf(error), true),
+  onError: (error) => {
+    failed = true;
+    notice(messageOf(error), true);
+  },
 });
 
 const dials = createDials((name, value) => {
@@ -99,6 +104,10 @@ async function restart(): Promise<void> {
   const mine = ++asked;
   showSettings();
   if (current === undefined) return;
+  if (failed && entry !== undefined) {
+    void openBundle(entry);
+    return;
+  }
   const full = completed(settings, current.manifest);
   const drawing = full.mode === 'draw' ? pad.x0(full.count) : undefined;
   if (full.mode === 'draw' && drawing === undefined) {
@@ -143,6 +152,7 @@ async function prepare(opened: Model, signal: AbortSignal): Promise<typeof view>
 async function openBundle(chosen: Entry): Promise<void> {
   opening.abort();
   const { signal } = opening = new AbortController();
+  failed = false;
   asked++;
   player.clear();
   const before = model;

@@ -108,7 +108,9 @@ export function createPlayer({ onShow, onPlaying, onError }: PlayerEvents): Play
       if (still && place === 0 && !playing) place = last();
       redraw();
     } catch (error) {
-      if (!signal.aborted) onError(error);
+      if (signal.aborted) return;
+      setPlaying(false);
+      onError(error);
     }
   };
 
