@@ -6,6 +6,7 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createServer as createViteServer } from 'vite';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { localBundles } from '../../runtimes/web/app/local-bundles.js';
 import { writePointsBundle } from '../support/network-bundles.js';
@@ -59,4 +60,16 @@ it('lists the bundles and gives their files and no others, one that cannot be re
   expect(await status('/odd/ratio.onnx')).toBe(500);
   expect(await status('/%E0%A4%A')).toBe(500);
   expect(await status('/points/manifest.json')).toBe(200);
+});
+
+it('answers 404 where there is neither page nor bundle', async () => {
+  const vite = await createViteServer({ configFile: join(import.meta.dirname, '../../runtimes/web/app/vite.config.ts'), logLevel: 'error', server: { host: '127.0.0.1', ws: false } });
+  try {
+    await vite.listen();
+    const base = vite.resolvedUrls!.local[0]!;
+    const statuses = await Promise.all(['', 'bundles/points/manifest.json', 'bundles/none/manifest.json', 'none'].map(async (path) => (await fetch(base + path)).status));
+    expect(statuses).toEqual([200, 200, 404, 404]);
+  } finally {
+    await vite.close();
+  }
 });

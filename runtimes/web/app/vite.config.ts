@@ -7,6 +7,8 @@ const headers = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Emb
 export default defineConfig({
   root: import.meta.dirname,
   base: './',
+  // One page: what is not there is answered 404, where a single-page application would answer with itself.
+  appType: 'mpa',
   plugins: [localBundles()],
   server: { headers },
   preview: { headers },
