@@ -3,7 +3,7 @@
  */
 import { openBundle } from '@ratioflow/sdk';
 import type { OpenOptions as ModelOptions, Model } from '@ratioflow/sdk';
-import { accept, argument, checkHooks, optional, rejectUnknown } from '@ratioflow/sdk/engine';
+import { accept, argument, checkHooks, checkLoading, optional, rejectUnknown } from '@ratioflow/sdk/engine';
 import { abortableFlow, unlessAborted } from './abort.js';
 import { absolute } from './address.js';
 import { isOwnOrigin } from './engine.js';
@@ -40,6 +40,7 @@ const optionNames = [...runtimeOptionNames, ...['optimization', 'selfTest', 'onP
 export async function open(bundle: string | URL | BundleFiles, options: OpenOptions = {}): Promise<Model> {
   rejectUnknown(options, optionNames);
   checkHooks(options);
+  checkLoading(options);
   const { optimization, selfTest, onProgress, cache = true, signal, worker = true, assets, ...rest } = options;
   argument('worker', worker, accept((value) => typeof value === 'boolean' || typeof value === 'function', 'true, false, or a function that makes a worker'));
   argument('onProgress', onProgress, optional(accept((value) => typeof value === 'function', 'a function')));

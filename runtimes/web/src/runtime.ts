@@ -3,7 +3,7 @@
  */
 import { BundleError, RuntimeError } from '@ratioflow/sdk';
 import type { GraphSource, LoadOptions, Runtime, Session } from '@ratioflow/sdk';
-import { argument, integer, messageOf, optional, rejectUnknown, resolveExternalData } from '@ratioflow/sdk/engine';
+import { checkLoading, messageOf, rejectUnknown, resolveExternalData } from '@ratioflow/sdk/engine';
 import type { ResolvedGraph } from '@ratioflow/sdk/engine';
 import { absolute } from './address.js';
 import { isOwnOrigin, startEngine } from './engine.js';
@@ -36,7 +36,7 @@ export function createRuntime(given: RuntimeOptions = {}): Runtime {
   rejectUnknown(given, runtimeOptionNames);
   const { providers = ['webgpu', 'wasm'], threads, assets } = given;
   const wanted = checkProviders(providers);
-  checkThreads(threads);
+  checkLoading(given);
   // Nothing comes after WebAssembly, which always runs.
   let usable: readonly ProviderName[] = [...new Set([...wanted.slice(0, wanted.indexOf('wasm') >>> 0), 'wasm' as const])];
   const assetsFolder = assets === undefined ? undefined : absolute('assets', assets).replace(/\/*$/, '/');
@@ -99,7 +99,7 @@ export function createRuntime(given: RuntimeOptions = {}): Runtime {
     },
     warnings,
     load: async (graph, options = {}) => {
-      checkThreads(options.threads);
+      checkLoading(options);
       return create(await resolveExternalData(graph), graph.check, options, usable);
     },
   };
@@ -110,8 +110,4 @@ function explain(cause: unknown): string {
   if (/unsafe-eval|CSP/.test(message)) return `${message} (a content security policy must allow 'wasm-unsafe-eval' in script-src)`;
   if (/no available backend|fetch|import/i.test(message)) return `${message} (are the .wasm files of onnxruntime-web where the option assets says?)`;
   return message;
-}
-
-function checkThreads(threads: number | undefined): void {
-  argument('threads', threads, optional(integer(1, 1024)));
 }
