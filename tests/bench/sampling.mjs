@@ -1,7 +1,8 @@
 /**
  * Sampling: what the SDK adds to bare sessions of the same graphs, once with the same noise made anew by both and once with all noise made
  * beforehand for the bare sessions alone; and the SDK against eager PyTorch, side by side in one run on the CPU. The estimators are untrained: their speed is the same.
- * `npx tsc -b && node tests/bench/sampling.mjs --python <python with torch> [--rounds 10] [--dry]`; writes docs/benchmarks.md.
+ * `npx tsc -b && node tests/bench/sampling.mjs --python <python with torch> [--rounds 10] [--dry]`; writes docs/benchmarks.md. `--only digits` or
+ * another network measures that alone, and writes nothing.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -14,7 +15,7 @@ import { bundleOf } from '../../trainer/dist/run/run-bundle.js';
 import { writeUntrainedBundle } from './untrained-bundle.mjs';
 import { alternate, charged, interleave, machine, milliseconds, options, percent, ratio, startPytorch, table, timed, writeSection } from './side-by-side.mjs';
 
-const { python, rounds, dry } = options(10);
+const { python, rounds, dry, only } = options(10);
 const pytorch = await startPytorch(python);
 if (!pytorch) console.log(`${python} has no torch: sampling is not compared with PyTorch.`);
 
@@ -65,7 +66,7 @@ for (const { name, bundle, batches, spectral = false } of [
   { name: 'resnet32', bundle: () => resnet32(false), batches: { overhead: [], pytorch: [1, 32] } },
   { name: 'digits', bundle: () => configured('digits', ['estimator.spectralNorm=true']), batches: { overhead: [], pytorch: [1, 64] }, spectral: true },
   { name: 'resnet32', bundle: () => resnet32(true), batches: { overhead: [], pytorch: [1] }, spectral: true },
-]) {
+].filter(({ name }) => only === undefined || name === only)) {
   const runtime = createRuntime();
   const source = await bundle();
   const model = await openBundle(source, runtime);
@@ -99,5 +100,5 @@ const text = `${table(['sampling', 'SDK, processor ms', 'bare sessions, processo
 ${comparison.length > 0 ? `\n${table(['sampling', 'SDK, ms', 'PyTorch as the official code, ms', 'ratio min / median / max', 'PyTorch, no graph kept, ms', 'ratio min / median / max'], comparison)}\n` : ''}
 ${rounds} interleaved rounds. ${machine(pytorch)}.`;
 console.log(`\n${text}`);
-if (!dry) await writeSection('sampling', text);
+if (!dry && only === undefined) await writeSection('sampling', text);
 process.exit(0);

@@ -10,10 +10,10 @@ import { writeFileAtomic } from '../../runtimes/node/dist/index.js';
 
 const root = join(import.meta.dirname, '../..');
 
-/** Options of every benchmark: `--python` (else RATIOFLOW_PYTHON, else python3), `--rounds`, `--dry` (write no document). */
+/** Options of every benchmark: `--python` (else RATIOFLOW_PYTHON, else python3), `--rounds`, `--dry` (write no document), `--only` (of some, one of their cases). */
 export function options(rounds) {
-  const { values } = parseArgs({ options: { python: { type: 'string' }, rounds: { type: 'string', default: String(rounds) }, dry: { type: 'boolean', default: false } } });
-  return { python: values.python ?? process.env.RATIOFLOW_PYTHON ?? 'python3', rounds: Number(values.rounds), dry: values.dry };
+  const { values } = parseArgs({ options: { python: { type: 'string' }, rounds: { type: 'string', default: String(rounds) }, dry: { type: 'boolean', default: false }, only: { type: 'string' } } });
+  return { python: values.python ?? process.env.RATIOFLOW_PYTHON ?? 'python3', rounds: Number(values.rounds), dry: values.dry, only: values.only };
 }
 
 /**
