@@ -1,6 +1,7 @@
 /** What a bundle is made of, checked before anything long is done: from code nobody else has looked at it. */
 import { ArgumentError, BundleError, formatVersion, graphFiles, parseManifest } from '@ratioflow/sdk';
 import type { Manifest, Runtime } from '@ratioflow/sdk';
+import { accept, argument } from '@ratioflow/sdk/engine';
 
 /** @throws {ArgumentError} for a field of the manifest that its readers would refuse */
 export function checkDescription(described: Omit<Manifest, 'formatVersion' | 'files' | 'verification'>): void {
@@ -17,5 +18,5 @@ export function checkDescription(described: Omit<Manifest, 'formatVersion' | 'fi
 
 /** @throws {ArgumentError} where it is no runtime */
 export function checkReference(reference: Runtime): void {
-  if (typeof (reference as Runtime | undefined)?.load !== 'function') throw new ArgumentError(`reference is ${JSON.stringify(reference)}; allowed: a runtime, for example createRuntime() of @ratioflow/node.`);
+  argument('reference', reference, accept((value) => typeof (value as Partial<Runtime> | null | undefined)?.load === 'function', 'a runtime, for example createRuntime() of @ratioflow/node'));
 }

@@ -1,5 +1,6 @@
 /** `import`: a bundle of anybody's ONNX estimator. */
-import { ArgumentError, pairingOf } from '@ratioflow/sdk';
+import { pairingOf } from '@ratioflow/sdk';
+import { accept, argument } from '@ratioflow/sdk/engine';
 import { checkReference } from '../bundle/check-content.js';
 import { createBundle, type BundleOptions } from '../bundle/create-bundle.js';
 import type { Model } from '../ir/types.js';
@@ -37,7 +38,7 @@ export interface ImportedBundle {
  * @throws {UnsupportedError} naming the node that cannot be differentiated or converted
  */
 export async function importBundle({ read, prior, sampleShape, layout, negate, ...options }: ImportOptions): Promise<ImportedBundle> {
-  if (typeof read !== 'function') throw new ArgumentError(`read is ${JSON.stringify(read)}; allowed: a function that reads the model, for example () => readModelFile(path).`);
+  argument('read', read, accept((value) => typeof value === 'function', 'a function that reads the model, for example () => readModelFile(path)'));
   checkReference(options.reference);
   const prepared = prepareEstimator(await read(), { ...(sampleShape && { sampleShape }), ...(layout && { layout }), ...(negate && { negate }) });
   const estimator = estimatorOf(prepared.model);

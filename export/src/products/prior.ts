@@ -1,5 +1,6 @@
 /** prior.onnx: z [N, D] → x0 [N, …sample], the same map for every engine. */
-import { ArgumentError, type PriorRecord } from '@ratioflow/sdk';
+import type { PriorRecord } from '@ratioflow/sdk';
+import { failArgument } from '@ratioflow/sdk/engine';
 import { GraphError } from '../errors.js';
 import { GraphBuilder } from '../ir/builder.js';
 import { float32 } from '../ir/constant.js';
@@ -100,7 +101,6 @@ function mapOf(source: PriorSource, length: number): (builder: GraphBuilder, z: 
       };
     }
     default:
-      source satisfies never;
-      throw new ArgumentError(`prior is ${JSON.stringify(source)}; allowed: an object whose kind is uniform, gaussian, ddp, ddp-low-rank or source.`);
+      return failArgument('prior', source satisfies never, 'an object whose kind is uniform, gaussian, ddp, ddp-low-rank or source');
   }
 }

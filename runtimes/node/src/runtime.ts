@@ -3,7 +3,7 @@
  * loaded from bytes, with external data from memory: the engine never opens a file that a bundle names.
  */
 import { ArgumentError, BundleError, RuntimeError } from '@ratioflow/sdk';
-import { argument, checkLoading, integer, messageOf, optional, resolveExternalData, show } from '@ratioflow/sdk/engine';
+import { accept, argument, checkLoading, integer, messageOf, optional, resolveExternalData, show } from '@ratioflow/sdk/engine';
 import type { ResolvedGraph } from '@ratioflow/sdk/engine';
 import type { GraphSource, Runtime } from '@ratioflow/sdk';
 import type { Engine, EngineOptions, EngineSession } from './engine.js';
@@ -59,11 +59,11 @@ export function createRuntime(options: RuntimeOptions = {}): Runtime {
   argument('memoryLimit', memoryLimit, optional(integer(2 ** 20)));
   if (cuda !== undefined) rejectUnknown(cuda, ['deviceId'] satisfies (keyof CudaOptions)[], 'cuda');
   argument('cuda.deviceId', cuda?.deviceId, optional(integer(0, 1024)));
-  if (!([true, false, 'thread', 'process'] as readonly unknown[]).includes(worker)) throw new ArgumentError(`worker is ${show(worker)}; allowed: true, false, "thread", "process".`);
+  argument('worker', worker, accept((value) => ([true, false, 'thread', 'process'] as readonly unknown[]).includes(value), 'true, false, "thread", "process"'));
   for (const [name, limit] of Object.entries({ timeout, memoryLimit })) {
     if (limit !== undefined && worker !== 'process') throw new ArgumentError(`${name} is given without worker: "process"; only a process can be ended in the middle of a call.`);
   }
-  if (!([true, false, 'always'] as readonly unknown[]).includes(split)) throw new ArgumentError(`split is ${show(split)}; allowed: true, false, "always".`);
+  argument('split', split, accept((value) => ([true, false, 'always'] as readonly unknown[]).includes(value), 'true, false, "always"'));
   const engine = worker === false ? localEngine : createRemoteEngine(worker === 'process' ? 'process' : 'thread', { timeout, memoryLimit });
   const defaults = { ...(threads !== undefined && { threads }), ...(cuda && { cuda }) };
   return runtimeOn(engine, wanted, defaults, split !== false && worker !== 'process' ? createSplitter(engine, split === 'always' && wanted[0] === 'cpu') : undefined);
@@ -133,7 +133,7 @@ async function create(
 
 /** A misspelt option must not be ignored. @param of the option whose own options these are */
 export function rejectUnknown(options: object, known: readonly string[], of?: string): void {
-  if (typeof options !== 'object' || (options as object | null) === null || Array.isArray(options)) throw new ArgumentError(`${of ?? 'options'} is ${show(options)}; allowed: an object of ${known.join(', ')}.`);
+  argument(of ?? 'options', options, accept((value) => typeof value === 'object' && value !== null && !Array.isArray(value), `an object of ${known.join(', ')}`));
   const unknown = Object.keys(options).find((name) => !known.includes(name));
   if (unknown !== undefined) throw new ArgumentError(`Unknown option ${show(unknown)}${of === undefined ? '' : ` of ${of}`}; allowed: ${known.join(', ')}.`);
 }
