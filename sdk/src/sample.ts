@@ -11,7 +11,7 @@ import { fillNormals, fillUniforms } from './noise/fill.js';
 import { purposes } from './noise/stream.js';
 import type { FlowOptions, SampleOptions, Settings } from './options.js';
 import { settingsOf } from './options.js';
-import type { Pace, Plan, PlanName } from './plan.js';
+import type { Moving, Pace, Plan, PlanName } from './plan.js';
 import { choosePlan, hostOf } from './plan.js';
 import { runFlow } from './sampler.js';
 import type { FloatTensor, Runtime, Tensor } from './runtime.js';
@@ -125,21 +125,22 @@ export async function* flow(engine: Engine, options: FlowOptions): AsyncGenerato
   const [settings, plan] = await begin(engine, options, ['every', 'logRatio']);
   const stride = argument('every', options.every ?? 1, integer(1));
   const of = settings.steps;
-  const frame = async (step: number, x: FloatTensor): Promise<Frame> => {
-    const copy = floatTensor(x.data.slice(), x.shape);
+  /** @param host x on the host: where it is x itself, the flow goes on with it */
+  const frame = async (step: number, x: Moving, host: FloatTensor): Promise<Frame> => {
+    const copy = host === x ? floatTensor(x.data.slice(), x.shape) : host;
     if (step === of) clampInPlace(copy.data, engine.manifest.valueRange);
     return { step, of, stage: step === 0 ? 'prior' : step <= settings.K ? 'bridging' : 'refinement', x: copy, ...(options.logRatio && { logRatio: await scoreOf(engine, copy, settings.extras(0, 1)['weights']) }) };
   };
   const x0 = await startOf(engine, settings, 0, settings.count);
   const nextStop = (k: number): number => Math.min(of, (Math.floor(k / stride) + 1) * stride);
-  yield await frame(0, x0);
+  yield await frame(0, x0, x0);
   let stepping = 0;
   let resumed = now();
   for await (const { step, x } of runFlow(batchOf(settings, plan, x0, 0, nextStop))) {
     // What a device still has to do is waited for where x is read back, and counts.
     const host = (step % stride === 0 || step === of) && await hostOf(x);
     stepping += now() - resumed;
-    if (host) yield await frame(step, host);
+    if (host) yield await frame(step, x, host);
     resumed = now();
   }
   return statisticsOf(engine, settings, plan, now() - start, stepping);
