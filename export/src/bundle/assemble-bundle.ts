@@ -9,7 +9,6 @@ import type { Field } from '../products/field.js';
 import { generatorModel, hasGenerator } from '../products/generator.js';
 import { deviceNoiseModel, gradientModel, ratioModel, samplerModel, stepModel, unrolledModel } from '../products/graphs.js';
 import { priorModel, type Prior } from '../products/prior.js';
-import type { LoweredFields } from '../products/wasm-field.js';
 import { checkDescription, checkReference } from './check-content.js';
 import { verificationVectors } from './verification.js';
 import { WeightStore } from './weight-store.js';
@@ -30,7 +29,7 @@ export interface ProductOptions {
 export interface BundleContent {
   readonly field: Field;
   /** The same, computed as suits a kind of engines. */
-  readonly lowered: LoweredFields;
+  readonly lowered: Readonly<Record<Lowering, Field | undefined>>;
   /** The same in half precision. */
   readonly half?: Field | undefined;
   readonly prior: Prior;

@@ -2,14 +2,10 @@
  * A field for WebAssembly, which has vectors of four numbers and no layout of its own for convolutions: there Winograd's
  * algorithm pays for small layers, too, and branches do not (docs/lowerings.md has the measurements).
  */
-import type { Lowering } from '@ratioflow/sdk';
 import { hasGraph } from '../ir/model.js';
 import { branchlessField } from './branchless-field.js';
 import { tried, type Field } from './field.js';
 import { winogradField, type WinogradGain } from './winograd-field.js';
-
-/** A field as suits each kind of engines; undefined where nothing is gained by it. */
-export type LoweredFields = Readonly<Record<Lowering, Field | undefined>>;
 
 /** Measured on onnxruntime-web. */
 const gains: WinogradGain = (channels, rows, columns) =>

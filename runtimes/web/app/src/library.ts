@@ -15,8 +15,8 @@ export interface Entry {
 export interface Library {
   /** The bundles that the server lists. */
   readonly listed: readonly Entry[];
-  /** The entry of an identifier or URL that is to be opened; undefined for one that is neither. */
-  find(id: string): Entry | undefined;
+  /** Chooses by identifier or URL, so that files which are still being read are of no interest. @returns the entry; undefined for what is neither */
+  choose(id: string): Entry | undefined;
   show(): void;
 }
 
@@ -47,7 +47,7 @@ export async function createLibrary(onOpen: (entry: Entry) => void, onProblem: (
   const listed = await list();
   /** How often something was chosen: files that are still being read then are of no interest. */
   let choices = 0;
-  const choose = (entry: Entry): void => {
+  const openChosen = (entry: Entry): void => {
     choices++;
     dialog.close();
     onOpen(entry);
@@ -59,7 +59,7 @@ export async function createLibrary(onOpen: (entry: Entry) => void, onProblem: (
       const only = files.length === 1 ? files[0]! : undefined;
       const found = only !== undefined && /\.zip$/i.test(only[0]) ? await readZip(only[1]) : bundleFiles(files);
       if (!found.has('manifest.json')) throw new Error('There is no manifest.json among these files: choose the folder of a bundle, all its files, or a ZIP of it.');
-      if (mine === choices) choose({ id: '', label: 'files', detail: only?.[0] ?? '', bundle: found });
+      if (mine === choices) openChosen({ id: '', label: 'files', detail: only?.[0] ?? '', bundle: found });
     } catch (error) {
       if (mine !== choices) return;
       dialog.close();
@@ -71,7 +71,7 @@ export async function createLibrary(onOpen: (entry: Entry) => void, onProblem: (
     const choice = document.createElement('button');
     choice.type = 'button';
     choice.append(entry.label, Object.assign(document.createElement('small'), { textContent: entry.detail }));
-    choice.addEventListener('click', () => choose(entry));
+    choice.addEventListener('click', () => openChosen(entry));
     const item = document.createElement('li');
     item.append(choice);
     text('entries').append(item);
@@ -88,7 +88,7 @@ export async function createLibrary(onOpen: (entry: Entry) => void, onProblem: (
   }
   element('remote', HTMLFormElement).addEventListener('submit', (event) => {
     event.preventDefault();
-    choose(remote(input('address').value));
+    openChosen(remote(input('address').value));
   });
 
   const screen = text('screen');
@@ -110,7 +110,7 @@ export async function createLibrary(onOpen: (entry: Entry) => void, onProblem: (
 
   return {
     listed,
-    find: (id) => {
+    choose: (id) => {
       choices++;
       return listed.find((entry) => entry.id === id) ?? (isAddress(id) ? remote(id) : undefined);
     },

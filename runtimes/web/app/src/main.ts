@@ -251,11 +251,11 @@ showSettings();
 notice('Looking for bundles…');
 const library = await createLibrary((chosen) => void openBundle(chosen), (message) => notice(message, true));
 element('bundle', HTMLSelectElement).addEventListener('change', ({ target }) => {
-  const chosen = library.find((target as HTMLSelectElement).value);
+  const chosen = library.choose((target as HTMLSelectElement).value);
   if (chosen !== undefined) void openBundle(chosen);
 });
 const openFirst = (): void => {
-  const named = library.find(settings.bundle);
+  const named = library.choose(settings.bundle);
   const first = named ?? library.listed[0];
   if (settings.bundle !== '' && named === undefined && first !== undefined) say(`There is no bundle ${JSON.stringify(settings.bundle.slice(0, 60))} here: this is ${first.label}.`);
   showBundles(first);
